@@ -1,0 +1,1 @@
+"""Things that are imported: one folder, one subject. Services build on these, never the other way round."""

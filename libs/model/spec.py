@@ -1,0 +1,16 @@
+"""The base of every kind's options."""
+
+import msgspec
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
+    """What a kind needs to know to probe one target.
+
+    A kind subclasses this in services/KIND/spec.py with `tag="KIND"`, checks its fields in `__post_init__`
+    (a ValueError whose text starts with the field's name), and says in `target` what is being watched.
+    """
+
+    @property
+    def target(self) -> str:
+        """The thing that is watched, for lists and messages: never with secrets in it."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""The only room that knows Postgres: numbered migrations, named queries, one typed function each."""
