@@ -1,15 +1,15 @@
 """Every subject on the bus. Tokens come from ids, kinds and locations, which never hold a dot, a star or a blank.
 
-    sched.<shard>.<location>.<monitor>              a schedule (stream CHECKS)
-    sched.<shard>.<location>.<monitor>.recheck      one second look, once
-    due.<shard>.<location>.<kind>.<monitor>         a check that is due now (stream CHECKS)
-    due.<shard>.<location>.<kind>.<monitor>.recheck
-    due.<shard>.<location>.<kind>.<check>           a check that a person asked for
-    results.<tenant>.<location>.<kind>.<monitor>    a result (stream RESULTS), again as live.results...
-    events.<tenant>.<kind>.<monitor>                an event (stream EVENTS), again as live.events...
-    aside.<stream>                                  a message that nobody could read (stream ASIDE)
-    rpc.<verb>                                      requests between rooms
-    control.keys.revoked                            the id of a key that must stop working now
+sched.<shard>.<location>.<monitor>              a schedule (stream CHECKS)
+sched.<shard>.<location>.<monitor>.recheck      one second look, once
+due.<shard>.<location>.<kind>.<monitor>         a check that is due now (stream CHECKS)
+due.<shard>.<location>.<kind>.<monitor>.recheck
+due.<shard>.<location>.<kind>.<check>           a check that a person asked for
+results.<tenant>.<location>.<kind>.<monitor>    a result (stream RESULTS), again as live.results...
+events.<tenant>.<kind>.<monitor>                an event (stream EVENTS), again as live.events...
+aside.<stream>                                  a message that nobody could read (stream ASIDE)
+rpc.<verb>                                      requests between rooms
+control.keys.revoked                            the id of a key that must stop working now
 """
 
 import re

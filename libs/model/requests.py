@@ -5,7 +5,7 @@ no handler above it can forget to.
 """
 
 from datetime import datetime
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -28,7 +28,7 @@ class Request(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """A request with a reply of type R. `verb` is the end of its subject: `rpc.<verb>`."""
 
     verb: ClassVar[str]
-    reply: ClassVar[type]
+    reply: ClassVar[Any]
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class DeleteMonitor(Request[None], frozen=True, kw_only=True):
     """Deletes a monitor; its checks in flight are dropped when they land."""
 
     verb = "monitors.delete"
-    reply = type(None)
+    reply = None
     tenant_id: str
     monitor_id: str
 
@@ -150,9 +150,17 @@ class DeleteKey(Request[None], frozen=True, kw_only=True):
     """Revokes a key. Every gateway is told at once on `control.keys.revoked`."""
 
     verb = "keys.delete"
-    reply = type(None)
+    reply = None
     tenant_id: str
     key_id: str
+
+
+class Bootstrap(Request[KeyCreated | None], frozen=True, kw_only=True):
+    """Makes the first tenant with its first admin key; None when there is a tenant already."""
+
+    verb = "tenants.bootstrap"
+    reply = KeyCreated | None
+    tenant_name: str
 
 
 class Authenticate(Request[Principal], frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """The base of every kind's options."""
 
+from typing import ClassVar, Self
+
 import msgspec
 
 
@@ -9,6 +11,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     A kind subclasses this in services/KIND/spec.py with `tag="KIND"`, checks its fields in `__post_init__`
     (a ValueError whose text starts with the field's name), and says in `target` what is being watched.
     """
+
+    schemes: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Returns the spec that `vedette check URL` means, for a URL with one of `schemes`; ValueError if it is bad."""
+        raise NotImplementedError
 
     @property
     def target(self) -> str:
