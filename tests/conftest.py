@@ -1,0 +1,54 @@
+"""Fixtures for all tests: real servers. Each pytest-xdist worker has its own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.servers import NatsServer, PostgresServer, scratch
+
+
+@pytest.fixture
+def nats_server() -> Iterator[NatsServer]:
+    """A nats-server of this test alone, with an empty disk."""
+    with scratch("nats") as directory:
+        server = NatsServer(directory)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def nats_url(nats_server: NatsServer) -> str:
+    return nats_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The PostgreSQL that all tests of one worker share. Take `own_postgres_server` to kill one."""
+    yield from _postgres()
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test alone."""
+    yield from _postgres()
+
+
+@pytest.fixture
+def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
+    """A new and empty database."""
+    dsn = postgres_server.new_database()
+    yield dsn
+    postgres_server.drop_database(dsn)
+
+
+def _postgres() -> Iterator[PostgresServer]:
+    with scratch("postgres") as directory:
+        server = PostgresServer(directory)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
