@@ -1,0 +1,160 @@
+"""The only module that knows asyncpg: connections, codecs, and the translation of its errors."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import msgspec
+
+from libs.store.errors import DuplicateError, StoreError, UnavailableError, ValueRefusedError
+
+Row = Mapping[str, Any]
+
+# SQLSTATE classes after which the same statement may succeed: connection lost, rolled back by a conflict,
+# out of resources, stopped by an operator, failed I/O.
+_PASSING = ("08", "40", "53", "57", "58")
+_BAD_VALUE = ("22", "23")
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turns what asyncpg and the socket raise into errors of the store."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        raise _ours(error) from error
+
+
+def _ours(error: Exception) -> StoreError:
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _class_of(error)(text)
+
+
+def _class_of(error: Exception) -> type[StoreError]:
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return DuplicateError
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return UnavailableError
+    if isinstance(error, asyncpg.PostgresError):
+        return _class_of_state(error.sqlstate or "")
+    # A parameter that asyncpg cannot encode; all its other InterfaceErrors are about a connection that is gone.
+    return ValueRefusedError if isinstance(error, ValueError) else UnavailableError
+
+
+def _class_of_state(sqlstate: str) -> type[StoreError]:
+    if sqlstate.startswith(_PASSING) or sqlstate == "25006":  # a standby that is read-only until it takes over
+        return UnavailableError
+    return ValueRefusedError if sqlstate.startswith(_BAD_VALUE) else StoreError
+
+
+async def open_pool(dsn: str, *, size_max: int, command_timeout_s: float, name: str) -> Any:
+    """Returns a pool whose connections speak our types; raises an error of the store."""
+    with translated():
+        return await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size_max,
+            timeout=5.0,
+            command_timeout=command_timeout_s,
+            init=_set_codecs,
+            reset=_keep,
+            server_settings={
+                "application_name": name,
+                "jit": "off",
+                "statement_timeout": str(int(command_timeout_s * 1000)),
+                "idle_in_transaction_session_timeout": "60000",
+            },
+        )
+
+
+@contextlib.asynccontextmanager
+async def connected(dsn: str) -> AsyncIterator["Db"]:
+    """Opens one connection of its own, without any time limit for its statements."""
+    with translated():
+        connection = await asyncpg.connect(dsn, timeout=5.0, server_settings={"application_name": "vedette migrate"})
+    try:
+        yield Db(connection)
+    finally:
+        with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await connection.close(timeout=5.0)
+
+
+async def _set_codecs(connection: Any) -> None:
+    """JSON stays encoded (msgspec.Raw or bytes), ids are the text that we print."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_json, decoder=_decode_json, format="binary"
+    )
+    await connection.set_type_codec(
+        "uuid", schema="pg_catalog", encoder=_encode_uuid, decoder=_decode_uuid, format="binary"
+    )
+
+
+async def _keep(_: Any) -> None:
+    """Saves a round trip at each release: we change no setting of a session, and asyncpg itself rolls back."""
+
+
+def _encode_json(value: bytes | msgspec.Raw) -> bytes:
+    return b"\x01" + bytes(value)
+
+
+def _decode_json(value: bytes) -> msgspec.Raw:
+    return msgspec.Raw(value[1:])
+
+
+def _encode_uuid(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def _decode_uuid(value: bytes) -> str:
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+class Db:
+    """One connection. Inside `Store.transaction` all its statements are one transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def rows(self, sql: str, *args: object) -> Sequence[Row]:
+        with translated():
+            found: Sequence[Row] = await self._connection.fetch(sql, *args)
+            return found
+
+    async def row(self, sql: str, *args: object) -> Row | None:
+        with translated():
+            found: Row | None = await self._connection.fetchrow(sql, *args)
+            return found
+
+    async def value(self, sql: str, *args: object) -> Any:
+        with translated():
+            return await self._connection.fetchval(sql, *args)
+
+    async def run(self, sql: str, *args: object) -> int:
+        """Returns how many rows the statement touched."""
+        with translated():
+            tag: str = await self._connection.execute(sql, *args)
+        count = tag.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def run_many(self, sql: str, args: Iterable[Sequence[object]]) -> None:
+        with translated():
+            await self._connection.executemany(sql, args)
+
+    async def script(self, sql: str) -> None:
+        """Runs several statements without arguments and without a time limit."""
+        with translated():
+            await self._connection.execute(sql, timeout=None)
+
+    async def copy(self, table: str, columns: Sequence[str], records: Iterable[Sequence[object]]) -> None:
+        """Adds rows by COPY, the fastest way; one bad row refuses them all."""
+        with translated():
+            await self._connection.copy_records_to_table(table, records=records, columns=columns)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """A transaction, or a savepoint inside one: what fails in it is undone, and nothing else."""
+        with translated():
+            async with self._connection.transaction():
+                yield

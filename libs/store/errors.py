@@ -1,0 +1,17 @@
+"""What may go wrong in the store, in our own words."""
+
+
+class StoreError(Exception):
+    """Postgres refused a statement: a bug of ours, unless it is one of the errors below."""
+
+
+class UnavailableError(StoreError):
+    """Postgres does not answer, is full or is restarting: the same call may work in a moment."""
+
+
+class ValueRefusedError(StoreError):
+    """A value cannot be stored, such as text with a NUL or a row that breaks a constraint: trying again is useless."""
+
+
+class DuplicateError(ValueRefusedError):
+    """A row with this key exists already."""
