@@ -1,0 +1,1 @@
+"""What probes share on the network: one resolver, one connection to one address, TLS whose facts survive failure."""

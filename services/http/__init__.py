@@ -1,0 +1,1 @@
+"""Kind `http`: one web request, judged by its answer."""

@@ -1,0 +1,191 @@
+"""What kind `http` can be asked for, and the reasons it answers with. Pure data."""
+
+import functools
+import re
+from enum import StrEnum
+from typing import Literal
+
+import msgspec
+
+from libs.model.spec import Spec
+from libs.model.url import Url, parse_authority, parse_url
+
+HEADERS_MAX = 64
+HEADERS_LENGTH_MAX = 16 * 1024
+BODY_LENGTH_MAX = 64 * 1024
+TEXTS_MAX = 16
+TEXT_LENGTH_MAX = 1024
+REDIRECTS_MAX = 20
+BODY_BYTES_MAX = 64 * 1024 * 1024
+STATUSES_MAX = 32
+FOLLOWED = frozenset({301, 302, 303, 307, 308})
+
+# The engine writes these itself: a second one would make two readers of the request disagree.
+_OWN_HEADERS = frozenset(
+    {
+        *("connection", "content-length", "expect", "keep-alive", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    }
+)
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
+
+
+class HttpReason(StrEnum):
+    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason)."""
+
+    # Silence: the phase in which the time ran out.
+    TLS_TIMEOUT = "tls_timeout"  # connected, but the handshake did not finish
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"  # the request is sent, and not one byte came back
+    TRANSFER_TIMEOUT = "transfer_timeout"  # the answer began and did not end
+    # The connection broke: where.
+    TLS_RESET = "tls_reset"  # reset or closed inside the handshake
+    FIRST_BYTE_RESET = "first_byte_reset"  # reset before the first byte of the answer
+    TRANSFER_RESET = "transfer_reset"  # reset inside the answer
+    EMPTY_ANSWER = "empty_answer"  # closed in good order before the first byte
+    INCOMPLETE_HEADERS = "incomplete_headers"  # closed in good order inside the headers
+    INCOMPLETE_BODY = "incomplete_body"  # closed before the announced end of the body
+    # TLS: what is wrong with the other side.
+    TLS_CERTIFICATE_EXPIRED = "tls_certificate_expired"  # a certificate of the chain has expired
+    TLS_CERTIFICATE_NOT_YET_VALID = "tls_certificate_not_yet_valid"  # a certificate of the chain is not valid yet
+    TLS_HOSTNAME_MISMATCH = "tls_hostname_mismatch"  # the certificate is for another name or address
+    TLS_SELF_SIGNED = "tls_self_signed"  # the certificate is signed by itself
+    TLS_UNTRUSTED = "tls_untrusted"  # no trusted authority signed the chain, or the chain has a hole
+    TLS_CERTIFICATE_INVALID = "tls_certificate_invalid"  # verification failed in another way; the detail says how
+    TLS_CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"  # the server wants a certificate of ours
+    TLS_NOT_SPOKEN = "tls_not_spoken"  # what came back is not TLS, often plain HTTP on a TLS port
+    TLS_FAILED = "tls_failed"  # the handshake failed; the detail has the alert
+    # The answer is not HTTP, or too much of it.
+    PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP/1.1
+    HEADERS_TOO_LARGE = "headers_too_large"  # more header bytes or lines than we read
+    BODY_TOO_LARGE = "body_too_large"  # more body than body_bytes_max
+    # The answer is HTTP, and not what was asked for.
+    STATUS_UNEXPECTED = "status_unexpected"  # the status is not in expect_status
+    BODY_MISMATCH = "body_mismatch"  # a text of body_contains is missing, or one of body_lacks is there
+    REDIRECT_LOOP = "redirect_loop"  # a redirect led to where we had been
+    REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
+    REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
+    # Ours: `unknown`, never `down`.
+    NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
+
+
+class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
+    """One web request and what its answer must be."""
+
+    schemes = ("http", "https")
+
+    url: str
+    method: Literal["GET", "HEAD", "POST"] = "GET"
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    body: str = ""
+    expect_status: tuple[int | str, ...] = ("200-399",)
+    redirects_max: int = 10
+    body_contains: tuple[str, ...] = ()
+    body_lacks: tuple[str, ...] = ()
+    body_bytes_max: int = 4 * 1024 * 1024
+    tls_verify: bool = True
+
+    def __post_init__(self) -> None:
+        _ = self.location
+        if self.headers:
+            _check_headers(self.headers)
+        if self.body:
+            _check_body(self.method, self.body)
+        if self.expect_status != ("200-399",):
+            _check_statuses(self.statuses, follows=self.redirects_max > 0)
+        if self.body_contains or self.body_lacks:
+            _check_texts("body_contains", self.method, self.body_contains)
+            _check_texts("body_lacks", self.method, self.body_lacks)
+        _check_range("redirects_max", self.redirects_max, 0, REDIRECTS_MAX)
+        _check_range("body_bytes_max", self.body_bytes_max, 1, BODY_BYTES_MAX)
+
+    @classmethod
+    def from_url(cls, url: str) -> "HttpSpec":
+        return cls(url=url)
+
+    @property
+    def target(self) -> str:
+        return self.location.redacted
+
+    @functools.cached_property
+    def location(self) -> Url:
+        """Where the first request goes."""
+        try:
+            return parse_url(self.url)
+        except ValueError as error:
+            raise ValueError(f"url {error}") from None
+
+    @functools.cached_property
+    def statuses(self) -> tuple[range, ...]:
+        """The statuses that are expected, as ranges."""
+        return status_ranges(self.expect_status)
+
+
+@functools.lru_cache(maxsize=1024)
+def status_ranges(expected: tuple[int | str, ...]) -> tuple[range, ...]:
+    """Returns the ranges that `expect_status` means; ValueError if one entry is neither a status nor a range."""
+    if not 1 <= len(expected) <= STATUSES_MAX:
+        raise ValueError(f"expect_status must have 1 to {STATUSES_MAX} entries")
+    return tuple(_status_range(entry) for entry in expected)
+
+
+def _status_range(entry: int | str) -> range:
+    match = _STATUS.fullmatch(str(entry))
+    if match is None:
+        raise ValueError('expect_status must hold statuses from 100 to 599, such as 204, or ranges, such as "200-299"')
+    first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+    if last < first:
+        raise ValueError(f"expect_status must hold ranges with the lower status first, not {entry!r}")
+    return range(first, last + 1)
+
+
+def _check_statuses(statuses: tuple[range, ...], *, follows: bool) -> None:
+    if follows and all(status in FOLLOWED for span in statuses for status in span):
+        raise ValueError("expect_status names redirects only, which are followed: set redirects_max to 0 to see them")
+
+
+def _check_headers(headers: dict[str, str]) -> None:
+    if len(headers) > HEADERS_MAX or sum(map(len, [*headers, *headers.values()])) > HEADERS_LENGTH_MAX:
+        raise ValueError(f"headers must be at most {HEADERS_MAX}, with {HEADERS_LENGTH_MAX} characters in all")
+    if len({name.lower() for name in headers}) != len(headers):
+        raise ValueError("headers must name each header once; upper and lower case are the same name")
+    for name, value in headers.items():
+        _check_header(name, value)
+
+
+def _check_header(name: str, value: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"headers must have names of letters, digits and dashes, not {name[:40]!r}")
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError(f"headers must not name {name}: the probe writes it itself")
+    if _UNPRINTABLE.search(value) or value != value.strip():
+        raise ValueError(f"headers must not have control characters or outer blanks in the value of {name}")
+    if name.lower() == "host":
+        _check_host(value)
+
+
+def _check_host(value: str) -> None:
+    try:
+        parse_authority(value)
+    except ValueError as error:
+        raise ValueError(f"headers: the value of Host {error}") from None
+
+
+def _check_body(method: str, body: str) -> None:
+    if method != "POST":
+        raise ValueError("body is sent with the method POST only")
+    if len(body) > BODY_LENGTH_MAX:
+        raise ValueError(f"body must be at most {BODY_LENGTH_MAX} characters long")
+
+
+def _check_texts(field: str, method: str, texts: tuple[str, ...]) -> None:
+    if texts and method == "HEAD":
+        raise ValueError(f"{field} needs a body, and the answer to HEAD has none: use GET")
+    if len(texts) > TEXTS_MAX or not all(1 <= len(text) <= TEXT_LENGTH_MAX for text in texts):
+        raise ValueError(f"{field} must hold at most {TEXTS_MAX} texts of 1 to {TEXT_LENGTH_MAX} characters")
+
+
+def _check_range(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{field} must be from {least} to {most}")
