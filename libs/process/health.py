@@ -1,0 +1,93 @@
+"""Is the process alive, is it ready, and what did it measure: three small HTTP answers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+import structlog
+
+from libs.process import metrics
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CHECK_S_MAX = 3.0
+PATHS = ("/health/live", "/health/ready", "/metrics")
+
+_JSON = b"application/json"
+_log = structlog.get_logger()
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The answer of /health/ready: by name, "ok" or why that thing is not ready."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+class Health:
+    """The ready checks of all services in the process, and the ASGI app that answers with them."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._open = False
+
+    def add(self, name: str, check: Callable[[], Awaitable[None]]) -> None:
+        """Adds a check that raises as long as its thing is not ready."""
+        self._checks[name] = check
+
+    def opened(self) -> None:
+        """Notes that everything has started: until then, and while closing, nothing is ready."""
+        self._open = True
+
+    def closing(self) -> None:
+        self._open = False
+
+    async def report(self) -> Report:
+        """Returns the outcome of all checks, each given a few seconds."""
+        async with asyncio.TaskGroup() as group:
+            tasks = {name: group.create_task(_outcome(name, check)) for name, check in self._checks.items()}
+        checks = {"process": "ok" if self._open else "starting or stopping"}
+        checks |= {name: task.result() for name, task in sorted(tasks.items())}
+        return Report(all(text == "ok" for text in checks.values()), checks)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers GET and HEAD on `PATHS` as an ASGI app without a lifespan."""
+        if scope["type"] != "http":
+            return
+        await _drain(receive)
+        status, kind, body = await self._answer(scope["method"], scope["path"])
+        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _answer(self, method: str, path: str) -> tuple[int, bytes, bytes]:
+        if path not in PATHS:
+            return 404, _JSON, b'{"detail":"there is only /health/live, /health/ready and /metrics"}'
+        if method not in {"GET", "HEAD"}:
+            return 405, _JSON, b'{"detail":"only GET and HEAD are answered here"}'
+        if path == "/metrics":
+            return 200, metrics.CONTENT_TYPE, metrics.text()
+        if path == "/health/live":
+            return 200, _JSON, b'{"live":true}'
+        report = await self.report()
+        return 200 if report.ready else 503, _JSON, msgspec.json.encode(report)
+
+
+async def _outcome(name: str, check: Callable[[], Awaitable[None]]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_S_MAX):
+            await check()
+    except TimeoutError:
+        return f"no answer in {CHECK_S_MAX:g} s"
+    except Exception as error:  # noqa: BLE001 - whatever is wrong is what we are asked for
+        _log.debug("health.not_ready", check=name, exc_info=True)
+        return str(error) or type(error).__name__
+    return "ok"
+
+
+async def _drain(receive: Receive) -> None:
+    while (await receive()).get("more_body", False):
+        pass

@@ -1,0 +1,71 @@
+"""Logs: events with fields, as readable lines on a terminal and as JSON lines elsewhere, always on stderr."""
+
+import logging
+import sys
+from typing import Any
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+# Libraries that tell of every message or request; their warnings still come through.
+_TALKATIVE = ("uvicorn", "uvicorn.access", "uvicorn.error", "faststream", "litestar", "nats", "asyncio")
+
+
+def configure(level: str = "info", form: str = "auto") -> None:
+    """Sets up structlog and the standard library's logging alike, once per process."""
+    console = sys.stderr.isatty() if form == "auto" else form == "console"
+    number = logging.getLevelNamesMapping()[level.upper()]
+    shared = _shared_processors()
+    renderers = _console() if console else _json()
+    structlog.configure(
+        processors=[*shared, *renderers],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    _route_standard_logging(number, shared, renderers)
+
+
+def _shared_processors() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _console() -> list[Processor]:
+    colors = sys.stderr.isatty()
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback), _newline]
+
+
+def _json() -> list[Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_encode), _newline]
+
+
+def _encode(event: EventDict, **_options: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+def _newline(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    return f"{line}\n"
+
+
+def _route_standard_logging(level: int, shared: list[Processor], renderers: list[Processor]) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.terminator = ""
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.INFO))
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(max(level, logging.WARNING))

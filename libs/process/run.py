@@ -1,0 +1,112 @@
+"""Opens services on one bus, keeps them running, and ends them in order.
+
+At the end, last opened first: the subscribers of a service stop and their messages in flight finish, then the
+service lets go of what it holds. The bus drains when all services are closed, the health server goes last.
+"""
+
+import asyncio
+import functools
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+
+import structlog
+from faststream.nats import NatsRouter
+
+from libs.bus.bus import Bus, BusError
+from libs.process import logs
+from libs.process.errors import StartError
+from libs.process.health import Health
+from libs.process.http import serve
+from libs.process.service import Context, Service, in_order
+from libs.process.settings import Settings, load
+from libs.process.signals import EXIT_USAGE, Stop, drive, tell
+
+_log = structlog.get_logger()
+
+
+def run(*services: Service) -> int:
+    """Runs `services` with the settings of the environment until a signal; returns the exit code."""
+    try:
+        settings = load(os.environ)  # noqa: TID251 - the one reader, called by the one entry
+    except ValueError as error:
+        tell(error)
+        return EXIT_USAGE
+    logs.configure(settings.log_level, settings.log_format)
+    return drive(functools.partial(serve_all, services, settings))
+
+
+async def serve_all(services: tuple[Service, ...], settings: Settings, stop: Stop) -> None:
+    """Keeps `services` running until `stop`, or until one of them fails."""
+    async with running(services, settings):
+        await stop.wait()
+        _log.info("process.stopping")
+
+
+@asynccontextmanager
+async def running(services: tuple[Service, ...], settings: Settings) -> AsyncIterator[Context]:
+    """Opens `services` on one bus and starts their subscribers; a failing service ends the context with its error."""
+    names = [service.name for service in services]
+    async with AsyncExitStack() as stack:
+        health = await _health(stack, settings)
+        bus = await _bus(stack, settings, "+".join(names))
+        health.add("bus", functools.partial(_connected, bus))
+        context = Context(bus, settings, health, utc_now)
+        for service in in_order(services):
+            await stack.enter_async_context(_opened(service, context))
+        await bus.start()
+        stack.callback(health.closing)
+        health.opened()
+        _log.info("process.started", services=names)
+        yield context
+
+
+def utc_now() -> datetime:
+    """Returns the time; handed to everything whose decisions depend on it."""
+    return datetime.now(UTC)  # noqa: TID251 - this is the clock
+
+
+async def _health(stack: AsyncExitStack, settings: Settings) -> Health:
+    health = Health()
+    if settings.health_port:
+        await stack.enter_async_context(serve(health, settings.host, settings.health_port, grace_s=1.0))
+    return health
+
+
+async def _bus(stack: AsyncExitStack, settings: Settings, name: str) -> Bus:
+    try:
+        return await stack.enter_async_context(Bus.open(settings.nats_url, name=f"vedette:{name}"))
+    except BusError as error:
+        raise StartError(f"NATS cannot be reached: {error}") from error
+
+
+async def _connected(bus: Bus) -> None:
+    if not await bus.broker.ping(timeout=1.0):
+        raise ConnectionError("not connected to NATS")
+
+
+@asynccontextmanager
+async def _opened(service: Service, context: Context) -> AsyncIterator[None]:
+    structlog.contextvars.bind_contextvars(service=service.name)
+    async with service.open(context) as opened:
+        structlog.contextvars.unbind_contextvars("service")
+        if opened.router is not None:
+            context.bus.broker.include_router(opened.router)
+        for name, check in opened.ready.items():
+            context.health.add(f"{service.name}.{name}", check)
+        try:
+            yield
+        finally:
+            await _stop_subscribers(opened.router, context.settings.shutdown_grace_s)
+            _log.info("service.stopping", service=service.name)
+
+
+async def _stop_subscribers(router: NatsRouter | None, grace_s: float) -> None:
+    """Waits for the messages in flight, but not longer than the grace: what is left is delivered again later."""
+    try:
+        async with asyncio.timeout(grace_s), asyncio.TaskGroup() as group:
+            for subscriber in router.subscribers if router else ():
+                group.create_task(subscriber.stop())
+    except TimeoutError:
+        _log.warning("service.grace_over", grace_s=grace_s)

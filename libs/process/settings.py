@@ -1,0 +1,153 @@
+"""Every setting, read once from the environment: the only place that does so.
+
+The variable of a setting is VEDETTE_ and its name in capitals; a secret may also come from the file that
+VEDETTE_<NAME>_FILE names. A value that is not allowed, and a variable that nobody reads, stop the start.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from libs.process import wording
+
+PREFIX = "VEDETTE_"
+SECRETS = frozenset({"nats_url", "nats_password", "postgres_dsn", "postgres_password"})
+
+_Port = Annotated[int, Meta(ge=0, le=65535)]
+_Days = Annotated[int, Meta(ge=1, le=36500)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of all services, so that one environment fits every container. The descriptions feed the README."""
+
+    nats_url: Annotated[
+        str, Meta(pattern="^(nats|tls|ws|wss)://.+", description="NATS server, or several separated by commas")
+    ] = "nats://127.0.0.1:4222"
+    nats_password: Annotated[str, Meta(description="Password for the user in the NATS URL")] = ""
+    postgres_dsn: Annotated[
+        str, Meta(pattern="^postgres(ql)?://.*", description="PostgreSQL database (results only)")
+    ] = "postgresql://vedette@127.0.0.1:5432/vedette"
+    postgres_password: Annotated[str, Meta(description="Password for the user in the PostgreSQL DSN")] = ""
+    location: Annotated[
+        str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="Location whose checks this process runs")
+    ] = "local"
+    host: Annotated[str, Meta(min_length=1, description="Address on which HTTP is served")] = "127.0.0.1"
+    port: Annotated[_Port, Meta(description="Port of the API (gateway only)")] = 8080
+    health_port: Annotated[_Port, Meta(description="Port of /health and /metrics; 0 for none")] = 9464
+    api_docs: Annotated[bool, Meta(description="Serve the documentation of the API at /docs")] = True
+    data_dir: Annotated[str, Meta(min_length=1, description="Where `vedette up` keeps everything")] = ".vedette"
+    concurrency_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="Checks that one prober runs at the same time")
+    ] = 2000
+    resolvers: Annotated[
+        tuple[str, ...], Meta(description="DNS servers for targets, separated by commas; those of the system if empty")
+    ] = ()
+    shards: Annotated[int, Meta(ge=1, le=64, description="Parts into which schedules are split")] = 1
+    results_bytes_max: Annotated[
+        int, Meta(ge=1 << 20, description="Bytes of results that wait in NATS while PostgreSQL is away")
+    ] = 4 << 30
+    results_keep_days: Annotated[_Days, Meta(description="Days for which single results are kept")] = 14
+    hourly_keep_days: Annotated[_Days, Meta(description="Days for which hourly rollups are kept")] = 120
+    daily_keep_days: Annotated[_Days, Meta(description="Days for which daily rollups are kept")] = 1830
+    shutdown_grace_s: Annotated[
+        float, Meta(ge=0, le=600, description="Seconds for which checks in flight may finish at the end")
+    ] = 20.0
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged")
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "console", "json"], Meta(description="Form of the log; auto is console on a terminal")
+    ] = "auto"
+
+    def __repr__(self) -> str:
+        """Shows no secret, so that settings can stand in a log or a traceback."""
+        shown = ((name, "..." if name in SECRETS else getattr(self, name)) for name in self.__struct_fields__)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown)})"
+
+
+def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
+    """Returns the settings in `environ`, or raises ValueError that names the variable and what is allowed.
+
+    `overrides` are options of the command line, as text or as values: they win over the environment.
+    """
+    texts = _texts(environ)
+    given = {name: _value(name, text) for name, text in texts.items()}
+    given |= {name: _value(name, value) for name, value in overrides.items() if value is not None}
+    return _with_passwords(Settings(**given))
+
+
+def variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def hints() -> dict[str, Any]:
+    """Returns the annotated type of every setting, in order."""
+    return get_type_hints(Settings, include_extras=True)
+
+
+def _texts(environ: Mapping[str, str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for key in sorted(environ):
+        if not key.startswith(PREFIX):
+            continue
+        name = key.removeprefix(PREFIX).lower()
+        if name.removesuffix("_file") in SECRETS and name.endswith("_file"):
+            texts.setdefault(name.removesuffix("_file"), _read(key, environ[key]))
+        elif name in Settings.__struct_fields__:
+            texts[name] = environ[key]
+        else:
+            raise ValueError(_unknown(key))
+    return texts
+
+
+def _read(key: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{key} names the file {path!r}, which cannot be read: {error}") from error
+
+
+def _unknown(key: str) -> str:
+    names = [variable(name) for name in Settings.__struct_fields__]
+    names += [variable(name) + "_FILE" for name in sorted(SECRETS)]
+    close = difflib.get_close_matches(key, names, n=1)
+    return f"{key} is not a setting" + (f"; did you mean {close[0]}?" if close else "; the README lists all of them")
+
+
+def _value(name: str, value: Any) -> Any:
+    kind = hints()[name]
+    if isinstance(value, str) and name == "resolvers":
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        shown = "..." if name in SECRETS else repr(value)
+        raise ValueError(f"{variable(name)} is {shown}, but must be {wording.allowed(kind)}") from error
+
+
+def _with_passwords(settings: Settings) -> Settings:
+    return msgspec.structs.replace(
+        settings,
+        nats_url=_with_password(settings.nats_url, settings.nats_password),
+        postgres_dsn=_with_password(settings.postgres_dsn, settings.postgres_password),
+        nats_password="",
+        postgres_password="",
+    )
+
+
+def _with_password(urls: str, password: str) -> str:
+    """Returns `urls` with the password put in where a user stands without one."""
+    return ",".join(_one_with_password(url, password) for url in urls.split(",")) if password else urls
+
+
+def _one_with_password(url: str, password: str) -> str:
+    parts = urlsplit(url)
+    user, found, host = parts.netloc.rpartition("@")
+    if not found or ":" in user:
+        return url
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()

@@ -1,0 +1,85 @@
+"""From a signal to an orderly end: the first asks the work to drain, the second ends it at once."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+
+import structlog
+import uvloop
+
+from libs.process.errors import StartError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+_log = structlog.get_logger()
+
+
+class Stop:
+    """The wish to end. A wish that comes before anybody waits for it cancels the start instead."""
+
+    def __init__(self, work: asyncio.Task[int]) -> None:
+        self._work = work
+        self._asked = False
+        self._event: asyncio.Event | None = None
+        self.forced = False
+
+    def ask(self) -> None:
+        """Ends the wait; asked again, or before the wait has begun, cancels the work."""
+        self.forced = self._asked
+        if self.forced or self._event is None:
+            self._work.cancel()
+        else:
+            self._event.set()
+        self._asked = True
+
+    async def wait(self) -> None:
+        """Returns when the end is asked for."""
+        self._event = asyncio.Event()
+        await self._event.wait()
+
+
+def drive(main: Callable[[Stop], Coroutine[None, None, None]]) -> int:
+    """Runs `main` on a new event loop until it returns, fails or is asked to stop; returns the exit code."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_guarded(main))
+
+
+def tell(error: Exception) -> None:
+    """Says one sentence to the person at the terminal."""
+    print(f"vedette: {error}", file=sys.stderr)  # noqa: T201 - this is for a person, not for the log
+
+
+async def _guarded(main: Callable[[Stop], Coroutine[None, None, None]]) -> int:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("not inside a task")
+    stop = Stop(task)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+    try:
+        await main(stop)
+    except asyncio.CancelledError:
+        return EXIT_FAILED if stop.forced else EXIT_OK
+    except Exception as error:  # noqa: BLE001 - the last place where a crash can be told
+        return _failed(error)
+    return EXIT_OK
+
+
+def _failed(error: Exception) -> int:
+    sentences = list(_start_errors(error))
+    for sentence in sentences:
+        tell(sentence)
+    if not sentences:
+        _log.critical("process.crashed", exc_info=error)
+    return EXIT_FAILED
+
+
+def _start_errors(error: BaseException) -> Iterator[StartError]:
+    if isinstance(error, StartError):
+        yield error
+    elif isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _start_errors(inner)
