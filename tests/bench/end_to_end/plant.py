@@ -1,0 +1,56 @@
+"""Everything that takes part in the bench, each as a process of its own."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.bench.end_to_end.options import Options
+from tests.support.cluster import ROOT, Cluster
+from tests.support.ports import free_port, listens
+from tests.support.processes import Process
+from tests.support.servers import NatsServer, PostgresServer, scratch
+
+
+@dataclass(frozen=True)
+class Plant:
+    """The running processes."""
+
+    cluster: Cluster
+    target: Process
+    target_port: int
+
+    def pids(self) -> dict[str, list[int]]:
+        """Returns the roots of the process trees of each part, by its name in the report."""
+        services = self.cluster.services
+        return {
+            "nats-server": [self.cluster.nats.process.pid],
+            "prober": [service.process.pid for name, service in services.items() if name.startswith("http")],
+            "results": [services["results"].process.pid],
+            "gateway": [services["gateway"].process.pid],
+            "postgres": [self.cluster.postgres.process.pid],
+            "target": [self.target.pid],
+        }
+
+
+@contextlib.contextmanager
+def running_plant(options: Options) -> Iterator[Plant]:
+    with scratch("bench") as directory, contextlib.ExitStack() as stack:
+        nats, postgres = NatsServer(directory), PostgresServer(directory, durable=True)
+        for server in (nats, postgres):
+            stack.callback(server.kill)
+            server.start()
+        port = free_port()
+        command = [sys.executable, "-m", "tests.bench.end_to_end.target", str(port)]
+        target = Process("target", command, log=directory / "target.log", env={"PYTHONPATH": str(ROOT)})
+        stack.callback(target.kill)
+        target.start()
+        target.wait_until(lambda: listens(port))
+        cluster = Cluster(directory, nats, postgres, postgres.new_database())
+        stack.callback(cluster.stop)
+        cluster.start(("results", "gateway", *["http"] * options.probers))
+        try:
+            yield Plant(cluster, target, port)
+        except BaseException:
+            print(cluster.logs(), file=sys.stderr)
+            raise
