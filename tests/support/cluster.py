@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.ports import free_port
-from tests.support.processes import Process
+from tests.support.processes import ROOT, Process
 from tests.support.servers import NatsServer, PostgresServer, scratch
 
 SERVICES = ("results", "gateway", "http")
-ROOT = Path(__file__).parents[2]
 
 
 class ServiceProcess:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tests.support.wait import TooLateError, wait_until
 
+ROOT = Path(__file__).parents[2]
+
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 

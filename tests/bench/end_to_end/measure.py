@@ -49,7 +49,7 @@ async def measure(plant: Plant, options: Options, progress: Progress) -> Figures
         Api(plant.cluster.api_port, plant.cluster.key) as api,
     ):
         with progress.phase("write monitors", options.monitors) as advance:
-            ids = await monitors.create(pool, options, plant.target_port)
+            ids = await monitors.create(pool, options, plant.target)
             advance(options.monitors)
         with progress.phase("publish schedules", options.monitors) as advance:
             await monitors.await_published(pool, options, _PUBLISH_WITHIN_S, advance)

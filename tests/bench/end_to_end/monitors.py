@@ -16,7 +16,7 @@ import asyncpg
 from libs.model.ids import new_id
 from libs.model.interval import phase_s
 from tests.bench.end_to_end.options import Options
-from tests.bench.end_to_end.target import ADDRESSES
+from tests.support.canned import ADDRESSES, CannedServer
 
 LOCATION = "local"
 TIMEOUT_S = 5.0
@@ -24,12 +24,12 @@ TIMEOUT_S = 5.0
 Pool = asyncpg.Pool[asyncpg.Record]
 
 
-async def create(pool: Pool, options: Options, target_port: int) -> list[str]:
+async def create(pool: Pool, options: Options, target: CannedServer) -> list[str]:
     """Returns the ids of the monitors; the first `options.hanging_monitors` of them watch a target that hangs."""
     tenant_id = await pool.fetchval("SELECT id FROM tenants")
     now = datetime.now(UTC)
     ids = [new_id() for _ in range(options.monitors)]
-    rows = [_monitor(number, ids[number], options, target_port) for number in range(options.monitors)]
+    rows = [_monitor(number, ids[number], options, target) for number in range(options.monitors)]
     schedules = [_schedule(monitor_id, options.interval_s, now) for monitor_id in ids]
     states = [(UUID(monitor_id), "pending", now, "") for monitor_id in ids]
     async with pool.acquire() as connection, connection.transaction():
@@ -55,9 +55,9 @@ async def await_published(pool: Pool, options: Options, within_s: float, on_prog
             await asyncio.sleep(0.5)
 
 
-def _monitor(number: int, monitor_id: str, options: Options, port: int) -> dict[str, Any]:
+def _monitor(number: int, monitor_id: str, options: Options, target: CannedServer) -> dict[str, Any]:
     hanging = number < options.hanging_monitors
-    url = f"http://{ADDRESSES[number % len(ADDRESSES)]}:{port}/{'hang' if hanging else 'ok'}/{number}"
+    url = target.url(f"/{'hang' if hanging else 'ok'}/{number}", ADDRESSES[number % len(ADDRESSES)])
     return {
         "id": UUID(monitor_id),
         "kind": "http",

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.bench.end_to_end.options import Options
-from tests.support.cluster import ROOT, Cluster
-from tests.support.ports import free_port, listens
-from tests.support.processes import Process
+from tests.support.canned import CannedServer
+from tests.support.cluster import Cluster
 from tests.support.servers import NatsServer, PostgresServer, scratch
 
 
@@ -17,8 +16,7 @@ class Plant:
     """The running processes."""
 
     cluster: Cluster
-    target: Process
-    target_port: int
+    target: CannedServer
 
     def pids(self) -> dict[str, list[int]]:
         """Returns the roots of the process trees of each part, by its name in the report."""
@@ -29,7 +27,7 @@ class Plant:
             "results": [services["results"].process.pid],
             "gateway": [services["gateway"].process.pid],
             "postgres": [self.cluster.postgres.process.pid],
-            "target": [self.target.pid],
+            "target": [self.target.process.pid],
         }
 
 
@@ -40,17 +38,14 @@ def running_plant(options: Options) -> Iterator[Plant]:
         for server in (nats, postgres):
             stack.callback(server.kill)
             server.start()
-        port = free_port()
-        command = [sys.executable, "-m", "tests.bench.end_to_end.target", str(port)]
-        target = Process("target", command, log=directory / "target.log", env={"PYTHONPATH": str(ROOT)})
+        target = CannedServer(directory)
         stack.callback(target.kill)
         target.start()
-        target.wait_until(lambda: listens(port))
         cluster = Cluster(directory, nats, postgres, postgres.new_database())
         stack.callback(cluster.stop)
         cluster.start(("results", "gateway", *["http"] * options.probers))
         try:
-            yield Plant(cluster, target, port)
+            yield Plant(cluster, target)
         except BaseException:
             print(cluster.logs(), file=sys.stderr)
             raise
