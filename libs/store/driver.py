@@ -155,6 +155,15 @@ class Db:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         """A transaction, or a savepoint inside one: what fails in it is undone, and nothing else."""
+        transaction = self._connection.transaction()
         with translated():
-            async with self._connection.transaction():
-                yield
+            await transaction.start()
+        try:
+            yield
+        except BaseException:
+            # On a connection that is gone, Postgres has undone it already.
+            with contextlib.suppress(StoreError), translated():
+                await transaction.rollback()
+            raise
+        with translated():
+            await transaction.commit()

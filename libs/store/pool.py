@@ -26,8 +26,12 @@ class Store:
     async def connection(self) -> AsyncIterator[Db]:
         """Lends a connection on which each statement stands alone: for reads."""
         with translated():
-            async with self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S) as connection:
-                yield Db(connection)
+            connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
+        try:
+            yield Db(connection)
+        finally:
+            with translated():
+                await self._pool.release(connection, timeout=_ACQUIRE_TIMEOUT_S)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Db]:

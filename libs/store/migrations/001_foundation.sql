@@ -39,6 +39,7 @@ CREATE TABLE monitors (
 );
 CREATE INDEX monitors_tenant ON monitors (tenant_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX monitors_labels ON monitors USING gin (labels jsonb_path_ops) WHERE deleted_at IS NULL;
+CREATE INDEX monitors_kind ON monitors (tenant_id, kind, id) WHERE deleted_at IS NULL;
 
 -- The confirmed state of a monitor over all its locations. Written only when it changes.
 CREATE TABLE states (
@@ -49,6 +50,7 @@ CREATE TABLE states (
     flapping    boolean NOT NULL DEFAULT false,
     incident_id uuid
 );
+CREATE INDEX states_status ON states (status, monitor_id);
 
 -- One row for each (monitor, location) that should be ticking, or whose schedule must still be cancelled.
 -- The keeper makes NATS equal to this table: level-triggered, so a lost message is only a late one.
@@ -158,6 +160,13 @@ CREATE TABLE rollups_hourly (
     PRIMARY KEY (monitor_id, at, location)
 );
 CREATE TABLE rollups_daily (LIKE rollups_hourly INCLUDING ALL);
+
+-- Hours of monitors that got a row after they had closed: to be rolled up again.
+CREATE TABLE rollups_stale (
+    monitor_id uuid NOT NULL,
+    at         timestamptz NOT NULL,
+    PRIMARY KEY (monitor_id, at)
+);
 
 -- Messages to publish, written in the transaction that makes them true.
 CREATE TABLE outbox (

@@ -1,0 +1,91 @@
+"""Keys: who may ask. A secret is never stored, only its SHA-256."""
+
+from datetime import datetime
+
+import msgspec
+
+from libs.model.tenancy import Key, Principal, Scope
+from libs.store.driver import Db, Row
+
+_ADD = """
+INSERT INTO keys (id, tenant_id, name, sha256, scopes, cidrs, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
+_LIST = """
+SELECT id, name, scopes, cidrs, created_at, expires_at, last_used_at
+FROM keys WHERE tenant_id = $1 AND revoked_at IS NULL ORDER BY id
+"""
+_LOCKED = """
+SELECT id, name, scopes, cidrs, created_at, expires_at, last_used_at
+FROM keys WHERE tenant_id = $1 AND revoked_at IS NULL ORDER BY id FOR UPDATE
+"""
+_REVOKE = "UPDATE keys SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL"
+_BEARER = """
+SELECT keys.id, keys.name, scopes, cidrs, expires_at, last_used_at, tenant_id, tenants.name AS tenant_name
+FROM keys JOIN tenants ON tenants.id = keys.tenant_id
+WHERE sha256 = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+"""
+# SKIP LOCKED: no request waits for another one that notes the same thing.
+_TOUCH = """
+UPDATE keys SET last_used_at = $2
+WHERE id = (SELECT id FROM keys WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """Who bears a key, and when it was last noted as used."""
+
+    principal: Principal
+    last_used_at: datetime | None
+
+
+async def add(db: Db, tenant_id: str, key: Key, sha256: bytes) -> None:
+    await db.run(_ADD, key.id, tenant_id, key.name, sha256, list(key.scopes), key.cidrs, key.created_at, key.expires_at)
+
+
+async def unrevoked(db: Db, tenant_id: str) -> list[Key]:
+    """Returns the tenant's keys, oldest first."""
+    return [_key(row) for row in await db.rows(_LIST, tenant_id)]
+
+
+async def locked(db: Db, tenant_id: str) -> list[Key]:
+    """Returns the tenant's keys and keeps others from revoking one until the transaction ends."""
+    return [_key(row) for row in await db.rows(_LOCKED, tenant_id)]
+
+
+async def revoke(db: Db, tenant_id: str, key_id: str, now: datetime) -> None:
+    await db.run(_REVOKE, tenant_id, key_id, now)
+
+
+async def bearer(db: Db, sha256: bytes, now: datetime) -> Bearer | None:
+    """Returns who bears the key with this digest, unless it is revoked or expired."""
+    row = await db.row(_BEARER, sha256, now)
+    if row is None:
+        return None
+    principal = Principal(
+        tenant_id=row["tenant_id"],
+        tenant_name=row["tenant_name"],
+        key_id=row["id"],
+        key_name=row["name"],
+        scopes=[Scope(scope) for scope in row["scopes"]],
+        cidrs=row["cidrs"],
+        expires_at=row["expires_at"],
+    )
+    return Bearer(principal, row["last_used_at"])
+
+
+async def touch(db: Db, key_id: str, now: datetime) -> None:
+    """Notes that the key was used."""
+    await db.run(_TOUCH, key_id, now)
+
+
+def _key(row: Row) -> Key:
+    return Key(
+        id=row["id"],
+        name=row["name"],
+        scopes=[Scope(scope) for scope in row["scopes"]],
+        cidrs=row["cidrs"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        last_used_at=row["last_used_at"],
+    )
