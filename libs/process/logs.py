@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, Processor
 
 # Libraries that tell of every message or request; their warnings still come through.
 _TALKATIVE = ("uvicorn", "uvicorn.access", "uvicorn.error", "faststream", "litestar", "nats", "asyncio")
@@ -37,24 +37,20 @@ def _shared_processors() -> list[Processor]:
 
 def _console() -> list[Processor]:
     colors = sys.stderr.isatty()
-    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback), _newline]
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)]
 
 
 def _json() -> list[Processor]:
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_encode), _newline]
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=_encode)]
 
 
 def _encode(event: EventDict, **_options: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
-
-
-def _newline(_logger: WrappedLogger, _method: str, line: Any) -> str:
-    return f"{line}\n"
+    first = {name: event.pop(name) for name in ("timestamp", "level", "event") if name in event}
+    return msgspec.json.encode({**first, **event}, enc_hook=repr).decode()
 
 
 def _route_standard_logging(level: int, shared: list[Processor], renderers: list[Processor]) -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.terminator = ""
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

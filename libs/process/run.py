@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 import structlog
 from faststream.nats import NatsRouter
 
-from libs.bus.bus import Bus, BusError
+from libs.bus.bus import Bus
+from libs.bus.errors import BusError
 from libs.process import logs
 from libs.process.errors import StartError
 from libs.process.health import Health
