@@ -1,0 +1,44 @@
+"""Reading a check off the bus, and asking for one and its result."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+from nats.aio.msg import Msg
+
+from libs.bus.bus import REPLY_HEADER, Bus
+from libs.bus.schedules import due_now
+from libs.model.check import Check, Origin, Result
+
+NEXT_HEADER = "Nats-Schedule-Next"
+_PURGE = "purge"
+
+_decode_check = msgspec.json.Decoder(Check).decode
+_decode_result = msgspec.json.Decoder(Result).decode
+
+
+def read_check(message: Msg) -> Check:
+    """Returns the check with its `tick_at`; raises ValueError for a message that no prober could ever run.
+
+    A tick is a copy of its schedule, so its instant stands in the headers, as the instant of the tick after it.
+    """
+    check = _decode_check(message.data)
+    headers = message.headers or {}
+    if check.tick_at is None:
+        return msgspec.structs.replace(check, tick_at=_scheduled_at(check, headers))
+    if check.tick_at.tzinfo is None:
+        raise ValueError("tick_at has no time zone")
+    reply_to = headers.get(REPLY_HEADER)
+    return check if reply_to is None else msgspec.structs.replace(check, reply_to=reply_to)
+
+
+async def check_now(bus: Bus, check: Check, shard: int, timeout_s: float) -> Result | None:
+    """Has `check` run by a prober and returns its result; None when none answered in time."""
+    body = await bus.await_reply(due_now(check, shard), timeout_s)
+    return None if body is None else _decode_result(body)
+
+
+def _scheduled_at(check: Check, headers: dict[str, str]) -> datetime:
+    following = headers.get(NEXT_HEADER, _PURGE)
+    if following == _PURGE or check.origin is not Origin.TICK:
+        raise ValueError("the check carries no instant, neither in its body nor in its headers")
+    return datetime.fromisoformat(following) - timedelta(seconds=check.interval_s)

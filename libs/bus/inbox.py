@@ -1,0 +1,77 @@
+"""A plain subscription that holds a bounded number of messages and says so when it had to drop one."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from libs.bus.errors import BusError, as_bus_errors
+
+HELD_MAX = 1000
+
+
+class Inbox:
+    """Messages of plain subscriptions in the order of their arrival."""
+
+    def __init__(self, held_max: int) -> None:
+        self._held: deque[tuple[float, Msg]] = deque()
+        self._held_max = held_max
+        self._arrived = asyncio.Event()
+        self._failure: str | None = None
+        self.arrived_at = 0.0  # when the message that was read last came in, on the loop's clock
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, client: Client, *subject: str, held_max: int = HELD_MAX) -> AsyncIterator["Inbox"]:
+        inbox = cls(held_max)
+        with as_bus_errors(f"subscribe to {', '.join(subject)}"):
+            subscriptions = [await client.subscribe(name, cb=inbox.put) for name in subject]
+            await client.flush()
+        try:
+            yield inbox
+        finally:
+            for subscription in subscriptions:
+                try:
+                    await subscription.unsubscribe()
+                except NatsError:
+                    continue  # the connection is gone, and the subscription with it
+
+    async def put(self, message: Msg) -> None:
+        if self._failure is not None:
+            return
+        if len(self._held) >= self._held_max:
+            self.fail("the reader is too slow")
+            return
+        self._held.append((asyncio.get_running_loop().time(), message))
+        self._arrived.set()
+
+    def fail(self, why: str) -> None:
+        """Ends the iteration with a BusError, after what is already held."""
+        self._failure = self._failure or why
+        self._arrived.set()
+
+    def clear(self) -> None:
+        """Forgets what is held, and a failure: the caller fetches what is missing from the stored stream."""
+        self._held.clear()
+        self._failure = None
+
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Msg:
+        while not self._held:
+            if self._failure is not None:
+                raise BusError(self._failure)
+            self._arrived.clear()
+            await self._arrived.wait()
+        self.arrived_at, message = self._held.popleft()
+        return message

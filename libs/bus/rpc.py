@@ -1,0 +1,85 @@
+"""Answering the requests of other rooms."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+from faststream.nats import NatsMessage, NatsRouter
+
+from libs.bus import envelope, subjects
+from libs.model.refusal import Refusal, RefusalCode, RefusedError
+from libs.model.requests import Request
+
+R = TypeVar("R")
+
+QUEUE = "rpc"
+HELD_MAX = 1024
+
+log = structlog.get_logger("vedette.rpc")
+
+_UNAVAILABLE = Refusal(code=RefusalCode.UNAVAILABLE, detail="The request could not be carried out at the moment.")
+_TOO_LARGE = Refusal(code=RefusalCode.INVALID, detail="The answer is too large; ask for less at once.", field="limit")
+
+
+def serve(
+    router: NatsRouter,
+    request: type[Request[R]],
+    handler: Callable[[Any], Awaitable[R]],
+    *,
+    workers: int = 16,
+    timeout_s: float = 10.0,
+) -> None:
+    """Answers `rpc.<verb>`, sharing the requests with every other process that serves it.
+
+    What a handler raises as RefusedError is its answer; any other exception is logged, and answered `unavailable`.
+    """
+    answer = _answerer(request, handler, timeout_s)
+
+    async def respond(body: Any) -> None:
+        message: NatsMessage = body
+        await _reply(message, await answer(message.body))
+
+    subscriber = router.subscriber(
+        subjects.rpc(request.verb),
+        QUEUE,
+        max_workers=workers,
+        pending_msgs_limit=HELD_MAX,
+        decoder=_as_it_is,
+        no_reply=True,
+    )
+    subscriber(respond)
+
+
+async def _as_it_is(message: Any) -> Any:
+    return message
+
+
+def _answerer(
+    request: type[Request[R]], handler: Callable[[Any], Awaitable[R]], timeout_s: float
+) -> Callable[[bytes], Awaitable[bytes]]:
+    decode = msgspec.json.Decoder(request).decode
+
+    async def answer(body: bytes) -> bytes:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return envelope.encode_ok(await handler(decode(body)))
+        except RefusedError as error:
+            return envelope.encode_refused(error.refusal)
+        except msgspec.ValidationError as error:
+            return envelope.encode_refused(Refusal(code=RefusalCode.INVALID, detail=str(error)))
+        except Exception:
+            log.exception("rpc.failed", verb=request.verb)
+            return envelope.encode_refused(_UNAVAILABLE)
+
+    return answer
+
+
+async def _reply(message: NatsMessage, answer: bytes) -> None:
+    raw = message.raw_message
+    if not raw.reply:
+        return
+    if len(answer) > raw._client.max_payload:  # noqa: SLF001 the message's own connection has no public name
+        answer = envelope.encode_refused(_TOO_LARGE)
+    await raw.respond(answer)

@@ -1,0 +1,85 @@
+"""Schedules as messages: the server itself emits the checks (NATS ADR-51)."""
+
+from datetime import datetime
+
+import msgspec
+
+from libs.bus import subjects
+from libs.bus.message import Message
+from libs.model.check import Check, Origin
+from libs.model.ids import derived_id, tick_id
+from libs.model.interval import DAY_S, HOUR_S, MINUTE_S
+
+SCHEDULE = "Nats-Schedule"
+SCHEDULE_TARGET = "Nats-Schedule-Target"
+SCHEDULE_TTL = "Nats-Schedule-TTL"
+TTL = "Nats-TTL"
+ROLLUP = "Nats-Rollup"
+
+RECHECK_TTL_S = 60
+DUE_NOW_TTL_S = 60
+
+_encode = msgspec.json.Encoder().encode
+
+
+def cron(interval_s: int, phase_s: int) -> str:
+    """Returns the 6-field line (seconds first) that is due whenever the UTC epoch second is the phase, modulo the interval."""
+    hour, minute, second = phase_s // HOUR_S, phase_s // MINUTE_S % 60, phase_s % MINUTE_S
+    if interval_s < MINUTE_S:
+        return f"{','.join(str(at) for at in range(phase_s % interval_s, MINUTE_S, interval_s))} * * * * *"
+    if interval_s < HOUR_S:
+        return f"{second} {_every(minute, interval_s // MINUTE_S, 60)} * * * *"
+    if interval_s < DAY_S:
+        return f"{second} {minute} {_every(hour, interval_s // HOUR_S, 24)} * * *"
+    return f"{second} {minute} {hour} * * *"
+
+
+def schedule(check: Check, shard: int, phase_s: int) -> Message:
+    """Returns the schedule of one monitor at one location; it replaces the one before."""
+    due = subjects.due(shard, check.location, check.kind, check.monitor_id)
+    headers = {
+        SCHEDULE: cron(check.interval_s, phase_s),
+        SCHEDULE_TARGET: due,
+        SCHEDULE_TTL: f"{check.interval_s}s",
+    }
+    body = _encode(msgspec.structs.replace(check, origin=Origin.TICK, tick_at=None, reply_to=None))
+    return Message(subjects.schedule(shard, check.location, check.monitor_id), body, headers=headers)
+
+
+def cancel(shard: int, location: str, monitor_id: str) -> Message:
+    """Returns what ends a schedule: a plain message in its place, which itself is gone a second later."""
+    return Message(subjects.schedule(shard, location, monitor_id), b"", headers={ROLLUP: "sub", TTL: "1s"})
+
+
+def recheck(check: Check, shard: int, at: datetime) -> Message:
+    """Returns the schedule of one second look at `at`. Published twice, it still is one look."""
+    once = msgspec.structs.replace(check, origin=Origin.RECHECK, tick_at=at, reply_to=None)
+    headers = {
+        SCHEDULE: f"@at {at.isoformat().replace('+00:00', 'Z')}",
+        SCHEDULE_TARGET: subjects.recheck_due(shard, check.location, check.kind, check.monitor_id),
+        SCHEDULE_TTL: f"{RECHECK_TTL_S}s",
+    }
+    subject = subjects.recheck_schedule(shard, check.location, check.monitor_id)
+    return Message(subject, _encode(once), f"recheck/{_identity(once)}", headers)
+
+
+def due_now(check: Check, shard: int) -> Message:
+    """Returns a check to run at once, on a subject of its own, so that it neither replaces a tick nor is replaced by one.
+
+    It is dropped when no prober takes it within a minute.
+    """
+    identity = _identity(check)
+    subject = subjects.due(shard, check.location, check.kind, derived_id("due_now", identity))
+    return Message(subject, _encode(check), f"due/{identity}", {TTL: f"{DUE_NOW_TTL_S}s"})
+
+
+def _every(first: int, step: int, size: int) -> str:
+    if step == 1:
+        return "*"
+    return f"{first % step}-{size - 1}/{step}"
+
+
+def _identity(check: Check) -> str:
+    if check.tick_at is None:
+        raise ValueError("a check that is not scheduled must carry its tick_at")
+    return tick_id(check.monitor_id, check.location, check.tick_at)
