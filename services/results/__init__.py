@@ -1,0 +1,1 @@
+"""The only service with Postgres: takes in results, folds them into states, keeps schedules, answers requests."""

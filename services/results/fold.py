@@ -1,0 +1,138 @@
+"""How results become a state: pure functions of what is remembered and one more result.
+
+A state moves only after confirmation. `unknown` and `missed` say nothing about the target, so they move nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from libs.model.check import Origin, Result
+from libs.model.fold import Fold, Move
+from libs.model.outcome import Status
+from libs.model.state import StateStatus
+
+DOWN_AFTER = 2
+UP_AFTER = 1
+UP_AFTER_FLAPPING = 2
+
+_RUN_MAX = 9
+_WINDOW = 20
+_WINDOW_MASK = (1 << _WINDOW) - 1
+_FLAPPING_START = 0.30
+_FLAPPING_STOP = 0.25
+# The newest change weighs 1.2 and the oldest 0.8 (Icinga 2), so that a target that has calmed down is soon believed.
+_WEIGHTS = tuple(1.2 - 0.4 * age / (_WINDOW - 1) for age in range(_WINDOW))
+
+_RECHECK_S_MAX = 10.0
+_RECHECK_S_MIN = 1.0
+
+
+def fold(memory: Fold, result: Result) -> tuple[Fold, Move | None, bool]:
+    """Returns what is remembered after `result`, the move that it confirms, and whether it wants a fast second look.
+
+    A result that is not newer than the last one folded changes nothing: neither a late one nor a repeated one.
+    """
+    if result.status in (Status.UNKNOWN, Status.MISSED):
+        return _unjudged(memory, result)
+    if memory.folded_at is not None and result.tick_at <= memory.folded_at:
+        return memory, None, False
+    counted = _count(memory, result)
+    after, move = _moved(counted, _next_status(counted, memory.last_class), result)
+    return after, move, _is_first_failure(after, result)
+
+
+def mark(memory: Fold, result: Result, interval_s: int | None) -> Fold:
+    """Returns `memory` with the newest result noted, and the newest tick if it is one of the grid of `interval_s`."""
+    last_at, ticked_at = memory.last_tick_at, memory.ticked_at
+    if last_at is None or result.tick_at > last_at:
+        last_at = result.tick_at
+    if result.origin is Origin.TICK and result.interval_s == interval_s:
+        ticked_at = result.tick_at if ticked_at is None else max(ticked_at, result.tick_at)
+    if last_at == memory.last_tick_at and ticked_at == memory.ticked_at:
+        return memory
+    return replace(memory, last_tick_at=last_at, ticked_at=ticked_at)
+
+
+def recheck_at(result: Result) -> datetime | None:
+    """Returns when a second look is due; None when the next tick comes as soon. The same result gives the same instant."""
+    delay_s = max(_RECHECK_S_MIN, min(result.interval_s / 4, _RECHECK_S_MAX))
+    taken_s = max(0.0, (result.started_at - result.tick_at).total_seconds()) + result.duration_s
+    if result.origin is Origin.TICK and taken_s + delay_s >= result.interval_s:
+        return None
+    return result.tick_at + timedelta(seconds=min(taken_s, result.interval_s) + delay_s)
+
+
+def aggregate(statuses: Sequence[StateStatus]) -> StateStatus:
+    """Returns the status of a monitor over its locations: down when most of those that can judge say so."""
+    known = [status for status in statuses if status is not StateStatus.UNKNOWN]
+    if not known:
+        return StateStatus.UNKNOWN if statuses else StateStatus.PENDING
+    down = known.count(StateStatus.DOWN)
+    if down * 2 > len(known):
+        return StateStatus.DOWN
+    if down or StateStatus.DEGRADED in known:
+        return StateStatus.DEGRADED
+    if StateStatus.UP in known:
+        return StateStatus.UP
+    return StateStatus.UNKNOWN if len(known) < len(statuses) else StateStatus.PENDING
+
+
+def _unjudged(memory: Fold, result: Result) -> tuple[Fold, Move | None, bool]:
+    if memory.status is not StateStatus.PENDING or result.status is not Status.UNKNOWN:
+        return memory, None, False
+    after, move = _moved(memory, StateStatus.UNKNOWN, result)
+    return after, move, False
+
+
+def _count(memory: Fold, result: Result) -> Fold:
+    up, down = result.status is Status.UP, result.status is Status.DOWN
+    changed = memory.last_class not in ("", result.status)
+    changes = (memory.changes << 1 | changed) & _WINDOW_MASK
+    return replace(
+        memory,
+        up_run=min(memory.up_run + 1, _RUN_MAX) if up else 0,
+        down_run=min(memory.down_run + 1, _RUN_MAX) if down else 0,
+        bad_run=0 if up else min(memory.bad_run + 1, _RUN_MAX),
+        changes=changes,
+        flapping=_is_flapping(changes, was_flapping=memory.flapping),
+        last_class=result.status.value,
+        folded_at=result.tick_at,
+    )
+
+
+def _is_flapping(changes: int, *, was_flapping: bool) -> bool:
+    if changes == 0:
+        return False
+    share = sum(weight for age, weight in enumerate(_WEIGHTS) if changes >> age & 1) / _WINDOW
+    return share > (_FLAPPING_STOP if was_flapping else _FLAPPING_START)
+
+
+def _next_status(memory: Fold, class_before: str) -> StateStatus:
+    up_after = UP_AFTER_FLAPPING if memory.flapping else UP_AFTER
+    if memory.down_run >= DOWN_AFTER:
+        return StateStatus.DOWN
+    if memory.up_run >= up_after:
+        return StateStatus.UP
+    if memory.status is StateStatus.DOWN:
+        better = memory.last_class != Status.DOWN and (up_after == 1 or class_before not in ("", Status.DOWN))
+        return StateStatus.DEGRADED if better else StateStatus.DOWN
+    return StateStatus.DEGRADED if memory.bad_run >= DOWN_AFTER else memory.status
+
+
+def _moved(memory: Fold, status: StateStatus, result: Result) -> tuple[Fold, Move | None]:
+    if status is memory.status:
+        return memory, None
+    at = max(result.tick_at, memory.since_at)
+    after = replace(memory, status=status, since_at=at, reason=result.reason)
+    return after, Move(old=memory.status, new=status, at=at, reason=result.reason)
+
+
+def _is_first_failure(memory: Fold, result: Result) -> bool:
+    """A second look never asks for a third: each first failure costs one check more, whatever the target does."""
+    if result.origin is Origin.RECHECK or memory.status is StateStatus.DOWN:
+        return False
+    if result.status is Status.DOWN:
+        return memory.down_run == 1
+    return memory.bad_run == 1 and memory.status is not StateStatus.DEGRADED
