@@ -1,0 +1,66 @@
+"""What happened to one monitor: its results and transitions, page by page."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from libs.model.monitor import ResultView
+from libs.model.state import StateStatus, Transition
+from libs.store import views
+from libs.store.driver import Db, Row
+
+# Both bounds of tick_at stand alone, so that only the partitions between them are opened.
+_RESULTS = """
+SELECT tick_at, location, origin, status, reason, detail, started_at, duration_s, revision, samples, hops
+FROM results
+WHERE monitor_id = (SELECT id FROM monitors WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL)
+  AND tick_at >= $3 AND tick_at <= $4 AND (tick_at, location) < ($4, $5)
+ORDER BY tick_at DESC, location DESC LIMIT $6
+"""
+_TRANSITIONS = """
+SELECT id, monitor_id, at, old, new, reason, incident_id
+FROM transitions
+WHERE monitor_id = (SELECT id FROM monitors WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL)
+  AND at <= $3 AND (at, id) < ($3, $4)
+ORDER BY at DESC, id DESC LIMIT $5
+"""
+
+
+@dataclass(frozen=True)
+class ResultsBefore:
+    """Results in order of (`tick_at`, `location`) before this place. With an empty location: before `tick_at`."""
+
+    tick_at: datetime
+    location: str = ""
+
+
+@dataclass(frozen=True)
+class TransitionsBefore:
+    """Transitions in order of (`at`, `id`) before this place."""
+
+    at: datetime
+    id: str
+
+
+async def results(
+    db: Db, monitor: tuple[str, str], *, from_at: datetime, before: ResultsBefore, limit: int
+) -> list[ResultView]:
+    """Returns results of `monitor` (tenant, id) that are not older than `from_at`, newest first."""
+    rows = await db.rows(_RESULTS, *monitor, from_at, before.tick_at, before.location, limit)
+    return [views.result(row, revision=row["revision"]) for row in rows]
+
+
+async def transitions(db: Db, monitor: tuple[str, str], before: TransitionsBefore, limit: int) -> list[Transition]:
+    """Returns transitions of `monitor` (tenant, id), newest first."""
+    return [_transition(row) for row in await db.rows(_TRANSITIONS, *monitor, before.at, before.id, limit)]
+
+
+def _transition(row: Row) -> Transition:
+    return Transition(
+        id=row["id"],
+        monitor_id=row["monitor_id"],
+        at=row["at"],
+        old=StateStatus(row["old"]),
+        new=StateStatus(row["new"]),
+        reason=row["reason"],
+        incident_id=row["incident_id"],
+    )

@@ -1,0 +1,96 @@
+"""Monitors: what a user wants watched."""
+
+from datetime import datetime
+
+import msgspec
+
+from libs.store.driver import Db, Row
+
+_ADD = """
+INSERT INTO monitors (id, tenant_id, kind, name, target, interval_s, timeout_s, locations, enabled, labels, spec,
+                      revision, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+"""
+# NO KEY: rows that refer to this monitor can still be added meanwhile.
+_LOCKED = """
+SELECT id, tenant_id, kind, name, target, interval_s, timeout_s, locations, enabled, labels, spec,
+       revision, created_at, updated_at
+FROM monitors WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL FOR NO KEY UPDATE
+"""
+_REPLACE = """
+UPDATE monitors SET name = $3, target = $4, interval_s = $5, timeout_s = $6, locations = $7, enabled = $8, labels = $9,
+                    spec = $10, revision = $11, updated_at = $12
+WHERE tenant_id = $1 AND id = $2
+"""
+_BURY = "UPDATE monitors SET deleted_at = $3, enabled = false, revision = revision + 1 WHERE tenant_id = $1 AND id = $2"
+_EXISTS = "SELECT EXISTS (SELECT FROM monitors WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL)"
+_LOCATIONS = "SELECT locations FROM monitors WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL"
+
+
+class Monitor(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of monitors."""
+
+    id: str
+    tenant_id: str
+    kind: str
+    name: str
+    target: str
+    interval_s: int
+    timeout_s: float
+    locations: list[str]
+    enabled: bool
+    labels: dict[str, str]
+    spec: msgspec.Raw
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+
+
+async def add(db: Db, monitor: Monitor) -> None:
+    values = msgspec.structs.asdict(monitor) | {"labels": msgspec.json.encode(monitor.labels)}
+    await db.run(_ADD, *values.values())
+
+
+async def locked(db: Db, tenant_id: str, monitor_id: str) -> Monitor | None:
+    """Returns the monitor and keeps others from changing it until the transaction ends."""
+    row = await db.row(_LOCKED, tenant_id, monitor_id)
+    return None if row is None else _monitor(row)
+
+
+async def replace(db: Db, monitor: Monitor) -> None:
+    """Stores every field that may change."""
+    await db.run(
+        _REPLACE,
+        monitor.tenant_id,
+        monitor.id,
+        monitor.name,
+        monitor.target,
+        monitor.interval_s,
+        monitor.timeout_s,
+        monitor.locations,
+        monitor.enabled,
+        msgspec.json.encode(monitor.labels),
+        monitor.spec,
+        monitor.revision,
+        monitor.updated_at,
+    )
+
+
+async def bury(db: Db, tenant_id: str, monitor_id: str, now: datetime) -> None:
+    """Makes a tombstone of the monitor: nobody sees it again, and retention removes it later."""
+    await db.run(_BURY, tenant_id, monitor_id, now)
+
+
+async def exists(db: Db, tenant_id: str, monitor_id: str) -> bool:
+    return bool(await db.value(_EXISTS, tenant_id, monitor_id))
+
+
+async def locations(db: Db, tenant_id: str, monitor_id: str) -> list[str] | None:
+    """Returns where the monitor is watched from, or None when the tenant has no such monitor."""
+    found: list[str] | None = await db.value(_LOCATIONS, tenant_id, monitor_id)
+    return found
+
+
+def _monitor(row: Row) -> Monitor:
+    values = dict(row.items()) | {"labels": msgspec.json.decode(row["labels"], type=dict[str, str])}
+    return Monitor(**values)
