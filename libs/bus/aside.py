@@ -1,21 +1,19 @@
 """Messages that nobody can read are set aside with the reason, so that they block nothing and a person can look."""
 
-from nats.aio.msg import Msg
-
 from libs.bus import subjects
 from libs.bus.bus import Bus
+from libs.bus.delivery import Delivery
 from libs.bus.message import Message
 
 REASON = "Vedette-Reason"
 SUBJECT = "Vedette-Subject"
 
 
-async def set_aside(bus: Bus, message: Msg, reason: str) -> None:
+async def set_aside(bus: Bus, message: Delivery, reason: str) -> None:
     """Copies a stored message to the ASIDE stream, once however often it is delivered. The caller then ends it."""
-    metadata = message.metadata
-    identity = f"{metadata.stream}/{metadata.sequence.stream}/{metadata.timestamp.timestamp():.6f}"
+    identity = f"{message.stream}/{message.seq}/{message.stored_at.timestamp():.6f}"
     headers = {REASON: _printable(reason), SUBJECT: message.subject}
-    await bus.publish(Message(subjects.aside(metadata.stream), message.data, identity, headers))
+    await bus.publish(Message(subjects.aside(message.stream), message.data, identity, headers))
 
 
 def _printable(text: str) -> str:

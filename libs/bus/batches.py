@@ -6,11 +6,11 @@ from typing import Any, cast
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsRouter, PullSub
 from faststream.nats.subscriber.usecases import BatchPullStreamSubscriber
-from nats.aio.msg import Msg
 
-from libs.bus.pull import Pull, give_back
+from libs.bus.delivery import Delivery, give_back
+from libs.bus.pull import Pull
 
-Handler = Callable[[list[Msg]], Awaitable[None]]
+Handler = Callable[[list[Delivery]], Awaitable[None]]
 
 
 def batch_subscriber(  # noqa: PLR0913 each is one fact about the subscription
@@ -23,7 +23,7 @@ def batch_subscriber(  # noqa: PLR0913 each is one fact about the subscription
     linger_s: float = 0.0,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hands the raw messages of an existing durable consumer to `handler`, one batch at a time.
+    """Hands the messages of an existing durable consumer to `handler`, one batch at a time.
 
     Nothing is acknowledged for the handler. `on_stop` is called when no more batches will come, before the
     last one is waited for.
@@ -74,7 +74,7 @@ class SteadySubscriber(BatchPullStreamSubscriber):
         while self.running:
             messages = await self._pull.batch(self._linger_s)
             if not self.running:
-                await give_back(messages)
+                await give_back(Delivery(message) for message in messages)
                 return
             await self.consume(messages)
 
@@ -86,4 +86,4 @@ def _steady(subscriber: BatchPullStreamSubscriber) -> SteadySubscriber:
 
 
 async def _raw(message: Any) -> Any:
-    return message.raw_message
+    return [Delivery(raw) for raw in message.raw_message]

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 import msgspec
-from nats.aio.msg import Msg
 
 from libs.bus.bus import REPLY_HEADER, Bus
+from libs.bus.delivery import Delivery
 from libs.bus.schedules import due_now
 from libs.model.check import Check, Origin, Result
 
@@ -16,13 +16,13 @@ _decode_check = msgspec.json.Decoder(Check).decode
 _decode_result = msgspec.json.Decoder(Result).decode
 
 
-def read_check(message: Msg) -> Check:
+def read_check(message: Delivery) -> Check:
     """Returns the check with its `tick_at`; raises ValueError for a message that no prober could ever run.
 
     A tick is a copy of its schedule, so its instant stands in the headers, as the instant of the tick after it.
     """
     check = _decode_check(message.data)
-    headers = message.headers or {}
+    headers = message.headers
     if check.tick_at is None:
         return msgspec.structs.replace(check, tick_at=_scheduled_at(check, headers))
     if check.tick_at.tzinfo is None:

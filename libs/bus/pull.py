@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from libs.bus.delivery import Delivery, give_back
 from libs.bus.errors import describe
 
 EXPIRES_S = 30.0
@@ -69,7 +70,7 @@ class Pull:
         subscription, self._subscription = self._subscription, None
         try:
             await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it bare
-            await give_back(self._held)
+            await give_back(Delivery(message) for message in self._held)
         except (NatsError, TimeoutError, OSError) as error:
             log.warning("bus.unsubscribe_failed", consumer=self._consumer, error=describe(error))
         self._held.clear()
@@ -140,9 +141,3 @@ class Pull:
         if self._pause_s == 0:
             log.warning("bus.pull_refused", consumer=self._consumer, answer=why)
         self._pause_s = min(max(self._pause_s * 2, PAUSE_S_MIN), PAUSE_S_MAX)
-
-
-async def give_back(messages: deque[Msg] | list[Msg]) -> None:
-    """Returns messages to their consumer, for redelivery at once."""
-    for message in messages:
-        await message.nak()
