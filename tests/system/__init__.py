@@ -1,0 +1,1 @@
+"""Whole systems as operating system processes, killed on purpose."""
