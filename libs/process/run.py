@@ -57,6 +57,7 @@ async def running(services: tuple[Service, ...], settings: Settings) -> AsyncIte
         for service in in_order(services):
             await stack.enter_async_context(_opened(service, context))
         await bus.start()
+        await stack.enter_async_context(_while_connected(bus))
         stack.callback(health.closing)
         health.opened()
         _log.info("process.started", services=names)
@@ -80,6 +81,17 @@ async def _bus(stack: AsyncExitStack, settings: Settings, name: str) -> Bus:
         return await stack.enter_async_context(Bus.open(settings.nats_url, name=f"vedette:{name}"))
     except BusError as error:
         raise StartError(f"NATS cannot be reached: {error}") from error
+
+
+@asynccontextmanager
+async def _while_connected(bus: Bus) -> AsyncIterator[None]:
+    """Ends the context with an error when the connection is lost for good; reconnecting is the bus's own affair."""
+    async with asyncio.TaskGroup() as group:
+        watch = group.create_task(bus.lost())
+        try:
+            yield
+        finally:
+            watch.cancel()
 
 
 async def _connected(bus: Bus) -> None:

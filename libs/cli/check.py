@@ -1,0 +1,83 @@
+"""`vedette check URL`: one probe, no server, and the outcome for a person or for a program."""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+
+from libs.cli import folders, waterfall
+from libs.model.kinds import decode_spec
+from libs.model.outcome import Outcome, Reason, Status
+from libs.model.spec import Spec
+from libs.process.settings import Settings
+from libs.process.signals import EXIT_FAILED, EXIT_OK
+
+# A probe answers by itself in time; one that does not is ended this much later.
+_OVERTIME_S = 1.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the command line asks for. `fields` are options of the kind, by the name of the spec's field."""
+
+    url: str
+    timeout_s: float
+    fields: dict[str, Any]
+    as_json: bool
+
+
+def spec_of(question: Question) -> Spec:
+    """Returns the spec that is meant, or raises ValueError that says what is wrong with the URL or a field."""
+    known = folders.schemes()
+    scheme = urlsplit(question.url).scheme.lower()
+    if scheme not in known:
+        listed = ", ".join(f"{name}://" for name in sorted(known))
+        raise ValueError(f"{question.url!r} is nothing that can be checked: it must start with {listed}")
+    spec = known[scheme].from_url(question.url)
+    if not question.fields:
+        return spec
+    return decode_spec(msgspec.json.encode({**msgspec.to_builtins(spec), **question.fields}))
+
+
+async def check(spec: Spec, question: Question, settings: Settings) -> int:
+    """Probes once and prints the outcome; returns the exit code."""
+    outcome = await _outcome(spec, question.timeout_s, settings)
+    if question.as_json:
+        text = msgspec.json.format(msgspec.json.encode(_as_object(spec, outcome)), indent=2).decode()
+    else:
+        text = waterfall.render(spec.target, outcome, colored=sys.stdout.isatty())
+    print(text, flush=True)  # noqa: T201 - the answer
+    return EXIT_OK if outcome.status is Status.UP else EXIT_FAILED
+
+
+async def _outcome(spec: Spec, timeout_s: float, settings: Settings) -> Outcome:
+    async with folders.probe(spec, settings) as probe:
+        try:
+            async with asyncio.timeout(timeout_s + _OVERTIME_S):
+                return await probe(spec, timeout_s)
+        except TimeoutError:
+            return _crashed(f"The probe gave no answer within {timeout_s:g} s.")
+        except Exception as error:  # noqa: BLE001 - a bug in the probe is an answer, too
+            _log.exception("check.crashed")
+            return _crashed(f"The probe crashed: {error!r}")
+
+
+def _crashed(detail: str) -> Outcome:
+    return Outcome(status=Status.UNKNOWN, reason=Reason.PROBE_CRASHED, detail=detail)
+
+
+def _as_object(spec: Spec, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "target": spec.target,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "detail": outcome.detail,
+        "samples": outcome.samples,
+        "hops": outcome.hops,
+    }

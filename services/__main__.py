@@ -1,0 +1,146 @@
+"""The command `vedette`: the one place that puts services together."""
+
+import argparse
+import asyncio
+import functools
+import json
+import os
+import sys
+from typing import Any
+
+from libs.cli import folders
+from libs.cli.bootstrap import bootstrap
+from libs.cli.check import Question, check, spec_of
+from libs.cli.health import health
+from libs.cli.up import TENANT, up
+from libs.process import logs
+from libs.process.run import run
+from libs.process.settings import Settings, load
+from libs.process.signals import EXIT_USAGE, drive, tell
+from libs.process.version import VERSION
+
+INSECURE_FIELD = "tls_verify"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 well, 1 failed (or not up), 2 asked for wrongly."""
+    options = _parser().parse_args(words)
+    try:
+        return int(options.command(options))
+    except ValueError as error:
+        tell(error)
+        return EXIT_USAGE
+
+
+def _up(options: argparse.Namespace) -> int:
+    given = {"data_dir": options.data_dir, "host": options.host, "port": options.port}
+    settings = _settings(**given, nats_url=options.nats, postgres_dsn=options.postgres, health_port=_own_health_port())
+    services = tuple(map(folders.service, folders.service_names()))
+    embed = (options.nats is None, options.postgres is None)
+    return drive(lambda stop: up(services, settings, embed=embed, stop=stop))
+
+
+def _run(options: argparse.Namespace) -> int:
+    known = folders.service_names()
+    for name in options.names:
+        if name not in known:
+            raise ValueError(f"there is no service {name!r}; there are {', '.join(known)}")
+    return run(*map(folders.service, dict.fromkeys(options.names)))
+
+
+def _check(options: argparse.Namespace) -> int:
+    question = Question(options.url, options.timeout, _fields(options), as_json=options.json)
+    spec = spec_of(question)
+    settings = _settings()
+    return asyncio.run(check(spec, question, settings))
+
+
+def _bootstrap(options: argparse.Namespace) -> int:
+    return drive(functools.partial(bootstrap, options.tenant, _settings()))
+
+
+def _health(_options: argparse.Namespace) -> int:
+    return health(_settings())
+
+
+def _settings(**options: Any) -> Settings:
+    settings = load(os.environ, **options)  # noqa: TID251 - settings.py reads it, we hand it over
+    logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def _own_health_port() -> int | None:
+    """Under `up` the gateway's port answers for the whole process; another one opens only if it is asked for."""
+    return None if "VEDETTE_HEALTH_PORT" in os.environ else 0  # noqa: TID251 - whether, not what
+
+
+def _fields(options: argparse.Namespace) -> dict[str, Any]:
+    fields = dict(_field(text) for text in options.set)
+    return fields | ({INSECURE_FIELD: False} if options.insecure else {})
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, found, value = text.partition("=")
+    if not found:
+        raise ValueError(f"--set takes FIELD=VALUE, not {text!r}")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: from 1 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is no timeout: from 0.1 to 60 seconds")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vedette", description="Watches web sites, and says what it saw.")
+    parser.add_argument("--version", action="version", version=f"vedette {VERSION}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_up(commands)
+    named = commands.add_parser("run", help="run services by name against an external NATS and PostgreSQL")
+    named.add_argument("names", nargs="+", metavar="NAME", help="the folder's name under services/")
+    named.set_defaults(command=_run)
+    _add_check(commands)
+    first = commands.add_parser("bootstrap", help="make the first tenant and print its admin key, once")
+    first.add_argument("--tenant", default=TENANT, metavar="NAME", help="what to call it (default: %(default)s)")
+    first.set_defaults(command=_bootstrap)
+    ready = commands.add_parser("health", help="tell whether the process on this machine's health port is ready")
+    ready.set_defaults(command=_health)
+    return parser
+
+
+def _add_up(commands: Any) -> None:
+    parser = commands.add_parser("up", help="start everything: servers, services, a tenant and its key")
+    parser.add_argument("--data-dir", metavar="DIR", help="where everything is kept (default: ./.vedette)")
+    parser.add_argument("--host", help="address of the API (default: 127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="port of the API (default: 8080)")
+    parser.add_argument("--nats", metavar="URL", help="use this NATS instead of an own nats-server")
+    parser.add_argument("--postgres", metavar="DSN", help="use this PostgreSQL instead of an own one")
+    parser.set_defaults(command=_up)
+
+
+def _add_check(commands: Any) -> None:
+    parser = commands.add_parser("check", help="look at one target once, without any server")
+    parser.add_argument("url", metavar="URL")
+    parser.add_argument("--json", action="store_true", help="print an object for a program")
+    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="seconds (default: %(default)s)")
+    parser.add_argument("--insecure", action="store_true", help="accept any certificate")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="set an option of the kind")
+    parser.set_defaults(command=_check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
