@@ -1,0 +1,40 @@
+"""Begins a connection to one address. The one place through which every probe's connection passes."""
+
+import errno
+import ipaddress
+import socket
+from typing import NamedTuple
+
+from libs.net.fault import os_error
+
+
+class Address(NamedTuple):
+    """One address to dial: an IP literal and a port."""
+
+    family: socket.AddressFamily
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if self.family == socket.AF_INET6 else f"{self.host}:{self.port}"
+
+
+def literal(host: str, port: int) -> Address:
+    """Returns the address of an IP literal."""
+    family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    return Address(family, host, port)
+
+
+def begin_connect(address: Address) -> socket.socket:
+    """Returns a socket on its way to `address`; OSError when this machine cannot even try."""
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        code = sock.connect_ex((address.host, address.port))
+    except BaseException:
+        sock.close()
+        raise
+    if code not in (0, errno.EINPROGRESS):
+        sock.close()
+        raise os_error(code)
+    return sock

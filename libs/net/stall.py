@@ -1,0 +1,47 @@
+"""Tells how long the event loop stood still: a timeout that fell into a stall proves nothing about the target."""
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+BEAT_S = 0.1
+# Waits of a busy loop that still keeps up with its targets.
+TOLERANCE_S = 0.05
+
+
+class StallMeter:
+    """Counts the seconds by which the loop was late for a timer that beats all the time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due_at = 0.0
+        self._stalled_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self._next()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def stalled_s(self) -> float:
+        """Returns the seconds lost since the start, with the stall that may be going on."""
+        return self._stalled_s + self._late_s()
+
+    def _late_s(self) -> float:
+        late_s = time.monotonic() - self._due_at
+        return late_s if late_s > TOLERANCE_S else 0.0
+
+    def _beat(self) -> None:
+        self._stalled_s += self._late_s()
+        self._next()
+
+    def _next(self) -> None:
+        self._due_at = time.monotonic() + BEAT_S
+        self._timer = self._loop.call_later(BEAT_S, self._beat)

@@ -1,0 +1,234 @@
+"""One TCP connection to one address, driven by the event loop without streams, tasks or transports in between.
+
+It is written on a bare non-blocking socket because a verdict needs what transports hide: the error number of each
+phase, the moment of each step, the peer's certificates after a failed handshake, and a close that always happens now.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from enum import StrEnum
+from typing import Protocol
+
+from libs.net.dial import Address, begin_connect
+from libs.net.fault import os_error
+from libs.net.tls import Session
+
+_RECEIVE_BYTES = 65536
+
+
+class Talk(Protocol):
+    """What is said on a wire."""
+
+    def opened(self) -> bytes:
+        """Returns what to send once the connection, and TLS if asked for, stands."""
+
+    def received(self, data: bytes) -> bool:
+        """Takes what came; True when nothing more is needed."""
+
+
+class Phase(StrEnum):
+    """Where on its way a connection is."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    FIRST_BYTE = "first_byte"
+    TRANSFER = "transfer"
+
+
+class End(StrEnum):
+    """How a connection ended, seen from here."""
+
+    ENOUGH = "enough"  # the talk has what it wants
+    CLOSED = "closed"  # the peer closed in good order
+    BROKEN = "broken"  # an error of the socket: `error` is an OSError
+    TLS_FAILED = "tls_failed"  # `error` is an ssl.SSLError
+    TIMEOUT = "timeout"
+
+
+class Wire:
+    """One connection from the first packet to the close. `run` once; then read how it went."""
+
+    __slots__ = (
+        *("address", "end", "ended_at", "error", "marks", "phase", "session"),
+        *("_answered", "_done", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer", "_writing"),
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, talk: Talk, address: Address, session: Session | None = None
+    ) -> None:
+        self.address = address
+        self.session = session
+        self.phase = Phase.CONNECT
+        self.end: End | None = None
+        self.error: OSError | ssl.SSLError | None = None
+        self.marks: dict[Phase, float] = {}
+        self.ended_at = 0.0
+        self._loop = loop
+        self._talk = talk
+        self._done: asyncio.Future[None] = loop.create_future()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sock: socket.socket | None = None
+        self._fd = -1
+        self._pending: bytes | memoryview = b""
+        self._reading = self._writing = self._answered = False
+
+    @property
+    def answered(self) -> bool:
+        """Tells whether an error of the connect came from beyond this machine."""
+        return self._answered
+
+    async def run(self, deadline: float) -> End:
+        """Connects and talks until one of the ends, at the latest at `deadline` of time.monotonic()."""
+        try:
+            self._open(deadline)
+            await self._done
+        finally:
+            self._close()
+        if self.end is None:
+            raise RuntimeError("a wire ended without an end")
+        return self.end
+
+    def _open(self, deadline: float) -> None:
+        try:
+            self._sock = begin_connect(self.address)
+        except OSError as error:
+            self._finish(End.BROKEN, error)
+            return
+        self._fd = self._sock.fileno()
+        self._timer = self._loop.call_later(deadline - time.monotonic(), self._finish, End.TIMEOUT)
+        self._writing = True
+        self._loop.add_writer(self._fd, self._guarded, self._connected)
+
+    def _guarded(self, step: "_Step") -> None:
+        """Runs one step of the loop's; a bug in it ends this wire, and is raised where it is waited for."""
+        if self._done.done() or self._sock is None:
+            return
+        try:
+            step(self._sock)
+        except ssl.SSLError as error:
+            self._finish(End.TLS_FAILED, error)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._finish(End.BROKEN, error)
+        except Exception as error:  # noqa: BLE001  the loop would only log it, and the check would hang
+            self._done.set_exception(error)
+
+    def _connected(self, sock: socket.socket) -> None:
+        self._loop.remove_writer(self._fd)
+        self._writing = False
+        self._answered = True
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise os_error(code)
+        self._mark(Phase.CONNECT)
+        self._reading = True
+        self._loop.add_reader(self._fd, self._guarded, self._readable)
+        if self.session is None:
+            self._begin_talk(sock)
+            return
+        self.phase = Phase.TLS
+        self._shake(sock, self.session)
+
+    def _begin_talk(self, sock: socket.socket) -> None:
+        self.phase = Phase.FIRST_BYTE
+        request = self._talk.opened()
+        if self.session is not None:
+            request = self.session.seal(request)
+        self._send(sock, request)
+
+    def _shake(self, sock: socket.socket, session: Session) -> None:
+        """Takes the handshake one step on. The last flight and the request leave together."""
+        try:
+            done = session.shake()
+        except ssl.SSLError:
+            self._send(sock, session.outgoing())  # the alert that tells the peer what we did not like
+            raise
+        if not done:
+            self._send(sock, session.outgoing())
+            return
+        self._mark(Phase.TLS)
+        self._begin_talk(sock)
+        self._take(session.open())
+
+    def _readable(self, sock: socket.socket) -> None:
+        data = sock.recv(_RECEIVE_BYTES)
+        if not data:
+            self._finish(End.CLOSED)
+        elif self.session is None:
+            self._take(data)
+        else:
+            self._unseal(sock, self.session, data)
+
+    def _unseal(self, sock: socket.socket, session: Session, data: bytes) -> None:
+        session.feed(data)
+        if self.phase is Phase.TLS:
+            self._shake(sock, session)
+            return
+        self._take(session.open())
+        if session.closed and self.end is None:
+            self._finish(End.CLOSED)
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            return
+        if self.phase is Phase.FIRST_BYTE:
+            self._mark(Phase.FIRST_BYTE)
+            self.phase = Phase.TRANSFER
+        if self._talk.received(data):
+            self._finish(End.ENOUGH)
+
+    def _send(self, sock: socket.socket, data: bytes | memoryview) -> None:
+        if self._pending:
+            self._pending = bytes(self._pending) + bytes(data)
+            return
+        try:
+            sent = sock.send(data) if data else 0
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # what the peer said before it hung up is still to be read, and says more
+        if sent < len(data):
+            self._pending = memoryview(data)[sent:]
+            self._await_room()
+
+    def _await_room(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._guarded, self._writable)
+
+    def _writable(self, sock: socket.socket) -> None:
+        data, self._pending = self._pending, b""
+        self._send(sock, data)
+        if not self._pending:
+            self._loop.remove_writer(self._fd)
+            self._writing = False
+
+    def _mark(self, phase: Phase) -> None:
+        self.marks[phase] = time.monotonic()
+
+    def _finish(self, end: End, error: OSError | ssl.SSLError | None = None) -> None:
+        if self._done.done():
+            return
+        self.end = end
+        self.error = error
+        self.ended_at = time.monotonic()
+        self._done.set_result(None)
+
+    def _close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._reading:
+            self._loop.remove_reader(self._fd)
+        if self._writing:
+            self._loop.remove_writer(self._fd)
+        self._reading = self._writing = False
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+
+class _Step(Protocol):
+    def __call__(self, sock: socket.socket, /) -> None: ...

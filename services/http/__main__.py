@@ -1,0 +1,22 @@
+"""The prober of kind http, as a service."""
+
+import sys
+
+from libs.process.run import run
+from libs.process.service import Service
+from libs.process.settings import Settings
+from libs.prober.service import prober
+from services.http.probe import HttpProbe
+from services.http.spec import HttpSpec
+
+
+def probe(settings: Settings) -> HttpProbe:
+    return HttpProbe(nameservers=settings.resolvers)
+
+
+def service() -> Service:
+    return prober(HttpSpec, probe)
+
+
+if __name__ == "__main__":
+    sys.exit(run(service()))

@@ -1,0 +1,198 @@
+"""Reads one answer as it arrives: HTTP/1.1 by httptools, within bounds, and no further than the verdict needs."""
+
+from typing import NamedTuple
+
+import httptools
+
+from services.http.request import Request, encode, is_redirect
+from services.http.spec import HttpReason, HttpSpec
+from services.http.texts import Texts
+
+HEADER_BYTES_MAX = 64 * 1024
+HEADER_LINES_MAX = 256
+# Chunks of one byte are legal and cost six bytes each; more framing than that is abuse.
+_FRAMING_MAX = 8
+
+_BODYLESS = frozenset({204, 304})
+
+
+class Flaw(NamedTuple):
+    """What is wrong with the answer itself, whatever was asked for."""
+
+    reason: HttpReason
+    detail: str
+
+
+class Answer:
+    """The talk of one hop: sends the request, takes the answer, and knows when it has seen enough."""
+
+    __slots__ = (
+        *("body_bytes", "complete", "flaw", "header_bytes", "headed", "headers", "status", "texts", "version"),
+        *("_length", "_parser", "_received_bytes", "_request", "_spec", "_until_close"),
+    )
+
+    def __init__(self, spec: HttpSpec, request: Request) -> None:
+        self.status = 0
+        self.version = ""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.header_bytes = 0
+        self.body_bytes = 0
+        self.headed = False
+        self.complete = False
+        self.flaw: Flaw | None = None
+        self.texts = Texts(spec.body_contains, spec.body_lacks) if spec.body_contains or spec.body_lacks else None
+        self._spec = spec
+        self._request = request
+        self._received_bytes = 0
+        self._length: int | None = None
+        self._until_close = False
+        self._parser: httptools.HttpResponseParser | None = None
+
+    @property
+    def enough(self) -> bool:
+        return self.complete or self.flaw is not None
+
+    @property
+    def location(self) -> str | None:
+        """Returns where a redirect points, as text: UTF-8 if it is, and blanks encoded as browsers do."""
+        value = self._value(b"location")
+        if value is None:
+            return None
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.decode("latin-1")
+        return text.strip().replace(" ", "%20")
+
+    @property
+    def redirects(self) -> bool:
+        """Tells whether this answer sends us on, as far as the spec lets it."""
+        return self.headed and self._spec.redirects_max > 0 and is_redirect(self.status, self.location)
+
+    @property
+    def cookies(self) -> list[str]:
+        return [value.decode("latin-1") for name, value in self.headers if name.lower() == b"set-cookie"]
+
+    @property
+    def encoding(self) -> str:
+        """Returns the content coding that the server chose, although we asked for none."""
+        value = (self._value(b"content-encoding") or b"").decode("latin-1").lower()
+        return "" if value == "identity" else value
+
+    @property
+    def expected(self) -> bool:
+        return any(self.status in statuses for statuses in self._spec.statuses)
+
+    def opened(self) -> bytes:
+        return encode(self._request)
+
+    def received(self, data: bytes) -> bool:
+        self._received_bytes += len(data)
+        parser = self._parser or self._open_parser()
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserCallbackError:
+            raise
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._spoil(HttpReason.PROTOCOL_ERROR, f"The answer is not HTTP/1.1: {error}.")
+        if self._received_bytes > HEADER_BYTES_MAX + _FRAMING_MAX * self.body_bytes:
+            self._bound_exceeded()
+        return self.enough
+
+    def closed(self) -> None:
+        """Takes the peer's orderly close, which ends a body without an announced length."""
+        if self._until_close:
+            self.complete = True
+        elif not self.headed:
+            self._spoil(HttpReason.INCOMPLETE_HEADERS, "The server closed the connection inside the headers.")
+        else:
+            of = f" of {self._length}" if self._length is not None else ""
+            self._spoil(
+                HttpReason.INCOMPLETE_BODY, f"The server closed the connection after {self.body_bytes}{of} body bytes."
+            )
+
+    def release(self) -> None:
+        """Lets go of the parser, which holds this answer: nothing is left for the garbage collector."""
+        self._parser = None
+
+    def _open_parser(self) -> httptools.HttpResponseParser:
+        self._parser = httptools.HttpResponseParser(self)
+        # RFC 9112 section 2.2 lets a recipient take a bare LF for a line end, and everybody does.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        return self._parser
+
+    # The parser calls these.
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.enough or self.headed:
+            return
+        self.headers.append((name, value))
+        self.header_bytes += len(name) + len(value) + 4
+        if self.header_bytes > HEADER_BYTES_MAX or len(self.headers) > HEADER_LINES_MAX:
+            self._bound_exceeded()
+
+    def on_headers_complete(self) -> None:
+        if self.enough or self._parser is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim(status)
+            return
+        self.status = status
+        self.version = self._parser.get_http_version()
+        self.headed = True
+        self._read_framing()
+        if self.redirects or not self.expected or self._request.method == "HEAD" or status in _BODYLESS:
+            self.complete = True
+        elif self._length is not None and self._length > self._spec.body_bytes_max:
+            self._spoil_by_size(self._length)
+
+    def on_body(self, data: bytes) -> None:
+        if self.enough:
+            return
+        self.body_bytes += len(data)
+        if self.body_bytes > self._spec.body_bytes_max:
+            self._spoil_by_size(self.body_bytes)
+        elif self.texts is not None:
+            self.texts.feed(data)
+            self.complete = self.texts.found is not None
+
+    def on_message_complete(self) -> None:
+        if self.headed and not self.enough:
+            self.complete = True
+
+    def _interim(self, status: int) -> None:
+        """Forgets an interim answer; the final one follows. Its bytes stay counted."""
+        if status == 101 or status < 100:
+            self._spoil(HttpReason.PROTOCOL_ERROR, f"The server answered {status}, which nobody asked for.")
+        self.headers.clear()
+
+    def _read_framing(self) -> None:
+        coding = self._value(b"transfer-encoding")
+        length = self._value(b"content-length")
+        if coding is None and length is not None and length.isdigit():
+            self._length = int(length)
+        chunked = coding is not None and coding.lower().rpartition(b",")[2].strip() == b"chunked"
+        self._until_close = not chunked and self._length is None
+
+    def _value(self, name: bytes) -> bytes | None:
+        return next((value for known, value in self.headers if known.lower() == name), None)
+
+    def _bound_exceeded(self) -> None:
+        if self.headed:
+            self._spoil(HttpReason.PROTOCOL_ERROR, "The answer has far more framing than body.")
+        else:
+            self._spoil(
+                HttpReason.HEADERS_TOO_LARGE,
+                f"The answer has more than {HEADER_LINES_MAX} header lines or {HEADER_BYTES_MAX} header bytes.",
+            )
+
+    def _spoil_by_size(self, size: int) -> None:
+        self._spoil(
+            HttpReason.BODY_TOO_LARGE,
+            f"The body has {size} bytes or more, and body_bytes_max is {self._spec.body_bytes_max}.",
+        )
+
+    def _spoil(self, reason: HttpReason, detail: str) -> None:
+        if not self.enough:
+            self.flaw = Flaw(reason, detail)

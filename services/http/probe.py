@@ -1,0 +1,114 @@
+"""Kind `http`: follows a request to its answer and says what it means."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from libs.model.outcome import Outcome, Reason, Status
+from libs.net.resolve import Resolver
+from libs.net.stall import StallMeter
+from libs.net.tls import Trust
+from services.http.request import Request, first_request, next_request
+from services.http.spec import HttpReason, HttpSpec
+from services.http.verdict import Verdict
+from services.http.visit import Visit, Visitor
+
+# The share of the time that a loop may have stood still before a timeout is held to be our own.
+_STALLED_SHARE = 0.1
+_PHASES = ("resolve_s", "connect_s", "tls_s", "first_byte_s", "transfer_s")
+
+
+class HttpProbe:
+    """The probe of kind http: one resolver and one set of root certificates, a fresh connection for every hop."""
+
+    def __init__(
+        self,
+        nameservers: Sequence[str] = (),
+        ca_file: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
+        self._nameservers = nameservers
+        self._ca_file = ca_file
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
+        self._meter = await self._stack.enter_async_context(StallMeter(loop))
+        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def __call__(self, spec: HttpSpec, timeout_s: float) -> Outcome:
+        begun_at = time.monotonic()
+        stalled_s = self._meter.stalled_s
+        # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
+        deadline = begun_at + timeout_s - min(0.1, timeout_s / 20)
+        visits, verdict = await self._follow(spec, deadline)
+        if visits[-1].timed_out and self._meter.stalled_s - stalled_s > timeout_s * _STALLED_SHARE:
+            verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
+        return Outcome(
+            status=verdict.status,
+            reason=verdict.reason,
+            detail=verdict.detail,
+            samples=self._samples(visits, time.monotonic() - begun_at),
+            hops=[visit.hop() for visit in visits],
+        )
+
+    async def _follow(self, spec: HttpSpec, deadline: float) -> tuple[list[Visit], Verdict]:
+        """Returns the hops to the answer that decides, and what it says."""
+        request = first_request(spec)
+        visits: list[Visit] = []
+        while True:
+            visits.append(await self._visitor.visit(spec, request, deadline))
+            if visits[-1].verdict.status is not Status.UP or not visits[-1].answer.redirects:
+                return visits, visits[-1].verdict
+            step = next_step(spec, visits)
+            if not isinstance(step, Request):
+                return visits, step
+            request = step
+
+    def _samples(self, visits: list[Visit], total_s: float) -> dict[str, float]:
+        last = visits[-1]
+        samples = dict(last.phases) if len(visits) == 1 else _sums(visits)
+        samples["total_s"] = total_s
+        samples["redirects"] = len(visits) - 1
+        if last.answer.headed:
+            samples["status_code"] = last.answer.status
+            samples["header_bytes"] = last.answer.header_bytes
+            samples["body_bytes"] = last.answer.body_bytes
+        if last.leaf is not None:
+            samples["tls_expires_in_s"] = last.leaf.expires_at.timestamp() - self._clock()
+        return samples
+
+
+def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:
+    """Returns the request that the last answer sends us to, or why we do not go."""
+    last = visits[-1]
+    try:
+        step = next_request(last.request, last.answer.status, last.answer.location or "", last.answer.cookies)
+    except ValueError as error:
+        return _refused(HttpReason.REDIRECT_INVALID, f"The server redirects to an address that {error}.")
+    if any(step == visit.request for visit in visits):
+        return _refused(HttpReason.REDIRECT_LOOP, f"The server redirects to {step.url.redacted} again.")
+    if len(visits) > spec.redirects_max:
+        return _refused(HttpReason.REDIRECTS_EXCEEDED, f"The server redirects more than {spec.redirects_max} times.")
+    return step
+
+
+def _refused(reason: HttpReason, detail: str) -> Verdict:
+    return Verdict(Status.DOWN, reason, detail)
+
+
+def _sums(visits: list[Visit]) -> dict[str, float]:
+    seen = {name for visit in visits for name in visit.phases}
+    return {name: sum(visit.phases.get(name, 0.0) for visit in visits) for name in _PHASES if name in seen}

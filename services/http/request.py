@@ -1,0 +1,93 @@
+"""What is sent, on the first hop and after each redirect. Pure."""
+
+from typing import NamedTuple
+
+from libs.model.url import Url, join, parse_authority
+from services.http.spec import FOLLOWED, HttpSpec
+
+USER_AGENT = "Vedette/0.1"
+COOKIES_LENGTH_MAX = 8192
+
+# What a user's header may tell a host that the user did not name.
+_HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+_DEFAULTS = (("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
+
+
+class Request(NamedTuple):
+    """One request on the way. `cookies` are those that this chain's own host has set."""
+
+    method: str
+    url: Url
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    cookies: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def server_name(self) -> str:
+        """Returns the name to ask for in TLS: that of the Host header, which is what the answer is chosen by."""
+        host = next((value for name, value in self.headers if name.lower() == "host"), None)
+        return (self.url.host if host is None else parse_authority(host)[0]).rstrip(".")
+
+
+def first_request(spec: HttpSpec) -> Request:
+    return Request(spec.method, spec.location, tuple(spec.headers.items()), spec.body.encode())
+
+
+def encode(request: Request) -> bytes:
+    """Returns the request as it goes on the wire."""
+    lines = [f"{request.method} {request.url.path} HTTP/1.1"]
+    names = {name.lower() for name, _ in request.headers}
+    if "host" not in names:
+        lines.append(f"Host: {request.url.authority}")
+    lines += [f"{name}: {value}" for name, value in _DEFAULTS if name.lower() not in names]
+    lines += [f"{name}: {value}" for name, value in request.headers if name.lower() != "cookie"]
+    if cookie := _cookie(request):
+        lines.append(f"Cookie: {cookie}")
+    if request.method == "POST":
+        lines.append(f"Content-Length: {len(request.body)}")
+    lines.append("Connection: close\r\n\r\n")
+    return "\r\n".join(lines).encode() + request.body
+
+
+def is_redirect(status: int, location: str | None) -> bool:
+    return location is not None and status in FOLLOWED
+
+
+def next_request(request: Request, status: int, location: str, cookies: list[str]) -> Request:
+    """Returns the request that a redirect asks for; ValueError when it leads nowhere that can be requested.
+
+    303 turns all but HEAD into GET, and 301 and 302 do so with POST, as every browser does. What the user gave for
+    one origin (credentials, cookies, keys in headers) never reaches another.
+    """
+    url = join(request.url, location)
+    if status == 303 or (status in (301, 302) and request.method == "POST"):
+        request = request._replace(method="HEAD" if request.method == "HEAD" else "GET", body=b"")
+        request = request._replace(headers=_without(request.headers, {"content-type"}))
+    if url.origin != request.url.origin:
+        request = request._replace(headers=tuple(pair for pair in request.headers if pair[0].lower() in _HARMLESS))
+    jar = _jar(request, cookies) if url.host == request.url.host else ()
+    return request._replace(url=url, cookies=jar)
+
+
+def _without(headers: tuple[tuple[str, str], ...], names: set[str]) -> tuple[tuple[str, str], ...]:
+    return tuple(pair for pair in headers if pair[0].lower() not in names)
+
+
+def _cookie(request: Request) -> str:
+    own = [value for name, value in request.headers if name.lower() == "cookie"]
+    return "; ".join(own + [f"{name}={value}" for name, value in request.cookies])
+
+
+def _jar(request: Request, cookies: list[str]) -> tuple[tuple[str, str], ...]:
+    """Returns the cookies for the next hop on the same host: sites set one, redirect to themselves and look for it.
+
+    Only those for the whole host are kept: not `Secure` ones, which a later plain hop would show to everybody.
+    """
+    jar = dict(request.cookies)
+    for cookie in cookies:
+        pair, *attributes = cookie.split(";")
+        name, equals, value = pair.partition("=")
+        secure = any(attribute.strip().lower() == "secure" for attribute in attributes)
+        if equals and name.strip() and (not secure or request.url.scheme == "https"):
+            jar[name.strip()] = value.strip()
+    return tuple(jar.items()) if sum(map(len, [*jar, *jar.values()])) <= COOKIES_LENGTH_MAX else ()

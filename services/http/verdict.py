@@ -1,0 +1,114 @@
+"""From what was seen on one hop to a verdict. Pure, so that every rule has a test without a server."""
+
+import ssl
+from typing import Protocol
+
+from libs.model.outcome import Reason, Status
+from libs.net.fault import Fault, connect_fault
+from libs.net.tls import TlsFailure, failure, words
+from libs.net.wire import End, Phase
+from services.http.answer import Answer
+from services.http.spec import HttpReason, HttpSpec
+
+# A status, its reason and a sentence: a fault of the network is one already.
+Verdict = Fault
+UNSEEN = Verdict(Status.UNKNOWN, Reason.PROBE_CRASHED, "The visit was not finished.")
+
+
+class Ended(Protocol):
+    """What a verdict needs to know about a wire."""
+
+    end: End | None
+    phase: Phase
+    error: OSError | ssl.SSLError | None
+
+    @property
+    def answered(self) -> bool: ...
+
+
+_TIMEOUTS: dict[Phase, tuple[Reason | HttpReason, str]] = {
+    Phase.CONNECT: (Reason.CONNECT_TIMEOUT, "The connection was not accepted in time."),
+    Phase.TLS: (HttpReason.TLS_TIMEOUT, "Connected, but the TLS handshake did not finish in time."),
+    Phase.FIRST_BYTE: (HttpReason.FIRST_BYTE_TIMEOUT, "The request was sent, and no answer began in time."),
+    Phase.TRANSFER: (HttpReason.TRANSFER_TIMEOUT, "The answer began and did not end in time."),
+}
+_RESETS: dict[Phase, tuple[Reason | HttpReason, str]] = {
+    Phase.TLS: (HttpReason.TLS_RESET, "The connection was reset inside the TLS handshake."),
+    Phase.FIRST_BYTE: (HttpReason.FIRST_BYTE_RESET, "The connection was reset before the answer began."),
+    Phase.TRANSFER: (HttpReason.TRANSFER_RESET, "The connection was reset inside the answer."),
+}
+_TLS_SENTENCES = {
+    TlsFailure.CERTIFICATE_EXPIRED: "A certificate of the chain has expired",
+    TlsFailure.CERTIFICATE_NOT_YET_VALID: "A certificate of the chain is not valid yet",
+    TlsFailure.HOSTNAME_MISMATCH: "The certificate is for another name",
+    TlsFailure.SELF_SIGNED: "The certificate is signed by itself",
+    TlsFailure.UNTRUSTED: "No authority that this machine trusts stands behind the certificate",
+    TlsFailure.CERTIFICATE_INVALID: "The certificate does not hold",
+    TlsFailure.CLIENT_CERTIFICATE_REQUIRED: "The server wants a certificate from its clients",
+    TlsFailure.NOT_SPOKEN: "What answered does not speak TLS",
+    TlsFailure.FAILED: "The TLS handshake failed",
+}
+_NEEDS_ROOTS = frozenset({TlsFailure.UNTRUSTED, TlsFailure.SELF_SIGNED})
+
+
+def judge(spec: HttpSpec, wire: Ended, answer: Answer, *, has_roots: bool) -> Verdict:
+    """Returns what one finished hop means. An answer that redirects is up: where it leads decides."""
+    if wire.end is End.TIMEOUT:
+        return _down(*_TIMEOUTS[wire.phase])
+    if wire.end is End.TLS_FAILED and isinstance(wire.error, ssl.SSLError):
+        return _tls_failed(wire.error, has_roots=has_roots)
+    if wire.end is End.BROKEN and isinstance(wire.error, OSError):
+        return _broken(wire, wire.error)
+    if wire.end is End.CLOSED and wire.phase is not Phase.TRANSFER:
+        return _closed(wire.phase)
+    return _answered(spec, answer)
+
+
+def _tls_failed(error: ssl.SSLError, *, has_roots: bool) -> Verdict:
+    kind = failure(error)
+    if kind in _NEEDS_ROOTS and not has_roots:
+        return Verdict(Status.UNKNOWN, HttpReason.NO_TRUST_STORE, "This machine has no root certificates to judge by.")
+    return _down(HttpReason(kind.value), f"{_TLS_SENTENCES[kind]} ({words(error)}).")
+
+
+def _answered(spec: HttpSpec, answer: Answer) -> Verdict:
+    if answer.flaw is not None:
+        return _down(answer.flaw.reason, answer.flaw.detail)
+    if not answer.expected and not answer.redirects:
+        expected = ", ".join(map(str, spec.expect_status))
+        return _down(HttpReason.STATUS_UNEXPECTED, f"The server answered {answer.status}, not {expected}.")
+    return _texts(answer) or Verdict(Status.UP, Reason.OK, f"The server answered {answer.status}.")
+
+
+def _texts(answer: Answer) -> Verdict | None:
+    if answer.texts is None or answer.redirects:
+        return None
+    if answer.texts.found is not None:
+        return _down(HttpReason.BODY_MISMATCH, f"The body holds {_quoted(answer.texts.found)}.")
+    if not answer.texts.missing:
+        return None
+    coded = f" (it is encoded with {answer.encoding}, which was not asked for)" if answer.encoding else ""
+    return _down(HttpReason.BODY_MISMATCH, f"The body does not hold {_quoted(answer.texts.missing[0])}{coded}.")
+
+
+def _broken(wire: Ended, error: OSError) -> Verdict:
+    if wire.phase is Phase.CONNECT:
+        return connect_fault(error, answered=wire.answered)
+    if isinstance(error, TimeoutError):
+        return _down(*_TIMEOUTS[wire.phase])
+    return _down(*_RESETS[wire.phase])
+
+
+def _closed(phase: Phase) -> Verdict:
+    if phase is Phase.TLS:
+        return _down(HttpReason.TLS_RESET, "The server closed the connection inside the TLS handshake.")
+    return _down(HttpReason.EMPTY_ANSWER, "The server closed the connection without an answer.")
+
+
+def _quoted(text: bytes) -> str:
+    shown = text.decode(errors="replace")
+    return repr(shown if len(shown) <= 80 else f"{shown[:79]}…")
+
+
+def _down(reason: Reason | HttpReason, detail: str) -> Verdict:
+    return Verdict(Status.DOWN, reason, detail)
