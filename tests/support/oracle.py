@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import msgspec
@@ -13,7 +13,7 @@ from libs.bus import subjects
 from libs.model.interval import ticks_between
 from libs.model.state import Event, EventType
 
-Database = asyncpg.Pool[asyncpg.Record]
+Database: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 async def wrong_ticks(database: Database, since: datetime, until: datetime) -> list[str]:

@@ -8,7 +8,7 @@ else, for a minute longer.
 import asyncio
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -21,7 +21,7 @@ from tests.support.canned import ADDRESSES, CannedServer
 LOCATION = "local"
 TIMEOUT_S = 5.0
 
-Pool = asyncpg.Pool[asyncpg.Record]
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
 async def create(pool: Pool, options: Options, target: CannedServer) -> list[str]:

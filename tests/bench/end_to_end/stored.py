@@ -54,7 +54,7 @@ async def stored_checks(pool: Pool, window: Window) -> int:
     """Returns how many checks began inside the window and were stored, ticks and second looks alike."""
     query = """
         SELECT count(*) FROM results
-        WHERE tick_at > $1 - interval '1 hour' AND started_at > $1 AND started_at <= $2 AND status <> 'missed'
+        WHERE tick_at > $1::timestamptz - interval '1 hour' AND started_at > $1 AND started_at <= $2 AND status <> 'missed'
     """
     return int(await pool.fetchval(query, window.from_at, window.to_at))
 
