@@ -1,0 +1,78 @@
+"""Runs the gateway: `python -m services.gateway`."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator
+from typing import NoReturn
+
+import structlog
+
+from libs.bus import subjects
+from libs.bus.bus import Bus
+from libs.bus.errors import BusError
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.requests import Authenticate
+from libs.process.http import serve
+from libs.process.run import run
+from libs.process.service import Context, Running, Service
+from services.gateway.app import build
+from services.gateway.auth import Authority
+from services.gateway.means import Means
+from services.gateway.native.document import document
+from services.gateway.native.room import native
+from services.gateway.sse import Streams
+
+GRACE_S_MAX = 10.0
+
+_log = structlog.get_logger()
+
+
+def service() -> Service:
+    return Service("gateway", opened, needs=("results",))
+
+
+@contextlib.asynccontextmanager
+async def opened(context: Context) -> AsyncIterator[Running]:
+    """Serves the API on the configured address until the context is left; open streams end first."""
+    settings = context.settings
+    streams = Streams()
+    authority = Authority(context.bus, context.clock)
+    api = native(Means(context.bus, authority, streams, context.clock, settings.shards))
+    app = build([api], document(api.router) if settings.api_docs else None, context.health)
+    grace_s = min(settings.shutdown_grace_s, GRACE_S_MAX)
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(hear_revocations(context.bus, authority))
+        try:
+            async with serve(app, settings.host, settings.port, grace_s=grace_s) as url:
+                _log.info("gateway.serving", url=url)
+                try:
+                    yield Running(ready={"results": lambda: results_answer(context.bus)})
+                finally:
+                    streams.stop()
+        finally:
+            listening.cancel()
+
+
+async def hear_revocations(bus: Bus, authority: Authority) -> NoReturn:
+    """Tells `authority` of every key that is revoked anywhere, and listens again after a failure."""
+    while True:
+        try:
+            async with bus.listen(subjects.KEYS_REVOKED) as key_ids:
+                await authority.follow_revocations(key_ids)
+        except BusError as error:
+            _log.warning("gateway.revocations_missed", error=str(error))
+        await asyncio.sleep(1)
+
+
+async def results_answer(bus: Bus) -> None:
+    """Raises when the results room does not answer: then no request of a client can be answered either."""
+    try:
+        await bus.ask(Authenticate(key_sha256="0" * 64), timeout_s=2.0)
+    except RefusedError as error:
+        if error.refusal.code is not RefusalCode.NOT_FOUND:
+            raise ConnectionError(error.refusal.detail) from error
+
+
+if __name__ == "__main__":
+    sys.exit(run(service()))

@@ -1,0 +1,112 @@
+"""The ASGI application: all dialects, the documentation, health, and one line in the log for each request."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from litestar import Litestar, MediaType, Request, Response, get
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from libs.process import metrics
+from libs.process.health import PATHS, Health
+from services.gateway.docs import PAGE, PAGE_HEADERS
+from services.gateway.means import Dialect
+
+_log = structlog.get_logger()
+_requests = metrics.counter("vedette_gateway_requests", "Requests answered", ["method", "status"])
+_durations = metrics.histogram("vedette_gateway_request_duration_s", "Seconds until the answer was complete")
+_METHODS = frozenset({"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"})
+
+
+def build(dialects: Sequence[Dialect], document: bytes | None, health: Health) -> ASGIApp:
+    """Returns the application. The first dialect also answers for paths that belong to none.
+
+    Without a `document` there is no documentation.
+    """
+    handlers = [dialect.router for dialect in dialects]
+    pages = [] if document is None else [_openapi(document), docs]
+    app = Litestar(
+        [*handlers, *pages],
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={HTTPException: _answerer(dialects), Exception: _answerer(dialects)},
+    )
+    return Door(app, health)
+
+
+class Door:
+    """Sends health questions to their app and all others to Litestar, and writes down what came of each."""
+
+    def __init__(self, app: Litestar, health: Health) -> None:
+        self._app = app
+        self._health = health
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] in PATHS:
+            await self._health(scope, receive, send)  # type: ignore[arg-type] # the same protocol, in looser types
+            return
+        await self._logged(scope, receive, send)
+
+    async def _logged(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        status = 0
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            _note(scope, status, time.monotonic() - started)
+
+
+@get("/docs", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
+def docs() -> Response[bytes]:
+    return Response(PAGE, headers=PAGE_HEADERS)
+
+
+def _openapi(document: bytes) -> HTTPRouteHandler:
+    @get("/api/v2/openapi.json", media_type="application/json", include_in_schema=False, sync_to_thread=False)
+    def openapi() -> Response[bytes]:
+        return Response(document, headers={"Cache-Control": "public, max-age=300"})
+
+    return openapi
+
+
+def _answerer(dialects: Sequence[Dialect]) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+    """Errors are answered here and not in the routers: only here arrive those of paths and methods that nobody took."""
+
+    def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+        path = request.scope["path"]
+        found = (each for each in dialects if path == each.prefix or path.startswith(f"{each.prefix}/"))
+        return next(found, dialects[0]).answer(request, error)
+
+    return answer
+
+
+def _note(scope: HTTPScope, status: int, duration_s: float) -> None:
+    principal = scope.get("user")
+    client = scope.get("client")
+    method = scope["method"]
+    _requests.labels(method if method in _METHODS else "other", str(status)).inc()
+    _durations.observe(duration_s)
+    _log.info(
+        "request.finished",
+        method=method,
+        path=scope["path"],
+        status=status,
+        duration_s=round(duration_s, 6),
+        client=client[0] if client else None,
+        tenant=getattr(principal, "tenant_id", None),
+        key=getattr(principal, "key_id", None),
+    )

@@ -1,0 +1,186 @@
+"""Who asks: keys are looked up over the bus, remembered for a few seconds, and forgotten the moment they are revoked."""
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
+from typing import TypeVar
+
+import msgspec
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
+from litestar.handlers.base import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Send
+from litestar.types import Scope as AsgiScope
+from litestar.types.callable_types import Guard
+
+from libs.bus.bus import Bus
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.requests import Authenticate
+from libs.model.tenancy import Principal, Scope
+
+REMEMBERED_S = 5.0
+REMEMBERED_MAX = 10_000
+LOOKUP_S_MAX = 3.0
+WATCHED_EVERY_S = 10.0
+SECRET_LENGTH_MAX = 200
+
+_RANK = {scope: rank for rank, scope in enumerate(Scope)}
+
+V = TypeVar("V")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """A principal, with its networks parsed."""
+
+    principal: Principal
+    networks: tuple[Network, ...]
+
+
+class Authority:
+    """Knows who bears a key. What it learned, good or bad, is trusted for `REMEMBERED_S` and no longer."""
+
+    def __init__(self, bus: Bus, clock: Callable[[], datetime]) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[float, Bearer | None]] = OrderedDict()
+        self._revoked: OrderedDict[str, None] = OrderedDict()
+        self._watches: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    async def principal(self, secret: str, address: str) -> Principal:
+        """Returns who bears `secret` and asks from `address`, or raises the HTTP error that says why not."""
+        bearer = await self._bearer(hashlib.sha256(secret.encode()).hexdigest())
+        if bearer is None or bearer.principal.key_id in self._revoked:
+            raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
+        expires_at = bearer.principal.expires_at
+        if expires_at is not None and expires_at <= self._clock():
+            raise unauthorized("This key has expired.", "invalid_token")
+        if bearer.networks and not _inside(address, bearer.networks):
+            raise PermissionDeniedException(detail=f"This key may not be used from {address or 'there'}.")
+        return bearer.principal
+
+    def revoke(self, key_id: str) -> None:
+        """Forgets the key for good, and tells whoever watches it."""
+        _put(self._revoked, key_id, None)
+        for event in self._watches.get(key_id, ()):
+            event.set()
+
+    async def follow_revocations(self, key_ids: AsyncIterator[bytes]) -> None:
+        """Revokes every key that is announced. What is missed while the bus is away ends by `REMEMBERED_S`."""
+        async for key_id in key_ids:
+            self.revoke(key_id.decode("ascii", "replace"))
+
+    async def until_refused(self, secret: str, address: str, key_id: str) -> None:
+        """Returns when the key stops being good: at once when it is revoked, soon when it expires."""
+        with self._watch(key_id) as revoked:
+            while not revoked.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WATCHED_EVERY_S):
+                        await revoked.wait()
+                # An announcement may have been missed while the bus was away, so the key is asked for again.
+                try:
+                    await self.principal(secret, address)
+                except HTTPException:
+                    return
+                except RefusedError:
+                    continue  # nobody can tell at the moment
+
+    @contextlib.contextmanager
+    def _watch(self, key_id: str) -> Iterator[asyncio.Event]:
+        """Gives an event that is set when the key is revoked."""
+        event = asyncio.Event()
+        self._watches[key_id].add(event)
+        try:
+            if key_id in self._revoked:
+                event.set()
+            yield event
+        finally:
+            self._watches[key_id].discard(event)
+            if not self._watches[key_id]:
+                del self._watches[key_id]
+
+    async def _bearer(self, sha256: str) -> Bearer | None:
+        known = self._known.get(sha256)
+        if known is not None and known[0] > time.monotonic():
+            return known[1]
+        try:
+            principal = await self._bus.ask(Authenticate(key_sha256=sha256), timeout_s=LOOKUP_S_MAX)
+            bearer = Bearer(principal, tuple(ipaddress.ip_network(cidr) for cidr in principal.cidrs))
+        except RefusedError as error:
+            if error.refusal.code is not RefusalCode.NOT_FOUND:
+                raise
+            bearer = None
+        _put(self._known, sha256, (time.monotonic() + REMEMBERED_S, bearer))
+        return bearer
+
+
+class KeyAuth(ASGIMiddleware):
+    """Lets nobody in without a key, and leaves who it is in `scope["user"]`."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+
+    async def handle(self, scope: AsgiScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        secret = _secret([value for name, value in scope["headers"] if name == b"authorization"])
+        client = scope["client"]
+        scope["auth"] = secret
+        scope["user"] = await self._authority.principal(secret, client[0] if client else "")
+        await next_app(scope, receive, send)
+
+
+def needs(scope: Scope) -> Guard:
+    """Returns a guard that lets in whoever has `scope` or one that includes it."""
+
+    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg] # as in litestar
+        if not any(_RANK[own] >= _RANK[scope] for own in connection.user.scopes):
+            raise PermissionDeniedException(detail=f"This key lacks the scope {scope.value!r}.")
+
+    return guard
+
+
+def unauthorized(detail: str, error: str | None = None) -> NotAuthorizedException:
+    """Returns a 401 with the challenge that RFC 6750 asks for."""
+    challenge = 'Bearer realm="vedette"' + (f', error="{error}"' if error else "")
+    return NotAuthorizedException(detail=detail, headers={"WWW-Authenticate": challenge})
+
+
+def _secret(headers: list[bytes]) -> str:
+    if not headers:
+        raise unauthorized("Send your key: Authorization: Bearer KEY.")
+    if len(headers) > 1:
+        raise unauthorized("Send one Authorization header, not several.", "invalid_request")
+    scheme, _, secret = headers[0].decode("latin-1").strip().partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret:
+        raise unauthorized("Only Authorization: Bearer KEY is accepted.", "invalid_request")
+    if len(secret) > SECRET_LENGTH_MAX or not secret.isascii():
+        raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
+    return secret
+
+
+def _inside(address: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    # A dual-stack listener shows IPv4 clients as ::ffff:a.b.c.d.
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return any((mapped or ip) in network for network in networks)
+
+
+def _put(cache: OrderedDict[str, V], key: str, value: V) -> None:
+    """Puts the newest entry last, and drops the oldest beyond the bound."""
+    cache[key] = value
+    cache.move_to_end(key)
+    if len(cache) > REMEMBERED_MAX:
+        cache.popitem(last=False)

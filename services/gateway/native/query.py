@@ -1,0 +1,90 @@
+"""The query and header parameters that the native API takes."""
+
+import contextlib
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar.params import HeaderParameter, QueryParameter
+
+from libs.model.ids import is_id
+from libs.model.kinds import kinds
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.requests import Idempotency
+from services.gateway.native.shapes import LABELS_MAX, check_label
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 500
+
+Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="How many at most.")]
+Cursor = Annotated[
+    str | None, QueryParameter(max_length=500, description="Where to go on: `next_cursor` of the page before.")
+]
+From = Annotated[str | None, QueryParameter(name="from", description="An instant, inclusive.")]
+To = Annotated[str | None, QueryParameter(name="to", description="An instant, exclusive.")]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        pattern=r"^[!-~]{1,255}$",
+        description="The same key with the same body gives the same answer and creates nothing again.",
+    ),
+]
+
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+_YEARS = range(1970, 2200)
+_LABEL = re.compile(r"([^:=]*)[:=](.*)", re.DOTALL)
+
+
+def instant(field: str, text: str | None) -> datetime | None:
+    """Returns the instant that `text` (RFC 3339) names, in UTC."""
+    if text is None:
+        return None
+    # A plus sign that was not percent-encoded arrives as a blank.
+    with contextlib.suppress(msgspec.ValidationError):
+        value: datetime = msgspec.convert(text.replace(" ", "+"), _Instant)
+        if value.year in _YEARS:
+            return value.astimezone(UTC)
+    raise RefusedError(RefusalCode.INVALID, "must be an instant such as 2026-07-01T12:00:00Z", field)
+
+
+def labels(texts: list[str]) -> dict[str, str]:
+    """Returns the labels that `key:value` or `key=value` texts name."""
+    if len(texts) > LABELS_MAX:
+        raise RefusedError(RefusalCode.INVALID, f"may be given {LABELS_MAX} times at most", "label")
+    return dict(_label(text) for text in texts)
+
+
+def known_kind(kind: str | None) -> str | None:
+    if kind is not None and kind not in kinds():
+        raise RefusedError(RefusalCode.INVALID, f"must be one of {', '.join(kinds())}", "kind")
+    return kind
+
+
+def existing_id(text: str, what: str) -> str:
+    """Returns the id in a path; one that we cannot have made is not found without asking anybody."""
+    if not is_id(text):
+        raise RefusedError(RefusalCode.NOT_FOUND, f"There is no such {what}.")
+    return text
+
+
+def idempotency(key: str | None, verb: str, body: msgspec.Struct) -> Idempotency | None:
+    """Returns the client's key with a digest of what it asks, which is the same however the JSON was written."""
+    if key is None:
+        return None
+    plain: Any = msgspec.json.decode(msgspec.json.encode(body))
+    canonical = msgspec.json.encode({verb: plain}, order="sorted")
+    return Idempotency(key=key, fingerprint=hashlib.sha256(canonical).hexdigest())
+
+
+def _label(text: str) -> tuple[str, str]:
+    parts = _LABEL.fullmatch(text)
+    if parts is None:
+        raise RefusedError(RefusalCode.INVALID, "must be key:value or key=value", "label")
+    try:
+        check_label("label", parts[1], parts[2])
+    except ValueError as error:
+        raise RefusedError(RefusalCode.INVALID, str(error).removeprefix("label: "), "label") from error
+    return parts[1], parts[2]

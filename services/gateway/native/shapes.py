@@ -1,0 +1,222 @@
+"""The bodies that the native API takes, checked as far as that can be done without asking anybody."""
+
+import ipaddress
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from libs.bus.subjects import is_token
+from libs.model.interval import INTERVALS_S
+from libs.model.monitor import DEFAULT_LOCATION, MonitorChange, MonitorDraft
+from libs.model.spec import Spec
+from libs.model.tenancy import Scope
+from services.gateway.body import decode_spec
+
+NAME_LENGTH_MAX = 200
+LABELS_MAX = 32
+LABEL_VALUE_LENGTH_MAX = 255
+LOCATIONS_MAX = 16
+CIDRS_MAX = 64
+TIMEOUT_S_MIN = 0.1
+TIMEOUT_S_MAX = 60.0
+DEFAULT_TIMEOUT_S = 10.0
+
+LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+Name = Annotated[
+    str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, description="A name for people.", examples=["Example home"])
+]
+Interval = Annotated[
+    int,
+    Meta(description="Seconds between two checks.", examples=[60], extra_json_schema={"enum": list(INTERVALS_S)}),
+]
+Timeout = Annotated[
+    float,
+    Meta(
+        description="Seconds that one check may take, less than the interval. Without it: 10, or 80 % of the interval.",
+        examples=[10.0],
+        extra_json_schema={"minimum": TIMEOUT_S_MIN, "maximum": TIMEOUT_S_MAX},
+    ),
+]
+Locations = Annotated[
+    list[str],
+    Meta(min_length=1, max_length=LOCATIONS_MAX, description="Where to check from.", examples=[[DEFAULT_LOCATION]]),
+]
+Enabled = Annotated[bool, Meta(description="Whether it is checked at all.")]
+Labels = Annotated[
+    dict[str, str], Meta(max_length=LABELS_MAX, description="Labels to find it by.", examples=[{"customer": "c-17"}])
+]
+RawSpec = Annotated[msgspec.Raw, Meta(description="What to check: `kind`, and the options of that kind.")]
+
+
+class MonitorCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A monitor to create."""
+
+    name: Name
+    interval_s: Interval
+    timeout_s: Timeout | None = None
+    locations: Locations = msgspec.field(default_factory=lambda: [DEFAULT_LOCATION])
+    enabled: Enabled = True
+    labels: Labels = {}
+    spec: RawSpec
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        _check_interval(self.interval_s)
+        _check_timeout(self.timeout_s, self.interval_s)
+        _check_locations(self.locations)
+        _check_labels(self.labels)
+
+    def draft(self) -> MonitorDraft:
+        """Returns what the results room is asked to store; refuses a bad spec."""
+        spec = decode_spec(self.spec)
+        return MonitorDraft(
+            name=self.name,
+            kind=kind_of(spec),
+            target=spec.target,
+            interval_s=self.interval_s,
+            timeout_s=self.timeout_s or min(DEFAULT_TIMEOUT_S, 0.8 * self.interval_s),
+            spec=encoded(spec),
+            locations=self.locations,
+            enabled=self.enabled,
+            labels=self.labels,
+        )
+
+
+class MonitorPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of a monitor to change. `labels`, `locations` and `spec` are replaced whole."""
+
+    name: Name | UnsetType = UNSET
+    interval_s: Interval | UnsetType = UNSET
+    timeout_s: Timeout | UnsetType = UNSET
+    locations: Locations | UnsetType = UNSET
+    enabled: Enabled | UnsetType = UNSET
+    labels: Labels | UnsetType = UNSET
+    spec: RawSpec | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.name is not UNSET:
+            _check_name(self.name)
+        if self.interval_s is not UNSET:
+            _check_interval(self.interval_s)
+        if self.timeout_s is not UNSET:
+            _check_timeout(self.timeout_s, self.interval_s)
+        if self.locations is not UNSET:
+            _check_locations(self.locations)
+        if self.labels is not UNSET:
+            _check_labels(self.labels)
+
+    def change(self) -> MonitorChange:
+        """Returns what the results room is asked to change; refuses a bad spec."""
+        plain: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__ if name != "spec"}
+        if self.spec is UNSET:
+            return MonitorChange(**plain)
+        spec = decode_spec(self.spec)
+        return MonitorChange(**plain, spec=encoded(spec), kind=kind_of(spec), target=spec.target)
+
+
+class CheckCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A check to run now: of a `spec`, answered and not stored, or of a monitor, whose result is stored as well."""
+
+    spec: RawSpec | UnsetType = UNSET
+    monitor_id: Annotated[str, Meta(description="A monitor, instead of a spec.")] | UnsetType = UNSET
+    location: Annotated[str, Meta(description="Where to check from.", examples=[DEFAULT_LOCATION])] | UnsetType = UNSET
+    timeout_s: Timeout | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.spec is UNSET) == (self.monitor_id is UNSET):
+            raise ValueError("spec: give either spec or monitor_id")
+        if self.location is not UNSET:
+            _check_token("location", self.location)
+        if self.timeout_s is not UNSET:
+            _check_timeout(self.timeout_s, UNSET)
+
+
+class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key to create."""
+
+    name: Name
+    scopes: Annotated[
+        list[Scope], Meta(min_length=1, max_length=3, description="What it may do: each includes the ones before it.")
+    ]
+    cidrs: Annotated[
+        list[str],
+        Meta(
+            max_length=CIDRS_MAX,
+            description="Where it may be used from; anywhere if empty.",
+            examples=[["192.0.2.0/24"]],
+        ),
+    ] = []
+    expires_at: Annotated[datetime, Meta(tz=True, description="When it stops working.")] | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if len(set(self.scopes)) < len(self.scopes):
+            raise ValueError("scopes: must be different from each other")
+        for index, cidr in enumerate(self.cidrs):
+            _check_cidr(f"cidrs[{index}]", cidr)
+
+
+def kind_of(spec: Spec) -> str:
+    return str(spec.__struct_config__.tag)
+
+
+def encoded(spec: Spec) -> msgspec.Raw:
+    """Returns the spec as it is stored: what has its default is left out."""
+    return msgspec.Raw(msgspec.json.encode(spec))
+
+
+def check_label(field: str, key: str, value: str) -> None:
+    if not LABEL_KEY.fullmatch(key):
+        raise ValueError(f"{field}: names must be 1 to 63 letters, digits or any of _ . / - and start with neither")
+    if len(value) > LABEL_VALUE_LENGTH_MAX or _UNPRINTABLE.search(value):
+        raise ValueError(
+            f"{field}: values must be at most {LABEL_VALUE_LENGTH_MAX} characters, without control characters"
+        )
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or _UNPRINTABLE.search(name):
+        raise ValueError("name: must not be blank and must not hold control characters")
+
+
+def _check_interval(interval_s: int) -> None:
+    if interval_s not in INTERVALS_S:
+        raise ValueError(f"interval_s: must be one of {', '.join(map(str, INTERVALS_S))}")
+
+
+def _check_timeout(timeout_s: float | None, interval_s: int | UnsetType) -> None:
+    if timeout_s is None:
+        return
+    if not TIMEOUT_S_MIN <= timeout_s <= TIMEOUT_S_MAX:
+        raise ValueError(f"timeout_s: must be from {TIMEOUT_S_MIN:g} to {TIMEOUT_S_MAX:g}")
+    if interval_s is not UNSET and timeout_s >= interval_s:
+        raise ValueError(f"timeout_s: must be less than interval_s, which is {interval_s}")
+
+
+def _check_locations(locations: list[str]) -> None:
+    for index, location in enumerate(locations):
+        _check_token(f"locations[{index}]", location)
+    if len(set(locations)) < len(locations):
+        raise ValueError("locations: must be different from each other")
+
+
+def _check_token(field: str, text: str) -> None:
+    if not is_token(text):
+        raise ValueError(f"{field}: must be 1 to 64 letters, digits, dashes or underscores")
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    for key, value in labels.items():
+        check_label("labels", key, value)
+
+
+def _check_cidr(field: str, text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{field}: must be an address or a network such as 192.0.2.0/24: {error}") from None

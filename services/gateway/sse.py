@@ -1,0 +1,148 @@
+"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) that end when they must."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+import structlog
+from litestar import Response
+from litestar.exceptions import TooManyRequestsException
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from libs.bus.errors import BusError
+from libs.bus.live import LiveItem
+
+KEEPALIVE_S = 15.0
+STREAMS_MAX = 2000
+WRITE_S_MAX = 30.0
+RELEASE_S_MAX = 5.0
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold events back until its buffer is full
+]
+
+_log = structlog.get_logger()
+
+Follow = AbstractAsyncContextManager[AsyncIterator[LiveItem]]
+Wait = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Streams:
+    """All open streams of this process: counted, bounded, and ended together when the process stops."""
+
+    def __init__(self, *, keepalive_s: float = KEEPALIVE_S, streams_max: int = STREAMS_MAX) -> None:
+        self.keepalive_s = keepalive_s
+        self.open = 0
+        self._max = streams_max
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def stopped(self) -> None:
+        """Returns when the process stops and every stream must end."""
+        await self._stopping.wait()
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[None]:
+        if self.open >= self._max:
+            raise TooManyRequestsException(detail=f"This gateway serves {self._max} streams already.")
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+
+class EventStream(Response[None]):
+    """Sends the items of `follow` until the client leaves, the source ends, the process stops or `ended` returns."""
+
+    def __init__(self, streams: Streams, follow: Follow, ended: Wait) -> None:
+        super().__init__(None)
+        self._streams, self._follow, self._ended = streams, follow, ended
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        return _EventStream(self._streams, self._follow, self._ended)
+
+
+class _EventStream(ASGIResponse):
+    """Litestar's own SSE response opens its source after the 200; this one before, so that failing is a real error."""
+
+    def __init__(self, streams: Streams, follow: Follow, ended: Wait) -> None:
+        super().__init__()
+        self._streams, self._follow, self._ended = streams, follow, ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
+        with self._streams.one_more():
+            async with _shielded(self._follow) as items:
+                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                wire = _Wire(send)
+                await _first_of(
+                    wire.items(items),
+                    wire.keep_alive(self._streams.keepalive_s),
+                    _disconnected(receive),
+                    self._streams.stopped(),
+                    self._ended(),
+                )
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@contextlib.asynccontextmanager
+async def _shielded(follow: Follow) -> AsyncIterator[AsyncIterator[LiveItem]]:
+    """Opens `follow` and lets go of it even when the request is being cancelled: a subscription must not outlive it."""
+    items = await follow.__aenter__()
+    try:
+        yield items
+    finally:
+        with anyio.move_on_after(RELEASE_S_MAX, shield=True):
+            await follow.__aexit__(None, None, None)
+
+
+async def _first_of(*waits: Coroutine[Any, Any, None]) -> None:
+    """Returns when the first of `waits` returns, with the others cancelled."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(wait) for wait in waits]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Wire:
+    """The way to the client, for one writer at a time. Who does not read for `WRITE_S_MAX` is gone for us."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._lock = asyncio.Lock()
+
+    async def items(self, items: AsyncIterator[LiveItem]) -> None:
+        try:
+            async for item in items:
+                await self._write(_event(item))
+        except (BusError, TimeoutError) as error:
+            _log.info("stream.ended", reason=str(error) or "the client does not read")
+
+    async def keep_alive(self, every_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                await self._write(b": keep-alive\n\n")
+                await asyncio.sleep(every_s)
+
+    async def _write(self, chunk: bytes) -> None:
+        async with asyncio.timeout(WRITE_S_MAX), self._lock:
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+def _event(item: LiveItem) -> bytes:
+    data = item.body.replace(b"\n", b" ")  # JSON has newlines only between its tokens
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (item.id.encode(), item.event.encode(), data)
