@@ -1,0 +1,44 @@
+"""Cursors: the place after which the next page begins, as text that clients hand back untouched."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from libs.model.ids import is_id
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.requests import Page
+
+Item = TypeVar("Item")
+Place = TypeVar("Place", bound=msgspec.Struct)
+
+_LENGTH_MAX = 400
+_FOREIGN = "is not a cursor of this list"
+
+
+def cut(items: Sequence[Item], limit: int, place: Callable[[Item], msgspec.Struct]) -> Page[Item]:
+    """Returns the page of `limit` items out of `items`, which hold one more if there is another page."""
+    shown = list(items[:limit])
+    return Page(items=shown, next_cursor=encode(place(shown[-1])) if len(items) > limit else None)
+
+
+def encode(place: msgspec.Struct) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def decode(cursor: str, shape: type[Place]) -> Place:
+    """Returns the place that `encode` was given, or refuses a cursor that is not one of ours."""
+    padded = cursor[:_LENGTH_MAX] + "=" * (-len(cursor) % 4)
+    try:
+        return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=shape)
+    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
+        raise RefusedError(RefusalCode.INVALID, _FOREIGN, "cursor") from error
+
+
+def checked_id(text: str) -> str:
+    """Returns `text`, or refuses the cursor in which it stood."""
+    if not is_id(text):
+        raise RefusedError(RefusalCode.INVALID, _FOREIGN, "cursor")
+    return text

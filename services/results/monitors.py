@@ -1,0 +1,136 @@
+"""Monitors: created, changed, deleted and shown."""
+
+import msgspec
+
+from libs.model.ids import new_id
+from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors, Page
+from libs.process.service import Clock
+from libs.store import locks, monitors, views
+from libs.store.driver import Db
+from libs.store.monitors import Monitor
+from libs.store.pool import Store
+from services.results import cursors
+from services.results.idempotency import Claim
+from services.results.refusing import NO_MONITOR, monitor_id, not_found
+from services.results.watching import Watching
+
+_ALTERING = ("interval_s", "timeout_s", "spec", "locations", "enabled")
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a page of monitors ended."""
+
+    id: str
+
+
+class Monitors:
+    """Answers the requests about monitors."""
+
+    def __init__(self, store: Store, clock: Clock, shards: int) -> None:
+        self._store, self._clock, self._shards = store, clock, shards
+
+    async def create(self, request: CreateMonitor) -> MonitorView:
+        async with self._store.transaction() as db:
+            claim = Claim(db, request.tenant_id, request.verb, request.idempotency)
+            if (earlier := await claim.earlier()) is not None:
+                return msgspec.json.decode(earlier, type=MonitorView)
+            monitor = self._drafted(request.tenant_id, request.draft)
+            check_timeout(monitor, "timeout_s")
+            await monitors.add(db, monitor)
+            await self._watching(db, monitor).begin()
+            view = await _view(db, request.tenant_id, monitor.id)
+            await claim.keep(msgspec.json.encode(view))
+            return view
+
+    async def change(self, request: ChangeMonitor) -> MonitorView:
+        async with self._store.transaction() as db:
+            if _may_alter(request.change):
+                await locks.hold(db, locks.Lock.FOLDING)
+            old = await _locked(db, request.tenant_id, request.monitor_id)
+            new = changed(old, request.change)
+            if new != old:
+                new = msgspec.structs.replace(new, updated_at=self._clock())
+                await monitors.replace(db, new)
+            if new.revision != old.revision:
+                await self._watching(db, new).change(old)
+            return await _view(db, request.tenant_id, old.id)
+
+    async def delete(self, request: DeleteMonitor) -> None:
+        async with self._store.transaction() as db:
+            await locks.hold(db, locks.Lock.FOLDING)
+            monitor = await _locked(db, request.tenant_id, request.monitor_id)
+            await self._watching(db, monitor).end("deleted")
+            await monitors.bury(db, request.tenant_id, monitor.id, self._clock())
+
+    async def get(self, request: GetMonitor) -> MonitorView:
+        async with self._store.connection() as db:
+            return await _view(db, request.tenant_id, monitor_id(request.monitor_id))
+
+    async def page(self, request: ListMonitors) -> Page[MonitorView]:
+        filters = views.Filters(
+            before=None if request.cursor is None else _before(request.cursor),
+            kind=request.kind,
+            state=request.state,
+            name=request.name,
+            labels=request.labels,
+        )
+        async with self._store.connection() as db:
+            found = await views.page(db, request.tenant_id, filters, request.limit + 1)
+        return cursors.cut(found, request.limit, lambda view: _Place(view.id))
+
+    def _drafted(self, tenant_id: str, draft: MonitorDraft) -> Monitor:
+        now = self._clock()
+        fields = msgspec.structs.asdict(draft)
+        return Monitor(id=new_id(), tenant_id=tenant_id, revision=1, created_at=now, updated_at=now, **fields)
+
+    def _watching(self, db: Db, monitor: Monitor) -> Watching:
+        return Watching(db, monitor, self._shards, self._clock())
+
+
+def changed(old: Monitor, change: MonitorChange) -> Monitor:
+    """Returns `old` with the named fields changed, in a new revision if that alters checking; refuses what cannot be."""
+    fields = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
+    if fields.get("kind", old.kind) != old.kind:
+        raise RefusedError(RefusalCode.INVALID, f"cannot change: it is {old.kind}", "spec.kind")
+    if "spec" in fields and _same_json(old.spec, fields["spec"]):
+        fields["spec"] = old.spec
+    new = msgspec.structs.replace(old, **fields)
+    check_timeout(new, "timeout_s" if "timeout_s" in fields else "interval_s")
+    if any(getattr(old, name) != getattr(new, name) for name in _ALTERING):
+        return msgspec.structs.replace(new, revision=old.revision + 1)
+    return new
+
+
+def check_timeout(monitor: Monitor, field: str) -> None:
+    """Refuses a check that may last until the next one; `field` is the one to blame."""
+    if monitor.timeout_s >= monitor.interval_s:
+        detail = f"timeout_s ({monitor.timeout_s:g}) must be less than interval_s ({monitor.interval_s})"
+        raise RefusedError(RefusalCode.INVALID, detail, field)
+
+
+def _may_alter(change: MonitorChange) -> bool:
+    return any(getattr(change, name) is not msgspec.UNSET for name in _ALTERING)
+
+
+def _same_json(a: msgspec.Raw, b: msgspec.Raw) -> bool:
+    return bool(msgspec.json.decode(a) == msgspec.json.decode(b))
+
+
+def _before(cursor: str) -> str:
+    return cursors.checked_id(cursors.decode(cursor, _Place).id)
+
+
+async def _locked(db: Db, tenant_id: str, id_text: str) -> Monitor:
+    monitor = await monitors.locked(db, tenant_id, monitor_id(id_text))
+    if monitor is None:
+        raise not_found(NO_MONITOR)
+    return monitor
+
+
+async def _view(db: Db, tenant_id: str, id_text: str) -> MonitorView:
+    view = await views.get(db, tenant_id, id_text)
+    if view is None:
+        raise not_found(NO_MONITOR)
+    return view
