@@ -1,0 +1,99 @@
+"""What the ingest must know of a monitor: whose it is, at which revision, on which grid, and in which state."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from libs.model.state import Event, EventType, StateStatus, Transition
+from libs.store.driver import Db, Row
+
+_WATCHED = """
+SELECT m.id, m.tenant_id, m.revision, m.locations, m.enabled, s.location, s.interval_s, s.phase_s, s.since_at,
+       t.status, t.flapping
+FROM unnest($1::uuid[]) AS n (id)
+JOIN monitors AS m ON m.id = n.id AND m.deleted_at IS NULL
+JOIN states AS t ON t.monitor_id = m.id
+LEFT JOIN schedules AS s ON s.monitor_id = m.id AND s.active
+"""
+_CARDS = """
+SELECT m.id, m.tenant_id, m.name, m.kind, m.target, t.since_at, t.incident_id
+FROM monitors AS m JOIN states AS t ON t.monitor_id = m.id WHERE m.id = ANY($1::uuid[])
+"""
+
+_STATUSES = {status.value: status for status in StateStatus}
+
+
+class Grid(msgspec.Struct, frozen=True):
+    """The ticks of one active schedule: those later than `since_at`."""
+
+    interval_s: int
+    phase_s: int
+    since_at: datetime
+
+
+class Watched(msgspec.Struct, frozen=True, kw_only=True):
+    """One monitor that is not deleted."""
+
+    id: str
+    tenant_id: str
+    revision: int
+    locations: list[str]
+    enabled: bool
+    status: StateStatus
+    flapping: bool
+    grids: dict[str, Grid]
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """How a monitor is introduced in an event, and the incident that is open."""
+
+    id: str
+    tenant_id: str
+    name: str
+    kind: str
+    target: str
+    since_at: datetime
+    incident_id: str | None
+
+    def event(self, identity: str, event_type: EventType, transition: Transition) -> Event:
+        return Event(
+            id=identity,
+            type=event_type,
+            tenant_id=self.tenant_id,
+            monitor_id=self.id,
+            monitor_name=self.name,
+            kind=self.kind,
+            target=self.target,
+            transition=transition,
+        )
+
+
+async def load(db: Db, monitor_ids: Sequence[str]) -> dict[str, Watched]:
+    """Returns those of the monitors that exist; read it after their folds are locked."""
+    found: dict[str, Watched] = {}
+    for row in await db.rows(_WATCHED, monitor_ids):
+        watched = found.get(row["id"])
+        if watched is None:
+            watched = found[row["id"]] = _watched(row)
+        if row["location"] is not None:
+            watched.grids[row["location"]] = Grid(row["interval_s"], row["phase_s"], row["since_at"])
+    return found
+
+
+async def cards(db: Db, monitor_ids: Sequence[str]) -> dict[str, Card]:
+    rows = await db.rows(_CARDS, monitor_ids)
+    return {row["id"]: Card(**row) for row in rows}
+
+
+def _watched(row: Row) -> Watched:
+    return Watched(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        revision=row["revision"],
+        locations=row["locations"],
+        enabled=row["enabled"],
+        status=_STATUSES[row["status"]],
+        flapping=row["flapping"],
+        grids={},
+    )
