@@ -154,7 +154,7 @@ class Losses:
 
 def _broker(url: str, name: str, losses: Losses) -> NatsBroker:
     return NatsBroker(
-        url,
+        url.split(","),
         name=name,
         max_reconnect_attempts=-1,
         reconnect_time_wait=_RECONNECT_WAIT_S,
