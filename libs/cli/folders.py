@@ -6,7 +6,6 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any, cast
 
-import services
 from libs.model.kinds import kinds
 from libs.model.probe import Probe
 from libs.model.spec import Spec
@@ -16,7 +15,8 @@ from libs.process.settings import Settings
 
 def service_names() -> list[str]:
     """Returns the names of all services."""
-    folders = (module.name for module in pkgutil.iter_modules(services.__path__) if module.ispkg)
+    root = importlib.import_module("services")
+    folders = (module.name for module in pkgutil.iter_modules(root.__path__) if module.ispkg)
     return sorted(name for name in folders if importlib.util.find_spec(f"services.{name}.__main__"))
 
 
