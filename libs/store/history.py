@@ -1,7 +1,10 @@
 """What happened to one monitor: its results and transitions, page by page."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from libs.model.monitor import ResultView
 from libs.model.state import StateStatus, Transition
@@ -25,19 +28,17 @@ ORDER BY at DESC, id DESC LIMIT $5
 """
 
 
-@dataclass(frozen=True)
-class ResultsBefore:
+class ResultsBefore(msgspec.Struct, frozen=True, order=True):
     """Results in order of (`tick_at`, `location`) before this place. With an empty location: before `tick_at`."""
 
-    tick_at: datetime
+    tick_at: Annotated[datetime, Meta(tz=True)]
     location: str = ""
 
 
-@dataclass(frozen=True)
-class TransitionsBefore:
+class TransitionsBefore(msgspec.Struct, frozen=True):
     """Transitions in order of (`at`, `id`) before this place."""
 
-    at: datetime
+    at: Annotated[datetime, Meta(tz=True)]
     id: str
 
 
