@@ -16,7 +16,7 @@ from libs.cli.up import TENANT, up
 from libs.process import logs
 from libs.process.run import run
 from libs.process.settings import Settings, load
-from libs.process.signals import EXIT_USAGE, drive, tell
+from libs.process.signals import EXIT_FAILED, EXIT_USAGE, drive, tell
 from libs.process.version import VERSION
 
 INSECURE_FIELD = "tls_verify"
@@ -30,6 +30,8 @@ def main(words: list[str] | None = None) -> int:
     except ValueError as error:
         tell(error)
         return EXIT_USAGE
+    except KeyboardInterrupt:
+        return EXIT_FAILED
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -34,7 +34,7 @@ def schemes() -> dict[str, type[Spec]]:
 
 
 def probe(spec: Spec, settings: Settings) -> Probe[Spec]:
-    """Returns the probe for this spec: what `probe(settings)` in its folder's probe.py makes."""
+    """Returns the probe for this spec: what `probe(settings)` of its service makes."""
     kind = str(spec.__struct_config__.tag)
-    make = cast("Callable[[Settings], Any]", importlib.import_module(f"services.{kind}.probe").probe)
+    make = cast("Callable[[Settings], Any]", importlib.import_module(f"services.{kind}.__main__").probe)
     return cast("Probe[Spec]", make(settings))

@@ -32,14 +32,16 @@ def printable(text: str) -> str:
 def _hop(hop: Hop, begin_s: float, total_s: float) -> Iterator[str]:
     yield f"  {printable(hop.target)}" + (f"  [{hop.address}]" if hop.address else "")
     for name, duration_s in hop.phases.items():
-        yield f"    {name:<12}{_ms(duration_s)}  {_bar(begin_s, duration_s, total_s)}".rstrip()
+        yield f"    {_words(name):<12}{_ms(duration_s)}  {_bar(begin_s, duration_s, total_s)}".rstrip()
         begin_s += duration_s
     for name, value in hop.facts.items():
-        yield f"    {name:<24} {printable(str(value))}"
+        yield f"    {_words(name):<14} {printable(str(value))}"
 
 
 def _samples(outcome: Outcome) -> list[str]:
-    lines = [f"    {name:<24} {value:.6g}" for name, value in sorted(outcome.samples.items())]
+    """Returns the numbers that no hop has shown yet."""
+    shown = {name for hop in outcome.hops for name in (*hop.phases, *hop.facts)}
+    lines = [f"    {name:<14} {value:.6g}" for name, value in sorted(outcome.samples.items()) if name not in shown]
     return ["", "  samples", *lines] if lines else []
 
 
@@ -49,6 +51,10 @@ def _bar(begin_s: float, duration_s: float, total_s: float) -> str:
     start = round(_WIDTH * begin_s / total_s)
     end = round(_WIDTH * (begin_s + duration_s) / total_s)
     return " " * start + ("\N{FULL BLOCK}" * (end - start) or "\N{LEFT ONE EIGHTH BLOCK}")
+
+
+def _words(name: str) -> str:
+    return printable(name.removesuffix("_s").replace("_", " "))
 
 
 def _ms(seconds: float) -> str:

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.process.settings import Settings, load, variable
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert load({}) == Settings()
+
+
+def test_variables_of_other_programs_are_not_looked_at():
+    assert load({"PATH": "/bin", "PORT": "1", "vedette_port": "2"}) == Settings()
+
+
+@given(st.integers(min_value=0, max_value=65535))
+def test_numbers_are_read_from_text(port: int):
+    assert load({"VEDETTE_PORT": str(port)}).port == port
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("VEDETTE_PORT", "http", "a whole number from 0 to 65535"),
+        ("VEDETTE_PORT", "65536", "a whole number from 0 to 65535"),
+        ("VEDETTE_PORT", "", "a whole number from 0 to 65535"),
+        ("VEDETTE_PORT", "80.5", "a whole number from 0 to 65535"),
+        ("VEDETTE_SHUTDOWN_GRACE_S", "-1", "a number from 0 to 600"),
+        ("VEDETTE_SHUTDOWN_GRACE_S", "nan", "a number from 0 to 600"),
+        ("VEDETTE_SHUTDOWN_GRACE_S", "inf", "a number from 0 to 600"),
+        ("VEDETTE_RESULTS_BYTES_MAX", "1", "a whole number, at least 1048576"),
+        ("VEDETTE_LOG_LEVEL", "loud", "one of debug, error, info, warning"),
+        ("VEDETTE_API_DOCS", "maybe", "true or false"),
+        ("VEDETTE_LOCATION", "a.b", "text like"),
+        ("VEDETTE_NATS_URL", "http://nats", "text like"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_with_its_variable_and_what_is_allowed(
+    name: str, text: str, allowed: str
+):
+    with pytest.raises(ValueError, match=name) as caught:
+        load({name: text})
+    assert allowed in str(caught.value)
+
+
+def test_a_misspelt_variable_is_refused_with_the_likely_one():
+    with pytest.raises(ValueError, match="VEDETTE_PROT is not a setting; did you mean VEDETTE_PORT"):
+        load({"VEDETTE_PROT": "1"})
+
+
+def test_a_refused_secret_is_not_repeated():
+    with pytest.raises(ValueError, match="VEDETTE_POSTGRES_DSN") as caught:
+        load({"VEDETTE_POSTGRES_DSN": "mysql://u:hunter2@h"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_come_from_files_too(tmp_path: Path):
+    file = tmp_path / "dsn"
+    file.write_text("postgresql://u@h/d\n")
+    assert load({"VEDETTE_POSTGRES_DSN_FILE": str(file)}).postgres_dsn == "postgresql://u@h/d"
+
+
+def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="VEDETTE_NATS_PASSWORD_FILE names the file"):
+        load({"VEDETTE_NATS_PASSWORD_FILE": str(tmp_path / "missing")})
+
+
+def test_only_secrets_have_files():
+    with pytest.raises(ValueError, match="VEDETTE_PORT_FILE is not a setting"):
+        load({"VEDETTE_PORT_FILE": "/dev/null"})
+
+
+def test_a_password_is_put_into_every_address_that_has_a_user_without_one():
+    settings = load(
+        {
+            "VEDETTE_NATS_URL": "nats://app@a:4222,nats://app@b:4222,nats://x:own@c",
+            "VEDETTE_NATS_PASSWORD": "p/w@1",
+            "VEDETTE_POSTGRES_DSN": "postgresql://v@db/v",
+            "VEDETTE_POSTGRES_PASSWORD": "s",
+        }
+    )
+    assert settings.nats_url == "nats://app:p%2Fw%401@a:4222,nats://app:p%2Fw%401@b:4222,nats://x:own@c"
+    assert settings.postgres_dsn == "postgresql://v:s@db/v"
+
+
+def test_no_secret_is_shown():
+    settings = load({"VEDETTE_NATS_URL": "nats://u:hunter2@h", "VEDETTE_POSTGRES_DSN": "postgresql://u:hunter2@h"})
+    assert "hunter2" not in repr(settings)
+
+
+def test_options_of_the_command_line_win_and_none_means_not_given():
+    settings = load({"VEDETTE_PORT": "1", "VEDETTE_HOST": "::1"}, port=2, host=None)
+    assert (settings.port, settings.host) == (2, "::1")
+
+
+def test_lists_are_separated_by_commas():
+    assert load({"VEDETTE_RESOLVERS": " 10.0.0.1, 10.0.0.2 ,"}).resolvers == ("10.0.0.1", "10.0.0.2")
+
+
+def test_every_default_is_allowed():
+    for name in Settings.__struct_fields__:
+        value = getattr(Settings(), name)
+        text = ",".join(value) if isinstance(value, tuple) else str(value).lower() if value is not None else ""
+        assert getattr(load({variable(name): text if name != "data_dir" else value}), name) == value
