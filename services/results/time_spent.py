@@ -85,11 +85,11 @@ def _tick_pieces(pieces: Sequence[Span], ticks: Sequence[Tick]) -> list[Rolled]:
 
 def _with_ends(ticks: Sequence[Tick]) -> Iterator[tuple[Tick, datetime]]:
     """Yields each tick once, with the instant until which it stands."""
-    ordered = sorted({(tick.location, tick.tick_at): tick for tick in ticks}.items())
-    following = [key for key, _ in ordered[1:]] + [("", _EPOCH)]
-    for ((location, _), tick), (next_location, next_at) in zip(ordered, following, strict=True):
-        until = tick.tick_at + timedelta(seconds=tick.interval_s)
-        yield tick, min(until, next_at) if next_location == location else until
+    by_key = {(tick.location, tick.tick_at): tick for tick in ticks}
+    keys = sorted(by_key)
+    for (location, at), (next_location, next_at) in zip(keys, [*keys[1:], ("", _EPOCH)], strict=False):
+        until = at + timedelta(seconds=by_key[location, at].interval_s)
+        yield by_key[location, at], min(until, next_at) if next_location == location else until
 
 
 def _means(parts: Sequence[Rolled]) -> list[Seconds]:

@@ -1,0 +1,37 @@
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.store.history import ResultsBefore
+from services.results import cursors
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.text(max_size=64))
+def test_a_cursor_leads_back_to_its_place(tick_at: datetime, location: str) -> None:
+    place = ResultsBefore(tick_at, location)
+    assert cursors.decode(cursors.encode(place), ResultsBefore) == place
+
+
+@given(st.text(max_size=500))
+def test_any_other_text_is_refused_by_the_name_of_the_field(text: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        cursors.decode(text, ResultsBefore)
+    assert (refused.value.refusal.code, refused.value.refusal.field) == (RefusalCode.INVALID, "cursor")
+
+
+def test_a_cursor_without_a_time_zone_is_refused() -> None:
+    forged = cursors.encode(msgspec.defstruct("Forged", ["tick_at", "location"])("2026-01-01T00:00:00", "a"))
+    with pytest.raises(RefusedError):
+        cursors.decode(forged, ResultsBefore)
+
+
+def test_the_last_page_has_no_cursor() -> None:
+    places = [ResultsBefore(datetime(2026, 1, day, tzinfo=UTC)) for day in (3, 2, 1)]
+    page = cursors.cut(places, 2, lambda place: place)
+    assert page.items == places[:2]
+    assert page.next_cursor == cursors.encode(places[1])
+    assert cursors.cut(places, 3, lambda place: place).next_cursor is None
