@@ -15,7 +15,7 @@ from libs.cli.health import health
 from libs.cli.up import TENANT, up
 from libs.process import logs
 from libs.process.run import run
-from libs.process.settings import Settings, load
+from libs.process.settings import Settings, load, variable
 from libs.process.signals import EXIT_FAILED, EXIT_USAGE, drive, tell
 from libs.process.version import VERSION
 
@@ -36,7 +36,8 @@ def main(words: list[str] | None = None) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     given = {"data_dir": options.data_dir, "host": options.host, "port": options.port}
-    settings = _settings(**given, nats_url=options.nats, postgres_dsn=options.postgres, health_port=_own_health_port())
+    given |= {"nats_url": options.nats, "postgres_dsn": options.postgres}
+    settings = _settings(**given, **_defaults_of_up())
     services = tuple(map(folders.service, folders.service_names()))
     embed = (options.nats is None, options.postgres is None)
     return drive(lambda stop: up(services, settings, embed=embed, stop=stop))
@@ -71,9 +72,10 @@ def _settings(**options: Any) -> Settings:
     return settings
 
 
-def _own_health_port() -> int | None:
-    """Under `up` the gateway's port answers for the whole process; another one opens only if it is asked for."""
-    return None if "VEDETTE_HEALTH_PORT" in os.environ else 0  # noqa: TID251 - whether, not what
+def _defaults_of_up() -> dict[str, Any]:
+    """Under `up` the gateway's port tells the health of the whole process, and the terminal belongs to a person."""
+    defaults = {"health_port": 0, "log_level": "warning"}
+    return {name: value for name, value in defaults.items() if variable(name) not in os.environ}  # noqa: TID251
 
 
 def _fields(options: argparse.Namespace) -> dict[str, Any]:

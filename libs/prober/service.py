@@ -27,7 +27,7 @@ BATCH_SIZE = 500
 def prober(spec: type[Spec], probe: Callable[[Settings], Probe[Any]]) -> Service:
     """Returns the service that runs the checks of one kind. `probe` makes the kind's probe from the settings."""
     kind = str(spec.__struct_config__.tag)
-    return Service(kind, functools.partial(_opened, kind, spec, probe))
+    return Service(kind, functools.partial(_opened, kind, spec, probe), needs=("results",))
 
 
 @asynccontextmanager

@@ -9,7 +9,16 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 # Libraries that tell of every message or request; their warnings still come through.
-_TALKATIVE = ("uvicorn", "uvicorn.access", "uvicorn.error", "faststream", "litestar", "nats", "asyncio")
+_TALKATIVE = (
+    "uvicorn",
+    "uvicorn.access",
+    "uvicorn.error",
+    "faststream",
+    "litestar",
+    "nats",
+    "asyncio",
+    "vedette.faststream",
+)
 
 
 def configure(level: str = "info", form: str = "auto") -> None:
