@@ -27,7 +27,7 @@ class Site:
         self.cluster = cluster
         self.steady = CannedServer(cluster.directory)
         self.shaky = CannedServer(cluster.directory)
-        self.ids: list[str] = []
+        self.steady_id = ""
 
     @contextlib.contextmanager
     def targets(self) -> Iterator[None]:
@@ -43,9 +43,10 @@ class Site:
         """Creates the monitors and waits until all are up."""
         drafts = [draft(f"steady {n}", self.steady.url(f"/{n}"), interval_s=INTERVAL_S) for n in range(STEADY)]
         drafts += [draft(f"shaky {n}", self.shaky.url(f"/{n}"), interval_s=INTERVAL_S) for n in range(SHAKY)]
-        self.ids = await create_monitors(self.cluster.api_port, self.cluster.key, drafts)
+        await create_monitors(self.cluster.api_port, self.cluster.key, drafts)
         async with asyncpg.create_pool(self.cluster.dsn, min_size=1, max_size=2) as database:
             await self.settled(database, shaky="up")
+            self.steady_id = str(await database.fetchval("SELECT id FROM monitors WHERE name = 'steady 0'"))
 
     def levers(self, part: str) -> tuple[Callable[[], None], Callable[[], None]]:
         """Returns what kills this part, and what starts it again; the start waits until it serves."""
