@@ -13,7 +13,7 @@ from libs.bus.bus import Bus
 from libs.bus.checks import read_check
 from libs.bus.delivery import Delivery, give_back
 from libs.bus.errors import BusError
-from libs.model.check import Check, Result
+from libs.model.check import Result
 from libs.model.outcome import Status
 from libs.model.spec import Spec
 from libs.prober.deliver import deliver
@@ -23,8 +23,6 @@ from libs.prober.runner import Runner
 ASIDE_RETRY_S = 5.0
 
 log = structlog.get_logger("vedette.prober")
-
-_UNREMARKABLE = frozenset({Status.UP})
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class Loop:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
+        self._log = log.bind()  # the lazy logger would be made anew for each line, also for one that is not written
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Loop"]:
@@ -113,7 +112,7 @@ class Loop:
             return
         result = await self._runner.run(check, spec)
         self._meters.finished(result)
-        _tell(check, result)
+        self._tell(result)
         if await deliver(self._bus, check, result):
             await delivery.ack()
         else:
@@ -130,17 +129,16 @@ class Loop:
             self._meters.aside.inc()
             await delivery.term()
 
-
-def _tell(check: Check, result: Result) -> None:
-    """One line per check; at a thousand checks a second, the ones that are up are for debugging only."""
-    tell = log.debug if result.status in _UNREMARKABLE else log.info
-    tell(
-        "check.finished",
-        monitor=result.monitor_id,
-        kind=result.kind,
-        location=result.location,
-        origin=check.origin,
-        status=result.status,
-        reason=result.reason,
-        duration_s=round(result.duration_s, 6),
-    )
+    def _tell(self, result: Result) -> None:
+        """One line per check; at a thousand checks a second, the ones that are up are for debugging only."""
+        tell = self._log.debug if result.status is Status.UP else self._log.info
+        tell(
+            "check.finished",
+            monitor=result.monitor_id,
+            kind=result.kind,
+            location=result.location,
+            origin=result.origin,
+            status=result.status,
+            reason=result.reason,
+            duration_s=round(result.duration_s, 6),
+        )

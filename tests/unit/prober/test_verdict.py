@@ -1,0 +1,65 @@
+"""What the prober says on its own account."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.check import Check, Origin
+from libs.model.outcome import Outcome, Reason, Status
+from libs.prober import verdict
+
+TICK_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CHECK = Check(
+    monitor_id="m1",
+    tenant_id="t1",
+    location="local",
+    kind="http",
+    revision=3,
+    interval_s=60,
+    timeout_s=5,
+    spec=msgspec.Raw(b"{}"),
+    tick_at=TICK_AT,
+)
+UP = Outcome(status=Status.UP, reason=Reason.OK)
+
+
+@given(st.floats(-100, 1000))
+def test_a_tick_is_too_late_once_the_next_one_is_due(late_s: float) -> None:
+    now = TICK_AT + timedelta(seconds=late_s)
+    assert verdict.is_too_late(CHECK, now) is (now >= TICK_AT + timedelta(seconds=60))
+
+
+@pytest.mark.parametrize("origin", [Origin.RECHECK, Origin.MANUAL, Origin.ADHOC])
+def test_what_is_not_a_tick_is_never_too_late(origin: Origin) -> None:
+    check = msgspec.structs.replace(CHECK, origin=origin)
+    assert not verdict.is_too_late(check, TICK_AT + timedelta(days=1))
+
+
+def test_a_clock_ahead_of_ours_makes_no_negative_lateness() -> None:
+    assert verdict.lateness_s(CHECK, TICK_AT - timedelta(seconds=3)) == 0
+
+
+def test_an_outlived_deadline_is_ours_and_a_stalled_loop_is_named() -> None:
+    assert verdict.overdue(5, 0.0).reason == Reason.PROBE_CRASHED
+    assert verdict.overdue(5, 2.0).reason == Reason.LATE_LOOP
+    assert {verdict.overdue(5, stalled_s).status for stalled_s in (0.0, 2.0)} == {Status.UNKNOWN}
+
+
+def test_a_crash_tells_its_type_and_no_secret() -> None:
+    outcome = verdict.crashed(KeyError("password=hunter2"))
+    assert (outcome.status, outcome.reason, outcome.detail) == (Status.UNKNOWN, Reason.PROBE_CRASHED, "KeyError")
+
+
+def test_a_missed_tick_does_not_hide_a_real_result_of_the_same_tick() -> None:
+    real = verdict.stamped(CHECK, UP, TICK_AT, 0.1, "here")
+    missed = verdict.stamped(CHECK, verdict.too_late(CHECK, TICK_AT + timedelta(seconds=70)), TICK_AT, 0, "here")
+    assert verdict.publication_id(real) != verdict.publication_id(missed)
+
+
+def test_every_delivery_of_a_tick_has_one_id() -> None:
+    first = verdict.stamped(CHECK, UP, TICK_AT, 0.1, "here")
+    again = verdict.stamped(CHECK, UP, TICK_AT + timedelta(seconds=9), 0.3, "there")
+    assert verdict.publication_id(first) == verdict.publication_id(again)
