@@ -16,15 +16,21 @@ from libs.model.state import Event, EventType
 Database: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
+_SCHEDULES = """
+    SELECT s.*, m.created_at FROM schedules s JOIN monitors m ON m.id = s.monitor_id WHERE s.active
+"""
+
+
 async def wrong_ticks(database: Database, since: datetime, until: datetime) -> list[str]:
     """Returns what breaks the rule that every tick is exactly one stored result or one recorded `missed`.
 
-    Looks at the ticks in (since, until] of every schedule that is active.
+    Looks at the ticks in (since, until] of every schedule that is active. A monitor that was there before `since`
+    owes all of them, whatever became of its schedule since then; a newer one owes them from when it was published.
     """
     stored = await _stored(database, since)
     wrong: list[str] = []
-    for row in await database.fetch("SELECT * FROM schedules WHERE active"):
-        after = max(since, row["since_at"])
+    for row in await database.fetch(_SCHEDULES):
+        after = since if row["created_at"] < since else max(since, row["since_at"])
         due = set(ticks_between(after, until, row["interval_s"], row["phase_s"]))
         seen = {at for at in stored[row["monitor_id"], row["location"]] if after < at <= until}
         wrong += [f"{row['monitor_id']}: no row for {at}" for at in sorted(due - seen)]

@@ -21,6 +21,11 @@ from tests.support.canned import ADDRESSES, CannedServer
 LOCATION = "local"
 TIMEOUT_S = 5.0
 
+_NOTHING_SEEN = {
+    **{"location": LOCATION, "down_run": 0, "bad_run": 0, "up_run": 0, "changes": 0},
+    **{"flapping": False, "last_class": ""},
+}
+
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 
@@ -31,15 +36,14 @@ async def create(pool: Pool, options: Options, target: CannedServer) -> list[str
     ids = [new_id() for _ in range(options.monitors)]
     rows = [_monitor(number, ids[number], options, target) for number in range(options.monitors)]
     schedules = [_schedule(monitor_id, options.interval_s, now) for monitor_id in ids]
-    states = [(UUID(monitor_id), "pending", now, "") for monitor_id in ids]
+    pending = [{"monitor_id": UUID(each), "status": "pending", "since_at": now, "reason": ""} for each in ids]
     async with pool.acquire() as connection, connection.transaction():
         shared = {"tenant_id": tenant_id, "created_at": now, "updated_at": now}
         await _copy(connection, "monitors", [row | shared for row in rows])
         await _copy(connection, "schedules", schedules)
-        await connection.copy_records_to_table(
-            "states", records=states, columns=["monitor_id", "status", "since_at", "reason"]
-        )
-    await pool.execute("ANALYZE monitors, schedules, states")
+        await _copy(connection, "states", pending)
+        await _copy(connection, "folds", [row | _NOTHING_SEEN for row in pending])
+    await pool.execute("ANALYZE monitors, schedules, states, folds")
     return ids
 
 
