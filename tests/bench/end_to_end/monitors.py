@@ -22,8 +22,13 @@ LOCATION = "local"
 TIMEOUT_S = 5.0
 
 _NOTHING_SEEN = {
-    **{"location": LOCATION, "down_run": 0, "bad_run": 0, "up_run": 0, "changes": 0},
-    **{"flapping": False, "last_class": ""},
+    "location": LOCATION,
+    "down_run": 0,
+    "bad_run": 0,
+    "up_run": 0,
+    "changes": 0,
+    "flapping": False,
+    "last_class": "",
 }
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
