@@ -9,10 +9,9 @@ from libs.model.state import StateStatus, Transition
 from libs.store.driver import Db
 
 _SET = """
-UPDATE states AS t SET status = n.status, since_at = n.since_at, reason = n.reason, flapping = n.flapping,
-                       incident_id = n.incident_id
-FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::bool[], $6::uuid[])
-     AS n (monitor_id, status, since_at, reason, flapping, incident_id)
+UPDATE states AS t SET status = n.status, since_at = n.since_at, reason = n.reason, incident_id = n.incident_id
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::uuid[])
+     AS n (monitor_id, status, since_at, reason, incident_id)
 WHERE t.monitor_id = n.monitor_id
 """
 _SET_FLAPPING = """
@@ -41,7 +40,6 @@ class StateRow(msgspec.Struct, frozen=True, kw_only=True):
     status: StateStatus
     since_at: datetime
     reason: str
-    flapping: bool
     incident_id: str | None
 
 
@@ -58,7 +56,7 @@ class Incident(msgspec.Struct, kw_only=True):
 
 async def set_states(db: Db, states: Sequence[StateRow]) -> None:
     if states:
-        await db.run(_SET, *_columns(states, "monitor_id", "status", "since_at", "reason", "flapping", "incident_id"))
+        await db.run(_SET, *_columns(states, "monitor_id", "status", "since_at", "reason", "incident_id"))
 
 
 async def set_flapping(db: Db, flapping: Sequence[tuple[str, bool]]) -> None:
