@@ -64,9 +64,10 @@ class Bus:
             await _close(broker, client)
 
     async def start(self) -> None:
-        """Starts the subscribers of every router that was included in `broker`."""
+        """Starts the subscribers of every router that was included in `broker`; then the server knows them."""
         with as_bus_errors("start the subscribers"):
             await self.broker.start()
+            await self.client.flush()
 
     async def lost(self) -> NoReturn:
         """Returns never; raises BusError once the connection is gone for good. Run it beside the service."""

@@ -7,7 +7,7 @@ the id of the last item gets a short-lived consumer, which replays from the stor
 import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Self
 
 import msgspec
@@ -121,18 +121,20 @@ class _Feed:
     async def items(self, left_at: Position | None) -> AsyncGenerator[LiveItem, None]:
         if left_at is not None:
             here, self._position = self._position, _resumed(left_at, self._position)
-            async for item in self._catch_up(here):
-                yield item
+            async with aclosing(self._catch_up(here)) as items:
+                async for item in items:
+                    yield item
         async for message in self._inbox:
             news = self._joined(message)
             if news is not None:
                 yield news
 
-    async def _catch_up(self, here: Position) -> AsyncIterator[LiveItem]:
+    async def _catch_up(self, here: Position) -> AsyncGenerator[LiveItem, None]:
         for _ in range(CATCH_UP_ROUNDS):
             for stream in self._filters:
-                async for message in self._stored(stream, here.of(stream).seq):
-                    yield self._item(stream, message.metadata.sequence.stream, message.data)
+                async with aclosing(self._stored(stream, here.of(stream).seq)) as messages:
+                    async for message in messages:
+                        yield self._item(stream, message.metadata.sequence.stream, message.data)
                 self._position = self._position.at(stream, here.of(stream).seq)
             if not self._inbox.failed:
                 return
@@ -141,7 +143,7 @@ class _Feed:
             here, self._joined_at = await _present(self._bus), _now()
         raise BusError("the reader is too slow")
 
-    async def _stored(self, stream: str, until: int) -> AsyncIterator[Msg]:
+    async def _stored(self, stream: str, until: int) -> AsyncGenerator[Msg, None]:
         """Yields the stored messages behind our position, up to sequence `until`."""
         start = self._position.of(stream).seq + 1
         if start > until:
@@ -157,7 +159,7 @@ class _Feed:
                         return
                     yield message
         finally:
-            await pull.unsubscribe()
+            await pull.close()
             with suppress(NatsError, TimeoutError):  # else the server drops it by itself
                 await self._bus.jetstream.delete_consumer(stream, name)
 

@@ -65,15 +65,19 @@ class Pull:
 
     async def unsubscribe(self) -> None:
         """Takes no more, and gives back what nobody has taken, so that another process gets it at once."""
+        await self.close()
+        await give_back(Delivery(message) for message in self._held)
+        self._held.clear()
+
+    async def close(self) -> None:
+        """Takes no more."""
         if self._subscription is None:
             return
         subscription, self._subscription = self._subscription, None
         try:
             await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it bare
-            await give_back(Delivery(message) for message in self._held)
         except (NatsError, TimeoutError, OSError) as error:
             log.warning("bus.unsubscribe_failed", consumer=self._consumer, error=describe(error))
-        self._held.clear()
 
     async def _wait_for_more(self) -> None:
         loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from typing import Any, Never
 import structlog
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, StreamConfig
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from libs.bus import layout, subjects
 from libs.bus.bus import Bus
@@ -17,6 +17,7 @@ from libs.bus.errors import BusError, as_bus_errors, describe
 GUARD_EVERY_S = 5.0
 
 _NAME_IN_USE = 10058
+_CANNOT_CHANGE = 10052
 _PATIENCE_S = 20.0
 _RETRY_S = 0.5
 
@@ -128,11 +129,11 @@ async def _ensure_stream(jetstream: JetStreamContext, wanted: StreamConfig) -> N
 async def _update_stream(jetstream: JetStreamContext, config: StreamConfig, drift: dict[str, Any]) -> None:
     try:
         await jetstream.update_stream(config)
-    except BadRequestError as error:
+    except APIError as error:
+        if error.err_code != _CANNOT_CHANGE:
+            raise
         # Some settings are fixed for the life of a stream. It still serves; a person must decide.
-        log.error(  # noqa: TRY400 the sentence says it all
-            "bus.stream_differs", stream=config.name, settings=sorted(drift), error=describe(error)
-        )
+        log.warning("bus.stream_differs", stream=config.name, settings=sorted(drift), answer=describe(error))
     else:
         log.info("bus.stream_updated", stream=config.name, settings=sorted(drift))
 

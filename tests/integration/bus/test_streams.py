@@ -1,0 +1,133 @@
+"""Streams and consumers are made by us, once, and stay as they should be."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from nats.js.api import StreamConfig
+
+from libs.bus import layout, streams, subjects
+from libs.bus.bus import Bus
+from libs.bus.errors import BusError
+from libs.bus.message import Message
+
+SUBJECT = "results.t1.local.http.m1"
+BYTES = 64 * 1024 * 1024
+
+
+async def test_provisioning_is_idempotent_also_from_many_processes_at_once(nats_url: str) -> None:
+    async with Bus.open(nats_url, name="a") as one, Bus.open(nats_url, name="b") as two:
+        async with asyncio.TaskGroup() as group:
+            for bus in (one, two) * 3:
+                group.create_task(streams.provision(bus, results_bytes_max=BYTES))
+                group.create_task(streams.provision_prober(bus, "local", "http"))
+        names = {info.config.name for info in await one.jetstream.streams_info()}
+        assert names == {"CHECKS", "RESULTS", "EVENTS", "ASIDE"}
+        assert await streams.consumer_exists(one, "CHECKS", "local-http")
+
+
+async def test_provisioning_changes_nothing_that_is_already_right(bus: Bus) -> None:
+    before = [info.config for info in await bus.jetstream.streams_info()]
+    for wanted in (layout.checks(), layout.results(BYTES), layout.events(), layout.aside()):
+        present = (await bus.jetstream.stream_info(wanted.name or "")).config
+        assert streams._drift(wanted, present) == {}
+    await streams.provision(bus, results_bytes_max=BYTES)
+    assert [info.config for info in await bus.jetstream.streams_info()] == before
+
+
+async def test_a_setting_that_drifted_is_brought_back(bus: Bus) -> None:
+    await streams.provision_prober(bus, "local", "http")
+    await bus.jetstream.update_stream(layout.results(2 * BYTES))
+    narrow = layout.checks_consumer("local", "http")
+    narrow.max_ack_pending = 7
+    await bus.jetstream.add_consumer("CHECKS", narrow)
+    await streams.provision(bus, results_bytes_max=BYTES)
+    await streams.provision_prober(bus, "local", "http")
+    assert (await bus.jetstream.stream_info("RESULTS")).config.max_bytes == BYTES
+    assert (await bus.jetstream.consumer_info("CHECKS", "local-http")).config.max_ack_pending == 10_000
+
+
+async def test_a_setting_that_cannot_change_leaves_the_stream_in_service(nats_url: str) -> None:
+    async with Bus.open(nats_url, name="test") as bus:
+        await bus.jetstream.add_stream(StreamConfig(name="EVENTS", subjects=["events.>"], storage="memory"))  # type: ignore[arg-type]
+        await streams.provision(bus, results_bytes_max=BYTES)
+        await bus.publish(Message("events.t1.http.m1", b"{}"))
+
+
+async def test_a_stream_made_anew_has_another_birthday(bus: Bus) -> None:
+    born_at = await streams.created_at(bus, subjects.CHECKS)
+    assert born_at is not None
+    await bus.jetstream.delete_stream(subjects.CHECKS)
+    assert await streams.created_at(bus, subjects.CHECKS) is None
+    await streams.provision(bus, results_bytes_max=BYTES)
+    reborn_at = await streams.created_at(bus, subjects.CHECKS)
+    assert reborn_at is not None
+    assert reborn_at > born_at
+
+
+async def test_the_horizon_is_now_when_everything_is_ingested(bus: Bus) -> None:
+    now = datetime.now(UTC)
+    assert await streams.horizon(bus, now) == now
+    await bus.publish(Message(SUBJECT, b"{}"))
+    await settle(bus, [0])
+    later = datetime.now(UTC)
+    assert await streams.horizon(bus, later) == later
+
+
+async def test_the_horizon_stands_at_the_oldest_result_that_is_not_acknowledged(bus: Bus) -> None:
+    before = datetime.now(UTC)
+    for number in range(4):
+        await bus.publish(Message(SUBJECT, b"%d" % number))
+    await settle(bus, [0, 2, 3])  # 1 is in flight, and 3 is acknowledged before it
+    second = await bus.jetstream.get_msg("RESULTS", seq=2)
+    assert await streams.horizon(bus, datetime.now(UTC)) == second.time
+    assert before < (second.time or before)
+
+
+async def test_the_horizon_looks_past_results_that_were_dropped_by_a_limit(bus: Bus) -> None:
+    for number in range(3):
+        await bus.publish(Message(SUBJECT, b"%d" % number))
+    await bus.jetstream.purge_stream("RESULTS", seq=3)
+    third = await bus.jetstream.get_msg("RESULTS", seq=3)
+    assert await streams.horizon(bus, datetime.now(UTC)) == third.time
+    await bus.jetstream.purge_stream("RESULTS")
+    now = datetime.now(UTC)
+    assert await streams.horizon(bus, now) == now
+
+
+async def test_the_horizon_is_never_later_than_the_question(bus: Bus) -> None:
+    past = datetime.now(UTC) - timedelta(hours=1)
+    await bus.publish(Message(SUBJECT, b"{}"))
+    assert await streams.horizon(bus, past) == past
+
+
+async def test_without_its_consumer_the_horizon_is_unknown(bus: Bus) -> None:
+    await bus.jetstream.delete_consumer("RESULTS", "ingest")
+    with pytest.raises(BusError):
+        await streams.horizon(bus, datetime.now(UTC))
+
+
+async def test_the_guard_repairs_a_consumer_that_is_gone(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "GUARD_EVERY_S", 0.05)
+    repaired = asyncio.Event()
+
+    async def repair() -> None:
+        await streams.provision(bus, results_bytes_max=BYTES)
+        repaired.set()
+
+    await bus.jetstream.delete_consumer("RESULTS", "ingest")
+    async with asyncio.TaskGroup() as group:
+        guard = group.create_task(streams.guard(bus, "RESULTS", "ingest", repair))
+        await repaired.wait()
+        guard.cancel()
+    assert await streams.consumer_exists(bus, "RESULTS", "ingest")
+
+
+async def settle(bus: Bus, which: list[int]) -> None:
+    """Takes all waiting results as the ingest does, and acknowledges some."""
+    subscription = await bus.jetstream.pull_subscribe_bind(stream="RESULTS", durable="ingest")
+    count = (await bus.jetstream.consumer_info("RESULTS", "ingest")).num_pending or 0
+    messages = await subscription.fetch(count, timeout=5)
+    for number in which:
+        await messages[number].ack_sync(timeout=5)
+    await subscription.unsubscribe()
