@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 from faststream.nats import NatsRouter
 
-from libs.bus.streams import provision
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
 from libs.store.migrate import migrate
 from libs.store.pool import open_store
 from services.results import api
+from services.results.pipeline import pipeline
 
 
 def service() -> Service:
@@ -20,12 +20,12 @@ def service() -> Service:
 
 @asynccontextmanager
 async def _open(context: Context) -> AsyncIterator[Running]:
-    settings, bus, router = context.settings, context.bus, NatsRouter()
-    async with open_store(settings.postgres_dsn, name="vedette results api") as store:
+    settings, router = context.settings, NatsRouter()
+    async with open_store(settings.postgres_dsn, name="vedette results") as store:
         await migrate(settings.postgres_dsn)
-        await provision(bus, results_bytes_max=settings.results_bytes_max)
-        api.answer(router, store, bus, context.clock, settings.shards)
-        yield Running(router, {"results.postgres": store.ping})
+        async with pipeline(context, store, router) as running:
+            api.answer(router, store, context.bus, context.clock, settings.shards)
+            yield Running(router, {"postgres": store.ping, **running.ready})
 
 
 if __name__ == "__main__":
