@@ -28,6 +28,10 @@ class TlsFailure(StrEnum):
     FAILED = "tls_failed"
 
 
+# What browsers accept for TLS 1.2; the suites of TLS 1.3 are always on.
+_CIPHERS = (
+    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:!AESCCM:!aNULL:!eNULL:@SECLEVEL=2"
+)
 # X509_V_ERR_* of OpenSSL, which have been stable for decades.
 _VERIFY_CODES = {
     2: TlsFailure.UNTRUSTED,  # unable to get issuer certificate
@@ -83,10 +87,9 @@ class Session:
         try:
             while piece := self._tls.read(_PIECE_BYTES):
                 pieces.append(piece)
+            self.closed = True
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self.closed = True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def seal(self, data: bytes) -> bytes:
@@ -173,6 +176,7 @@ def _context(alpn: Sequence[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
+    context.set_ciphers(_CIPHERS)
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context

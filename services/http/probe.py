@@ -17,8 +17,9 @@ from services.http.spec import HttpReason, HttpSpec
 from services.http.verdict import Verdict
 from services.http.visit import Visit, Visitor
 
-# The share of the time that a loop may have stood still before a timeout is held to be our own.
+# The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
 _STALLED_SHARE = 0.1
+_STALLED_S = 0.2
 _PHASES = ("resolve_s", "connect_s", "tls_s", "first_byte_s", "transfer_s")
 
 
@@ -54,7 +55,7 @@ class HttpProbe:
         # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
         deadline = begun_at + timeout_s - min(0.1, timeout_s / 20)
         visits, verdict = await self._follow(spec, deadline)
-        if visits[-1].timed_out and self._meter.stalled_s - stalled_s > timeout_s * _STALLED_SHARE:
+        if visits[-1].timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
         return Outcome(
             status=verdict.status,

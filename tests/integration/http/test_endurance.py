@@ -1,0 +1,81 @@
+"""Ten thousand bad targets leave nothing behind, and a loop that stood still blames nobody."""
+
+import asyncio
+import gc
+import time
+
+import psutil
+import pytest
+
+from libs.model.outcome import Outcome, Reason, Status
+from services.http.probe import HttpProbe
+from services.http.spec import HttpSpec
+from tests.support.targets import web
+from tests.support.targets.bad import bad_targets
+from tests.support.targets.web import serving
+
+PROBES = 10_000
+CONCURRENCY = 200
+TIMEOUT_S = 1.0
+
+
+async def probe_all(probe: HttpProbe, urls: list[str], count: int) -> set[str]:
+    """Runs `count` probes over `urls`, a bounded number at a time; returns the reasons seen."""
+    numbers = iter(range(count))
+    reasons: set[str] = set()
+
+    async def work() -> None:
+        for number in numbers:
+            spec = HttpSpec(url=urls[number % len(urls)], body_bytes_max=32_768)
+            outcome = await probe(spec, TIMEOUT_S)
+            assert outcome.status is Status.DOWN, outcome
+            reasons.add(outcome.reason)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CONCURRENCY):
+            group.create_task(work())
+    return reasons
+
+
+@pytest.mark.timeout(120)
+async def test_ten_thousand_bad_targets_leave_descriptors_and_memory_flat() -> None:
+    process = psutil.Process()
+    async with bad_targets() as ports, HttpProbe() as probe:
+        urls = [f"{scheme}://127.0.0.1:{port}/" for port in ports for scheme in ("http", "https")]
+        await probe_all(probe, urls, PROBES // 10)
+        gc.collect()
+        before = process.num_fds(), process.memory_info().rss
+        reasons = await probe_all(probe, urls, PROBES)
+        gc.collect()
+        after = process.num_fds(), process.memory_info().rss
+    assert len(reasons) >= len(ports)
+    assert after[0] == before[0]
+    assert after[1] - before[1] < 32 << 20
+
+
+async def test_a_probe_that_is_cancelled_closes_its_connection() -> None:
+    process = psutil.Process()
+    async with serving(web.then_silence(b"")) as port, HttpProbe() as probe:
+        before = process.num_fds()
+        task = asyncio.ensure_future(probe(HttpSpec(url=f"http://127.0.0.1:{port}/"), 30))
+        while process.num_fds() < before + 2:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert process.num_fds() < before + 2
+
+
+async def test_a_timeout_inside_a_stall_of_the_loop_proves_nothing() -> None:
+    async with serving(web.then_silence(b"")) as port, HttpProbe() as probe:
+        outcome = await stalled(probe, HttpSpec(url=f"http://127.0.0.1:{port}/"))
+    assert (outcome.status, outcome.reason) == (Status.UNKNOWN, Reason.LATE_LOOP)
+
+
+async def stalled(probe: HttpProbe, spec: HttpSpec) -> Outcome:
+    """Returns the outcome of a probe during which nothing else could run for most of the time."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(probe(spec, 0.6))
+        await asyncio.sleep(0.05)
+        time.sleep(0.4)
+    return task.result()

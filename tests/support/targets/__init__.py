@@ -1,0 +1,1 @@
+"""Loopback targets for probes: good ones, broken ones and hostile ones."""
