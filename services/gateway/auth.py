@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 from litestar.connection import ASGIConnection
@@ -129,6 +129,10 @@ class KeyAuth(ASGIMiddleware):
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
+
+    def __deepcopy__(self, _: dict[int, object]) -> Self:
+        """Stays itself: Litestar copies what it registers, and a copied memory would miss revocations."""
+        return self
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         secret = _secret([value for name, value in scope["headers"] if name == b"authorization"])

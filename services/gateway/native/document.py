@@ -5,6 +5,7 @@ knows what it refuses: unknown fields, other types, intervals that are not offer
 """
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -112,7 +113,8 @@ def _describe_problems(schema: Json) -> None:
     """Says of each operation which problems it answers with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
     schema["components"]["responses"] = {
-        str(status): {"description": meaning, "content": content} for status, meaning in MEANINGS.items()
+        str(status): {"description": meaning, "x-title": HTTPStatus(status).phrase, "content": content}
+        for status, meaning in MEANINGS.items()
     }
     for path, operations in schema["paths"].items():
         for operation in operations.values():
@@ -127,6 +129,8 @@ def _statuses(path: str, operation: Json) -> list[int]:
     statuses = {401, 403, 422, 503}
     if "requestBody" in operation:
         statuses |= {400, 409, 413, 415}
+    if path.endswith("/keys/{key_id}"):
+        statuses |= {409}  # the last admin key
     if path.endswith("/checks"):
         statuses |= {404, 504}
     if "_id}" in path:

@@ -1,0 +1,48 @@
+"""A gateway and the results room on a real NATS and PostgreSQL, in the event loop of the test."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from libs.model.requests import Bootstrap
+from libs.process.run import running
+from libs.process.service import Context, Service
+from libs.process.settings import Settings
+from services.gateway.__main__ import service as gateway
+from services.results.__main__ import service as results
+from tests.support.client import Api
+from tests.support.ports import free_port
+
+
+@dataclass(frozen=True)
+class House:
+    """An open gateway: where it listens, the admin key of its tenant, and the process's context."""
+
+    port: int
+    key: str
+    context: Context
+
+    def api(self, key: str | None = None) -> Api:
+        return Api(self.port, self.key if key is None else key)
+
+
+Open = Callable[..., AbstractAsyncContextManager[House]]
+
+
+@pytest.fixture
+def house(nats_url: str, postgres_dsn: str) -> Open:
+    """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
+
+    @asynccontextmanager
+    async def opened(*services: Service) -> AsyncIterator[House]:
+        settings = Settings(
+            nats_url=nats_url, postgres_dsn=postgres_dsn, port=free_port(), health_port=0, shutdown_grace_s=2
+        )
+        async with running(services or (results(), gateway()), settings) as context:
+            created = await context.bus.ask(Bootstrap(tenant_name="first"))
+            assert created is not None
+            yield House(settings.port, created.key, context)
+
+    return opened

@@ -1,0 +1,118 @@
+"""Who is let in, with what, from where and for how long."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.integration.gateway.conftest import House, Open
+from tests.integration.gateway.test_native_api import V2, check_problem
+from tests.support.client import Api
+from tests.support.wait import eventually
+from tests.unit.gateway.strictness import GOOD
+
+
+async def new_key(api: Api, *scopes: str, **fields: Any) -> Any:
+    return await api.post(f"{V2}/keys", {"name": "k", "scopes": list(scopes)} | fields)
+
+
+async def raw_status(home: House, *headers: str) -> tuple[int, dict[str, str], Any]:
+    """The answer to GET /me with exactly these header lines."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", home.port)
+    lines = "".join(f"{header}\r\n" for header in headers)
+    writer.write(f"GET {V2}/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n".encode("latin-1"))
+    async with asyncio.timeout(10):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    first, *rest = head.decode("latin-1").split("\r\n")
+    fields = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in rest}
+    return int(first.split(" ")[1]), fields, json.loads(body)
+
+
+async def test_only_one_bearer_header_with_a_known_key_gets_in(house: Open) -> None:
+    async with house() as home:
+        assert (await raw_status(home, f"Authorization: Bearer {home.key}"))[0] == 200
+        assert (await raw_status(home, f"authorization: bearer  {home.key} "))[0] == 200
+        refused = [
+            *([], ["Authorization: "], ["Authorization: Bearer"], ["Authorization: Bearer "]),
+            *(["Authorization: Bearer vdt_wrong"], [f"Authorization: Basic {home.key}"], [f"Authorization: {home.key}"]),
+            *([f"Authorization: Bearer {home.key}x"], [f"Authorization: Bearer {home.key} x"]),
+            *([f"Authorization: Bearer {home.key}", f"Authorization: Bearer {home.key}"], [f"X-Api-Key: {home.key}"]),
+            *([f"Authorization: Bearer {home.key}", "Authorization: Basic eDp5"], ["Authorization: Bearer \xff\xfe"]),
+            *([f"Authorization: Bearer {'x' * 5000}"], ["Authorization: Digest username=x"]),
+        ]
+        for headers in refused:
+            status, fields, problem = await raw_status(home, *headers)
+            assert status == 401, headers
+            assert fields["content-type"] == "application/problem+json"
+            assert fields["www-authenticate"].startswith("Bearer ")
+            assert problem["status"] == 401
+            assert home.key not in str(problem)
+
+
+async def test_each_scope_opens_its_doors_and_those_of_lesser_ones(house: Open) -> None:
+    async with house() as home, home.api() as admin:
+        for scope, reading, writing, managing in (
+            ("read", 200, 403, 403),
+            ("write", 200, 201, 403),
+            ("admin", 200, 201, 200),
+        ):
+            key = (await new_key(admin, scope))["key"]
+            async with home.api(key) as api:
+                assert (await api.ask("GET", f"{V2}/monitors")).status == reading
+                assert (await api.ask("POST", f"{V2}/monitors", GOOD)).status == writing
+                managed = await api.ask("GET", f"{V2}/keys")
+                assert managed.status == managing
+                if managing == 403:
+                    assert "'admin'" in check_problem(managed, 403)["detail"]
+
+
+async def test_a_key_is_shown_once_and_listed_without_its_secret(house: Open) -> None:
+    async with house() as home, home.api() as admin:
+        answer = await admin.ask("POST", f"{V2}/keys", {"name": "dashboard", "scopes": ["read"], "cidrs": ["10.0.0.0/8"]})
+        assert answer.status == 201
+        assert answer.headers["location"] == f"{V2}/keys/{answer.body['id']}"
+        assert answer.headers["cache-control"] == "no-store"
+        listed = await admin.ask("GET", f"{V2}/keys")
+        assert {key["name"] for key in listed.body["items"]} == {"admin", "dashboard"}
+        assert "vdt_" not in str(listed.body)
+        async with home.api((await new_key(admin, "read"))["key"]) as api:
+            assert (await api.get(f"{V2}/me"))["scopes"] == ["read"]
+
+
+async def test_a_key_works_from_its_networks_only(house: Open) -> None:
+    async with house() as home, home.api() as admin:
+        outside = (await new_key(admin, "read", cidrs=["192.0.2.0/24", "2001:db8::/32"]))["key"]
+        inside = (await new_key(admin, "read", cidrs=["192.0.2.0/24", "127.0.0.0/8"]))["key"]
+        async with home.api(outside) as api:
+            assert "127.0.0.1" in check_problem(await api.ask("GET", f"{V2}/me"), 403)["detail"]
+            check_problem(await api.ask("GET", f"{V2}/me", x_forwarded_for="192.0.2.1"), 403)
+        async with home.api(inside) as api:
+            assert await api.get(f"{V2}/me")
+
+
+async def test_a_key_expires_also_while_it_is_remembered(house: Open) -> None:
+    async with house() as home, home.api() as admin:
+        soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        async with home.api((await new_key(admin, "read", expires_at=soon))["key"]) as api:
+            assert await api.get(f"{V2}/me")
+
+            async def expired() -> bool:
+                return (await api.ask("GET", f"{V2}/me")).status == 401
+
+            assert await eventually(expired, within_s=5, what="the key expired")
+        past = {"name": "k", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}
+        assert check_problem(await admin.ask("POST", f"{V2}/keys", past), 422)["errors"][0]["field"] == "expires_at"
+
+
+async def test_a_revoked_key_is_refused_at_once_though_it_is_remembered(house: Open) -> None:
+    async with house() as home, home.api() as admin:
+        created = await new_key(admin, "read")
+        async with home.api(created["key"]) as api:
+            assert await api.get(f"{V2}/me")
+            assert (await admin.ask("DELETE", f"{V2}/keys/{created['id']}")).status == 204
+            check_problem(await api.ask("GET", f"{V2}/me"), 401)
+        check_problem(await admin.ask("DELETE", f"{V2}/keys/{created['id']}"), 404)
+        own = (await admin.get(f"{V2}/me"))["key_id"]
+        check_problem(await admin.ask("DELETE", f"{V2}/keys/{own}"), 409)

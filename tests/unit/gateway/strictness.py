@@ -1,0 +1,118 @@
+"""Bodies that are almost right: what each is refused for. Used on the decoder alone and again over HTTP."""
+
+from typing import Any
+
+GOOD: dict[str, Any] = {"name": "home", "interval_s": 60, "spec": {"kind": "http", "url": "http://example.org/"}}
+KEY: dict[str, Any] = {"name": "reader", "scopes": ["read"]}
+
+_MANY_LABELS = {f"k{index}": "v" for index in range(33)}
+
+
+def _spec(**fields: Any) -> dict[str, Any]:
+    return GOOD | {"spec": GOOD["spec"] | fields}
+
+
+# (body, the field to blame, words that say what is allowed)
+MONITORS: list[tuple[Any, str, str]] = [
+    ({}, "name", "required"),
+    (GOOD | {"nmae": "x"}, "nmae", "allowed: name, interval_s"),
+    (GOOD | {"id": "x"}, "id", "not a known field"),
+    (GOOD | {"name": ""}, "name", "length"),
+    (GOOD | {"name": "   "}, "name", "blank"),
+    (GOOD | {"name": "x" * 201}, "name", "length"),
+    (GOOD | {"name": "a\x00b"}, "name", "control"),
+    (GOOD | {"name": "a\nb"}, "name", "control"),
+    (GOOD | {"name": 5}, "name", "`str`"),
+    (GOOD | {"name": None}, "name", "`str`"),
+    (GOOD | {"interval_s": "60"}, "interval_s", "`int`"),
+    (GOOD | {"interval_s": 60.5}, "interval_s", "`int`"),
+    (GOOD | {"interval_s": True}, "interval_s", "`int`"),
+    (GOOD | {"interval_s": None}, "interval_s", "`int`"),
+    (GOOD | {"interval_s": 7}, "interval_s", "10, 12, 15, 20, 30, 60, 120"),
+    (GOOD | {"interval_s": 0}, "interval_s", "one of"),
+    (GOOD | {"interval_s": -60}, "interval_s", "one of"),
+    (GOOD | {"interval_s": 10**30}, "interval_s", ""),
+    (GOOD | {"timeout_s": "5"}, "timeout_s", "`float"),
+    (GOOD | {"timeout_s": 60}, "timeout_s", "less than interval_s"),
+    (GOOD | {"interval_s": 10, "timeout_s": 10}, "timeout_s", "less than interval_s"),
+    (GOOD | {"interval_s": 3600, "timeout_s": 61}, "timeout_s", "0.1 to 60"),
+    (GOOD | {"timeout_s": 0}, "timeout_s", "0.1 to 60"),
+    (GOOD | {"timeout_s": -1}, "timeout_s", "0.1 to 60"),
+    (GOOD | {"locations": []}, "locations", "length"),
+    (GOOD | {"locations": "local"}, "locations", "`array`"),
+    (GOOD | {"locations": ["a.b"]}, "locations[0]", "letters"),
+    (GOOD | {"locations": ["local", "*"]}, "locations[1]", "letters"),
+    (GOOD | {"locations": ["local", ">"]}, "locations[1]", "letters"),
+    (GOOD | {"locations": ["a b"]}, "locations[0]", "letters"),
+    (GOOD | {"locations": [""]}, "locations[0]", "letters"),
+    (GOOD | {"locations": ["x" * 65]}, "locations[0]", "64"),
+    (GOOD | {"locations": [1]}, "locations[0]", "`str`"),
+    (GOOD | {"locations": ["a", "a"]}, "locations", "different"),
+    (GOOD | {"locations": [f"l{index}" for index in range(17)]}, "locations", "length"),
+    (GOOD | {"enabled": 1}, "enabled", "`bool`"),
+    (GOOD | {"enabled": "true"}, "enabled", "`bool`"),
+    (GOOD | {"labels": ["a"]}, "labels", "`object`"),
+    (GOOD | {"labels": {"a": 1}}, "labels", "`str`"),
+    (GOOD | {"labels": {"": "x"}}, "labels", "names"),
+    (GOOD | {"labels": {"a:b": "x"}}, "labels", "names"),
+    (GOOD | {"labels": {"a" * 64: "x"}}, "labels", "names"),
+    (GOOD | {"labels": {"a": "x" * 256}}, "labels", "255"),
+    (GOOD | {"labels": {"a": "\x00"}}, "labels", "control"),
+    (GOOD | {"labels": _MANY_LABELS}, "labels", "length"),
+    (GOOD | {"spec": None}, "spec", "`object`"),
+    (GOOD | {"spec": "http"}, "spec", "`object`"),
+    (GOOD | {"spec": {"url": "http://example.org/"}}, "spec.kind", "required"),
+    (GOOD | {"spec": {"kind": 1}}, "spec.kind", "`str`"),
+    (_spec(kind="carrier-pigeon"), "spec.kind", "must be one of http"),
+    (_spec(kind="gateway"), "spec.kind", "must be one of http"),
+    (GOOD | {"spec": {"kind": "http"}}, "spec.url", "required"),
+    (_spec(url=5), "spec.url", "`str`"),
+    (_spec(url="ftp://example.org/"), "spec.url", "http://"),
+    (_spec(url="http://user:secret@example.org/"), "spec.url", "credentials"),
+    (_spec(url="http://example.org@evil.example/"), "spec.url", "credentials"),
+    (_spec(url="http://example.org\\@evil.example/"), "spec.url", ""),
+    (_spec(url="http://example.org:0/"), "spec.url", "1 to 65535"),
+    (_spec(url="http://example.org:70000/"), "spec.url", "1 to 65535"),
+    (_spec(url="http://example.org:http/"), "spec.url", ""),
+    (_spec(url="http://2130706433/"), "spec.url", "IPv4"),
+    (_spec(url="http://exa mple.org/"), "spec.url", "blanks"),
+    (_spec(url="http:///path"), "spec.url", "host"),
+    (_spec(method="DELETE"), "spec.method", ""),
+    (_spec(headers={"a": 1}), "spec.headers", "`str`"),
+    (_spec(headers={"a\r\nb": "c"}), "spec.headers", ""),
+    (_spec(expect_status=["20x"]), "spec.expect_status", "200-299"),
+    (_spec(redirects_max="3"), "spec.redirects_max", "`int`"),
+    (_spec(method="POST", body="a\x00b"), "spec.body", "NUL"),
+    (_spec(body_contains=["fine", "a\x00b"]), "spec.body_contains[1]", "NUL"),
+    (_spec(surprise=1), "spec.surprise", "allowed: kind, url, method"),
+]
+
+KEYS: list[tuple[Any, str, str]] = [
+    ({"scopes": ["read"]}, "name", "required"),
+    (KEY | {"scopes": []}, "scopes", "length"),
+    (KEY | {"scopes": "read"}, "scopes", "`array`"),
+    (KEY | {"scopes": ["root"]}, "scopes[0]", "root"),
+    (KEY | {"scopes": ["read", "read"]}, "scopes", "different"),
+    (KEY | {"cidrs": ["10.0.0.1/8"]}, "cidrs[0]", "host bits"),
+    (KEY | {"cidrs": ["192.0.2.0/24", "everywhere"]}, "cidrs[1]", "network"),
+    (KEY | {"cidrs": "192.0.2.0/24"}, "cidrs", "`array`"),
+    (KEY | {"expires_at": "tomorrow"}, "expires_at", "RFC3339"),
+    (KEY | {"expires_at": "2026-07-01T12:00:00"}, "expires_at", "timezone"),
+    (KEY | {"expires_at": 1_800_000_000}, "expires_at", ""),
+    (KEY | {"tenant_id": "other"}, "tenant_id", "not a known field"),
+]
+
+CHECKS: list[tuple[Any, str, str]] = [
+    ({}, "spec", "either"),
+    ({"spec": GOOD["spec"], "monitor_id": "x"}, "spec", "either"),
+    ({"spec": {"kind": "http", "url": "nonsense"}}, "spec.url", "http://"),
+    ({"spec": GOOD["spec"], "location": "a.b"}, "location", "letters"),
+    ({"spec": GOOD["spec"], "timeout_s": 0}, "timeout_s", "0.1 to 60"),
+    ({"spec": GOOD["spec"], "timeout_s": 1e9}, "timeout_s", "0.1 to 60"),
+    ({"monitor_id": 5}, "monitor_id", "`str`"),
+]
+
+NOT_JSON: list[bytes] = [
+    *(b"{", b"nonsense", b"{'name': 'x'}", b'{"name": NaN}', b'{"name": "x",}', b'{"name": "\xff"}', b"\xef\xbb\xbf{}"),
+    *(b'{"name": "\\ud800"}', b'{"name": "a\nb"}'),
+]
