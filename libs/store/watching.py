@@ -45,9 +45,9 @@ WHERE monitor_id = $1 AND active AND location = ANY($2::text[])
 # The old grid up to now: what it still owes becomes a result or a recorded `missed`.
 _CLOSE_GRID = """
 INSERT INTO gaps (monitor_id, location, revision, interval_s, phase_s, after_at, until_at)
-SELECT monitor_id, location, $3, interval_s, phase_s, greatest(since_at, ticked_at), $4
+SELECT monitor_id, location, $3, interval_s, phase_s, greatest(schedules.since_at, ticked_at), $4
 FROM schedules LEFT JOIN folds USING (monitor_id, location)
-WHERE monitor_id = $1 AND active AND location = ANY($2::text[]) AND greatest(since_at, ticked_at) < $4
+WHERE monitor_id = $1 AND active AND location = ANY($2::text[]) AND greatest(schedules.since_at, ticked_at) < $4
 """
 _ADD_TRANSITION = """
 INSERT INTO transitions (id, monitor_id, at, old, new, reason, incident_id) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -88,16 +88,19 @@ async def put_schedules(db: Db, monitor_id: str, new: Sequence[Schedule], now: d
 
 async def renew_schedules(db: Db, monitor_id: str, locations: Sequence[str]) -> None:
     """Lets the same ticks carry the monitor's new revision."""
-    await db.run(_RENEW, monitor_id, locations)
+    if locations:
+        await db.run(_RENEW, monitor_id, locations)
 
 
 async def end_schedules(db: Db, monitor_id: str, locations: Sequence[str]) -> None:
-    await db.run(_END, monitor_id, locations)
+    if locations:
+        await db.run(_END, monitor_id, locations)
 
 
 async def close_grids(db: Db, monitor_id: str, locations: Sequence[str], revision: int, now: datetime) -> None:
     """Notes that the ticks of the present schedules are owed up to now. Call it before they change."""
-    await db.run(_CLOSE_GRID, monitor_id, locations, revision, now)
+    if locations:
+        await db.run(_CLOSE_GRID, monitor_id, locations, revision, now)
 
 
 async def match_folds(db: Db, monitor_id: str, locations: Sequence[str], now: datetime) -> None:

@@ -1,0 +1,125 @@
+"""The request-answering side of the results room on real servers, and what tests ask of it."""
+
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from faststream.nats import NatsRouter
+
+from libs.bus.bus import Bus
+from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
+from libs.model.outcome import Status
+from libs.model.refusal import Refusal, RefusedError
+from libs.model.requests import ChangeMonitor, CreateMonitor, GetMonitor, Request
+from libs.store import partitions, tenants
+from libs.store.migrate import migrate
+from libs.store.pool import Store, open_store
+from services.results import api
+
+_numbers = itertools.count(1)
+_ADD_RESULT = """
+INSERT INTO results (monitor_id, location, tick_at, origin, revision, interval_s, status, reason, detail, started_at,
+                     duration_s, samples, hops, prober)
+VALUES ($1, $2, $3, 'tick', 1, $4, $5, 'ok', '', $3, 0.1, '{"total_s": 0.1}', '[{"target": "http://x/"}]', 'p')
+"""
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).replace(microsecond=0)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, **length: float) -> None:
+        self.now += timedelta(**length)
+
+
+@dataclass
+class Room:
+    """The room as another room sees it (`ask`), and its database."""
+
+    bus: Bus
+    store: Store
+    clock: Clock
+    tenant_id: str
+
+    async def ask(self, request: Request[Any]) -> Any:
+        return await self.bus.ask(request)
+
+    async def refused(self, request: Request[Any]) -> Refusal:
+        """Returns the refusal of a request that must be refused."""
+        try:
+            await self.bus.ask(request)
+        except RefusedError as error:
+            return error.refusal
+        raise AssertionError(f"not refused: {request}")
+
+    async def create(self, **fields: Any) -> MonitorView:
+        return await self.bus.ask(CreateMonitor(tenant_id=self.tenant_id, draft=draft(**fields)))
+
+    async def change(self, monitor_id: str, **fields: Any) -> MonitorView:
+        change = MonitorChange(**fields)
+        return await self.bus.ask(ChangeMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id, change=change))
+
+    async def get(self, monitor_id: str) -> MonitorView:
+        return await self.bus.ask(GetMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
+
+    async def rows(self, sql: str, *args: object) -> list[dict[str, Any]]:
+        async with self.store.connection() as db:
+            return [dict(row.items()) for row in await db.rows(sql, *args)]
+
+    async def add_tenant(self) -> str:
+        tenant_id = f"00000000-0000-7000-8000-{next(_numbers):012}"
+        async with self.store.transaction() as db:
+            await tenants.add(db, tenant_id, f"tenant {tenant_id}")
+        return tenant_id
+
+    async def add_result(
+        self, monitor_id: str, tick_at: datetime, status: Status = Status.UP, *, location: str = "local"
+    ) -> None:
+        """Stores a tick of a minute, as the ingest would."""
+        async with self.store.transaction() as db:
+            await db.run(_ADD_RESULT, monitor_id, location, tick_at, 60, status)
+            await db.run(
+                "UPDATE folds SET last_tick_at = $3, ticked_at = $3 WHERE monitor_id = $1 AND location = $2",
+                *(monitor_id, location, tick_at),
+            )
+
+
+def draft(**fields: Any) -> MonitorDraft:
+    plain: dict[str, Any] = {
+        "name": f"site {next(_numbers)}",
+        "kind": "http",
+        "target": "http://127.0.0.1/",
+        "interval_s": 60,
+        "timeout_s": 5.0,
+        "spec": spec(url="http://127.0.0.1/"),
+    }
+    return MonitorDraft(**plain | fields)
+
+
+def spec(**fields: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode({"kind": "http", **fields}))
+
+
+@asynccontextmanager
+async def open_room(nats_url: str, postgres_dsn: str) -> AsyncIterator[Room]:
+    await migrate(postgres_dsn)
+    async with open_store(postgres_dsn) as store, Bus.open(nats_url, name="test") as bus:
+        clock, router = Clock(), NatsRouter()
+        today = clock.now.date()
+        async with store.transaction() as db:
+            await partitions.create(db, [today + timedelta(days=day) for day in range(-3, 3)])
+        api.answer(router, store, bus, clock, shards=2)
+        bus.broker.include_router(router)
+        await bus.start()
+        room = Room(bus, store, clock, "")
+        room.tenant_id = await room.add_tenant()
+        yield room
