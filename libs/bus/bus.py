@@ -56,6 +56,7 @@ class Bus:
             async with asyncio.timeout(connect_timeout_s):
                 client = await broker.connect()
                 pipeline = await Pipeline(client).open()
+        losses.add(pipeline.fail)
         losses.connected = True
         try:
             yield cls(broker, client, pipeline, losses)

@@ -88,6 +88,12 @@ class Pipeline:
                 self._waiting.pop(token, None)
         return [message for message, _, future in expected if not _confirmed(future)]
 
+    def fail(self) -> None:
+        """Ends all waiting: whatever was not acknowledged when the connection broke never will be."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(BusError("the connection to NATS broke"))
+
     def _expect(self) -> tuple[str, asyncio.Future[None]]:
         token = f"{next(self._tokens):x}"
         future = self._waiting[token] = asyncio.get_running_loop().create_future()

@@ -11,6 +11,7 @@ from libs.bus.bus import Bus
 from libs.bus.errors import BusError
 from libs.bus.message import Message
 from tests.support.servers import NatsServer
+from tests.support.wait import eventually
 
 SUBJECT = "results.t1.local.http.m1"
 
@@ -64,8 +65,15 @@ async def test_a_dead_server_is_a_bus_error_and_afterwards_all_slots_are_free(
     assert await bus.publish_all(several) == []
 
 
+async def test_a_broken_connection_is_told_at_once_to_who_waits(bus: Bus, nats_server: NatsServer) -> None:
+    nats_server.kill()
+    with pytest.raises(BusError, match="broke"):
+        await bus.publish(Message(SUBJECT, b"{}"), timeout_s=50)
+
+
 async def test_a_cancelled_publish_leaves_nothing_behind(bus: Bus, nats_server: NatsServer) -> None:
     nats_server.kill()
+    await eventually(lambda: _is_cut_off(bus), within_s=10, what="the client notices")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await bus.publish(Message(SUBJECT, b"{}"))
@@ -96,6 +104,10 @@ async def test_a_connection_that_is_closed_for_good_is_told_to_the_parent(bus: B
         await asyncio.sleep(0)
         await bus.client.close()
     assert "closed" in str(lost.result())
+
+
+async def _is_cut_off(bus: Bus) -> bool:
+    return not bus.client.is_connected
 
 
 async def _error_of(forever: Coroutine[object, object, Never]) -> BusError:
