@@ -2,10 +2,10 @@
 
 import sys
 
+from libs.prober.service import prober
 from libs.process.run import run
 from libs.process.service import Service
 from libs.process.settings import Settings
-from libs.prober.service import prober
 from services.http.probe import HttpProbe
 from services.http.spec import HttpSpec
 

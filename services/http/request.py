@@ -1,5 +1,6 @@
 """What is sent, on the first hop and after each redirect. Pure."""
 
+import re
 from typing import NamedTuple
 
 from libs.model.url import Url, join, parse_authority
@@ -10,6 +11,7 @@ COOKIES_LENGTH_MAX = 8192
 
 # What a user's header may tell a host that the user did not name.
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+_COOKIE = re.compile(r"[!-+\--:<>-~]+=[ -:<-~]*")
 _DEFAULTS = (("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
 
 
@@ -65,8 +67,7 @@ def next_request(request: Request, status: int, location: str, cookies: list[str
         request = request._replace(headers=_without(request.headers, {"content-type"}))
     if url.origin != request.url.origin:
         request = request._replace(headers=tuple(pair for pair in request.headers if pair[0].lower() in _HARMLESS))
-    jar = _jar(request, cookies) if url.host == request.url.host else ()
-    return request._replace(url=url, cookies=jar)
+    return request._replace(url=url, cookies=_jar(request, url, cookies))
 
 
 def _without(headers: tuple[tuple[str, str], ...], names: set[str]) -> tuple[tuple[str, str], ...]:
@@ -78,16 +79,19 @@ def _cookie(request: Request) -> str:
     return "; ".join(own + [f"{name}={value}" for name, value in request.cookies])
 
 
-def _jar(request: Request, cookies: list[str]) -> tuple[tuple[str, str], ...]:
-    """Returns the cookies for the next hop on the same host: sites set one, redirect to themselves and look for it.
+def _jar(request: Request, then: Url, cookies: list[str]) -> tuple[tuple[str, str], ...]:
+    """Returns the cookies for the next hop: sites set one, redirect to themselves and look for it.
 
-    Only those for the whole host are kept: not `Secure` ones, which a later plain hop would show to everybody.
+    They stay on the host that set them, and none that TLS has protected goes out in plain.
     """
+    before = request.url
+    if then.host != before.host or (before.scheme, then.scheme) == ("https", "http"):
+        return ()
     jar = dict(request.cookies)
     for cookie in cookies:
         pair, *attributes = cookie.split(";")
-        name, equals, value = pair.partition("=")
         secure = any(attribute.strip().lower() == "secure" for attribute in attributes)
-        if equals and name.strip() and (not secure or request.url.scheme == "https"):
-            jar[name.strip()] = value.strip()
+        if _COOKIE.fullmatch(pair.strip()) and (not secure or before.scheme == "https"):
+            name, _, value = pair.strip().partition("=")
+            jar[name] = value
     return tuple(jar.items()) if sum(map(len, [*jar, *jar.values()])) <= COOKIES_LENGTH_MAX else ()

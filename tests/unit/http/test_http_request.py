@@ -1,0 +1,96 @@
+"""What goes on the wire, and what a redirect makes of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.url import parse_url
+from services.http.request import Request, encode, first_request, next_request
+from services.http.spec import HttpSpec
+
+SECRETS = (("Authorization", "Bearer s"), ("Cookie", "sid=s"), ("X-Api-Key", "s"), ("Host", "s.example"))
+HARMLESS = (("Accept-Language", "de"), ("User-Agent", "ours"))
+statuses = st.sampled_from([301, 302, 303, 307, 308])
+
+
+def request(method: str = "GET", url: str = "http://a.example/b") -> Request:
+    body = b"x=s" if method == "POST" else b""
+    return Request(method, parse_url(url), (*SECRETS, *HARMLESS), body)
+
+
+def test_a_plain_request_is_one_head_and_asks_to_close() -> None:
+    assert encode(first_request(HttpSpec(url="http://a.example:81/b?c"))) == (
+        b"GET /b?c HTTP/1.1\r\nHost: a.example:81\r\nUser-Agent: Vedette/0.1\r\nAccept: */*\r\n"
+        b"Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
+    )
+
+
+def test_a_users_header_takes_the_place_of_ours() -> None:
+    sent = encode(first_request(HttpSpec(url="http://a.example/", headers={"user-agent": "x", "HOST": "b.example"})))
+    assert sent.lower().count(b"user-agent:") == 1
+    assert sent.lower().count(b"host:") == 1
+
+
+def test_a_post_says_how_long_its_body_is() -> None:
+    sent = encode(first_request(HttpSpec(url="http://a.example/", method="POST", body="ä")))
+    assert sent.endswith(b"Content-Length: 2\r\nConnection: close\r\n\r\n\xc3\xa4")
+
+
+def test_the_name_for_tls_is_that_of_the_host_header() -> None:
+    spec = HttpSpec(url="https://192.0.2.1/", headers={"Host": "Shop.example.:8443"})
+    assert first_request(spec).server_name == "shop.example"
+    assert first_request(HttpSpec(url="https://shop.example./")).server_name == "shop.example"
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "then"),
+    [
+        *(("GET", status, "GET") for status in (301, 302, 303, 307, 308)),
+        *(("HEAD", status, "HEAD") for status in (301, 302, 303, 307, 308)),
+        *(("POST", status, "GET") for status in (301, 302, 303)),
+        *(("POST", status, "POST") for status in (307, 308)),
+    ],
+)
+def test_the_method_after_a_redirect_is_that_of_browsers(method: str, status: int, then: str) -> None:
+    following = next_request(request(method), status, "/c", [])
+    assert (following.method, following.body) == (then, b"x=s" if then == "POST" else b"")
+
+
+@given(
+    statuses,
+    st.sampled_from(
+        ["http://b.example/", "https://a.example/", "http://a.example:81/", "//b.example", "http://a.example./"]
+    ),
+)
+def test_nothing_given_for_one_origin_reaches_another(status: int, location: str) -> None:
+    following = next_request(request(), status, location, ["seen=s"])
+    assert set(following.headers) == set(HARMLESS)
+    assert b"Bearer" not in encode(following)
+    assert following.url.host == "a.example" or not following.cookies
+
+
+@given(statuses, st.sampled_from(["/c", "?c", "c", "http://a.example/c", "HTTP://A.example:80/c", "//a.example/c"]))
+def test_the_same_origin_keeps_its_headers(status: int, location: str) -> None:
+    following = next_request(request(), status, location, [])
+    assert following.headers == (*SECRETS, *HARMLESS)
+
+
+def test_cookies_go_along_the_chain_on_one_host() -> None:
+    first = next_request(
+        request(url="http://a.example/"), 302, "/c", ["sid=1; Path=/", "lang=de", "bad", "top=1; Secure"]
+    )
+    assert first.cookies == (("sid", "1"), ("lang", "de"))
+    second = next_request(first, 302, "https://a.example/d", ["sid=2"])
+    assert encode(second).count(b"Cookie: sid=2; lang=de\r\n") == 1
+    assert next_request(second, 302, "https://b.example/", ["sid=3"]).cookies == ()
+
+
+def test_a_secure_cookie_never_goes_out_in_plain() -> None:
+    first = next_request(request(url="https://a.example/"), 302, "/c", ["sid=1; Secure; HttpOnly"])
+    assert first.cookies == (("sid", "1"),)
+    assert next_request(first, 302, "http://a.example/", []).cookies == ()
+
+
+def test_a_cookie_cannot_smuggle_a_line() -> None:
+    following = next_request(request(), 302, "/", ["a=b\r\nX: y", "c=d"])
+    assert following.cookies == (("c", "d"),)

@@ -1,0 +1,103 @@
+"""What a spec takes, and what it refuses, with the field's name first."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.kinds import decode_spec, kinds
+from services.http.spec import HttpReason, HttpSpec, status_ranges
+
+URL = "https://example.org/a?token=secret"
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a url with credentials": ({"url": "http://a:b@c.example/"}, "url must not hold credentials"),
+    "a url as a number": ({"url": 5}, "Expected `str`"),
+    "an unknown field": ({"urll": "x"}, "unknown field"),
+    "another method": ({"method": "BREW"}, "Invalid enum value"),
+    "a header twice": ({"headers": {"X-A": "1", "x-a": "2"}}, "headers must name each header once"),
+    "a line end in a value": ({"headers": {"X-A": "1\r\nX-B: 2"}}, "headers must not have control"),
+    "a line end in a name": ({"headers": {"X-A\r\nX-B": "1"}}, "headers must have names"),
+    "a colon in a name": ({"headers": {"X-A:": "1"}}, "headers must have names"),
+    "an empty name": ({"headers": {"": "1"}}, "headers must have names"),
+    "outer blanks": ({"headers": {"X-A": " 1"}}, "headers must not have control characters or outer blanks"),
+    "a length of one's own": ({"headers": {"content-length": "3"}}, "headers must not name content-length"),
+    "a coding of one's own": ({"headers": {"Transfer-Encoding": "chunked"}}, "headers must not name Transfer"),
+    "a connection of one's own": ({"headers": {"CONNECTION": "keep-alive"}}, "headers must not name CONNECTION"),
+    "a Host that is none": ({"headers": {"Host": "a b"}}, "headers: the value of Host must"),
+    "too many headers": ({"headers": {f"x-{n}": "" for n in range(65)}}, "headers must be at most"),
+    "headers too long": ({"headers": {"x": "y" * 16384}}, "headers must be at most"),
+    "a body with GET": ({"body": "x"}, "body is sent with the method POST only"),
+    "a body too long": ({"method": "POST", "body": "x" * 65537}, "body must be at most"),
+    "no status": ({"expect_status": []}, "expect_status must have"),
+    "a status that is none": ({"expect_status": [99]}, "expect_status must hold statuses"),
+    "a status above all": ({"expect_status": ["200-600"]}, "expect_status must hold statuses"),
+    "true as a status": ({"expect_status": [True]}, "Expected `int | str`"),
+    "a range backwards": ({"expect_status": ["399-200"]}, "expect_status must hold ranges"),
+    "a class of statuses": ({"expect_status": ["2xx"]}, "expect_status must hold statuses"),
+    "redirects that are followed": ({"expect_status": [301, "307-308"]}, "expect_status names redirects only"),
+    "texts of HEAD": ({"method": "HEAD", "body_contains": ["x"]}, "body_contains needs a body"),
+    "an empty text": ({"body_lacks": [""]}, "body_lacks must hold"),
+    "too many texts": ({"body_contains": ["x"] * 17}, "body_contains must hold"),
+    "redirects below zero": ({"redirects_max": -1}, "redirects_max must be from 0 to 20"),
+    "a bound of nothing": ({"body_bytes_max": 0}, "body_bytes_max must be from 1"),
+    "a bound of everything": ({"body_bytes_max": 1 << 40}, "body_bytes_max must be from 1"),
+    "a number in words": ({"redirects_max": "3"}, "Expected `int`"),
+}
+
+
+def decode(**fields: Any) -> HttpSpec:
+    spec = decode_spec(msgspec.json.encode({"kind": "http", "url": URL} | fields))
+    assert isinstance(spec, HttpSpec)
+    return spec
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_spec_that_cannot_be_meant_is_refused_with_its_field(name: str) -> None:
+    fields, words = REFUSED[name]
+    with pytest.raises(msgspec.ValidationError) as refusal:
+        decode(**fields)
+    assert words in str(refusal.value)
+
+
+def test_a_spec_with_everything_is_taken_and_told_again() -> None:
+    spec = decode(
+        method="POST",
+        headers={"X-A": "ä", "Host": "other.example:81", "Authorization": "Bearer x"},
+        body="{}",
+        expect_status=[201, "300-399"],
+        redirects_max=0,
+        body_contains=["ok"],
+        body_lacks=["error"],
+        body_bytes_max=1000,
+        tls_verify=False,
+    )
+    assert decode_spec(msgspec.json.encode(spec)) == spec
+
+
+def test_the_target_shows_no_query() -> None:
+    assert HttpSpec.from_url(URL).target == "https://example.org/a"
+
+
+def test_a_bad_url_on_the_command_line_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="url must have a port"):
+        HttpSpec.from_url("http://example.org:0/")
+
+
+def test_the_kind_is_found_by_its_folder() -> None:
+    assert kinds()["http"] is HttpSpec
+
+
+def test_reasons_say_what_they_are_and_clash_with_no_other_word() -> None:
+    assert all(reason.value == reason.name.lower() for reason in HttpReason)
+
+
+@given(st.lists(st.tuples(st.integers(100, 599), st.integers(0, 500)), min_size=1, max_size=32))
+def test_a_status_is_expected_when_one_entry_holds_it(entries: list[tuple[int, int]]) -> None:
+    spans = [(first, min(first + length, 599)) for first, length in entries]
+    expected = tuple(first if first == last else f"{first}-{last}" for first, last in spans)
+    ranges = status_ranges(expected)
+    for status in (100, 199, 200, 302, 404, 599, *(edge for span in spans for edge in span)):
+        assert any(status in each for each in ranges) == any(first <= status <= last for first, last in spans)

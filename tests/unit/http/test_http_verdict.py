@@ -1,0 +1,73 @@
+"""The rules that turn what was seen into a verdict, without a server."""
+
+import errno
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.outcome import Reason, Status
+from libs.net.fault import connect_fault, os_error
+from libs.net.tls import TlsFailure, failure
+from services.http.spec import HttpReason
+from services.http.texts import Texts
+
+OURS = {
+    errno.EMFILE: Reason.NO_DESCRIPTORS,
+    errno.ENFILE: Reason.NO_DESCRIPTORS,
+    errno.EADDRNOTAVAIL: Reason.NO_PORTS,
+    errno.ENOBUFS: Reason.NO_BUFFERS,
+    errno.ENOMEM: Reason.NO_BUFFERS,
+    errno.ENETUNREACH: Reason.NO_ROUTE,
+    errno.EAFNOSUPPORT: Reason.NO_ROUTE,
+    errno.EPERM: Reason.EGRESS_REFUSED,
+}
+THEIRS = {
+    errno.ECONNREFUSED: Reason.REFUSED,
+    errno.ECONNRESET: Reason.REFUSED,
+    errno.EHOSTUNREACH: Reason.UNREACHABLE,
+    errno.ETIMEDOUT: Reason.CONNECT_TIMEOUT,
+}
+
+
+@pytest.mark.parametrize("code", OURS)
+def test_our_own_fault_is_unknown(code: int) -> None:
+    assert connect_fault(os_error(code), answered=False)[:2] == (Status.UNKNOWN, OURS[code])
+
+
+@pytest.mark.parametrize("code", THEIRS)
+def test_the_targets_fault_is_down(code: int) -> None:
+    assert connect_fault(os_error(code), answered=True)[:2] == (Status.DOWN, THEIRS[code])
+
+
+def test_no_route_behind_ours_is_the_targets_fault() -> None:
+    assert connect_fault(os_error(errno.ENETUNREACH), answered=True)[:2] == (Status.DOWN, Reason.UNREACHABLE)
+
+
+def test_an_error_that_nobody_foresaw_is_raised() -> None:
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        connect_fault(os_error(errno.EBADF), answered=True)
+
+
+def test_every_failure_of_tls_is_a_reason_of_the_kind() -> None:
+    assert {HttpReason(kind.value) for kind in TlsFailure} < set(HttpReason)
+
+
+def test_a_verification_that_fails_in_an_unknown_way_is_still_named() -> None:
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_code = 92
+    assert failure(error) is TlsFailure.CERTIFICATE_INVALID
+
+
+@given(
+    st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=5), st.lists(st.text("ab", min_size=1, max_size=4))
+)
+def test_texts_are_found_however_the_body_is_cut(body: bytes, cuts: list[int], wanted: list[str]) -> None:
+    body = body.translate(bytes(97 + value % 2 for value in range(256)))
+    texts = Texts(wanted, wanted)
+    for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(body)], strict=True):
+        texts.feed(body[start:end])
+    present = [text.encode() for text in wanted if text.encode() in body]
+    assert texts.missing == [text.encode() for text in wanted if text.encode() not in body]
+    assert (texts.found in present) if present else texts.found is None
