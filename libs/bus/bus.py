@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn, TypeVar
 
 import structlog
@@ -81,6 +81,9 @@ class Bus:
     async def ask(self, request: Request[R], *, timeout_s: float = 5.0) -> R:
         """Returns the reply, or raises RefusedError: `unavailable` when nobody answers, or not in time."""
         subject = subjects.rpc(request.verb)
+        if not self.client.is_connected:
+            # The client would hold the request back, and send it when whoever asked has long been refused.
+            raise RefusedError(RefusalCode.UNAVAILABLE, "The bus is not connected at the moment.")
         try:
             answer = await self.client.request(subject, envelope.encode_request(request), timeout=timeout_s)
         except NoRespondersError as error:
@@ -180,9 +183,8 @@ async def _close(broker: NatsBroker, client: Client) -> None:
             await broker.stop()
     except (NatsError, TimeoutError, OSError) as error:
         log.warning("bus.drain_failed", error=describe(error))
-    finally:
-        if not client.is_closed:
-            await client.close()
+    with suppress(NatsError, OSError):  # a server that is gone takes no farewell
+        await client.close()
 
 
 def _without_credentials(url: str) -> str:
