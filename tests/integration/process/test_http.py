@@ -1,0 +1,107 @@
+"""The HTTP server in our loop: it starts, stops and fails with its context."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from libs.process.errors import StartError
+from libs.process.http import listening, serve, url
+from tests.support.ports import free_port
+
+
+class App:
+    """Answers at once, or never when asked for /hang; notes what happened to its requests."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.fails = fails
+        self.begun = asyncio.Event()
+        self.cancelled = False
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.failed" if self.fails else "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        self.begun.set()
+        if scope["path"] == "/hang":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.cancelled = True
+        if scope["path"] == "/slow":
+            await asyncio.sleep(0.3)
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def get(base: str, path: str) -> bytes:
+    host, _, port = base.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+
+
+async def test_it_serves_inside_the_context_only():
+    async with serve(App(), "127.0.0.1", 0) as base:
+        assert (await get(base, "/")).startswith(b"HTTP/1.1 204")
+    with pytest.raises(ConnectionRefusedError):
+        await get(base, "/")
+
+
+async def test_a_request_in_flight_is_finished_on_leaving():
+    app = App()
+    async with serve(app, "127.0.0.1", 0, grace_s=5) as base, asyncio.TaskGroup() as group:
+        request = group.create_task(get(base, "/slow"))
+        await app.begun.wait()
+    assert request.result().startswith(b"HTTP/1.1 204")
+
+
+async def test_a_request_without_end_is_cancelled_after_the_grace():
+    app = App()
+    async with asyncio.TaskGroup() as group:
+        async with serve(app, "127.0.0.1", 0, grace_s=1) as base:
+            group.create_task(get(base, "/hang"))
+            await app.begun.wait()
+        assert app.cancelled
+
+
+async def test_a_taken_port_is_one_clear_sentence():
+    port = free_port()
+    with listening("127.0.0.1", port), pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is taken"):
+        async with serve(App(), "127.0.0.1", port):
+            pass
+
+
+def test_an_address_of_another_machine_is_one_clear_sentence():
+    with pytest.raises(StartError, match=r"192\.0\.2\.1 is no address of this machine"), listening("192.0.2.1", 1):
+        pass
+
+
+async def test_an_application_that_does_not_start_ends_the_context():
+    with pytest.raises(ExceptionGroup) as caught:
+        async with serve(App(fails=True), "127.0.0.1", 0):
+            await asyncio.sleep(10)
+    assert caught.group_contains(StartError, match="did not start")
+
+
+async def test_an_error_inside_stops_the_server():
+    with pytest.raises(ExceptionGroup) as caught:
+        async with serve(App(), "127.0.0.1", 0) as base:
+            raise ZeroDivisionError
+    assert caught.group_contains(ZeroDivisionError)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(base.rpartition(":")[2]))) != 0
+
+
+def test_a_url_names_an_address_that_can_be_opened():
+    assert url("0.0.0.0", 80) == "http://127.0.0.1:80"
+    assert url("::", 80) == "http://[::1]:80"
+    assert url("::1", 80) == "http://[::1]:80"
+    assert url("192.0.2.1", 80) == "http://192.0.2.1:80"
