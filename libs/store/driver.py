@@ -53,7 +53,7 @@ async def open_pool(dsn: str, *, size_max: int, command_timeout_s: float, name: 
     with translated():
         return await asyncpg.create_pool(
             dsn,
-            min_size=1,
+            min_size=min(4, size_max),  # a fresh connection costs a reader tens of milliseconds
             max_size=size_max,
             timeout=5.0,
             command_timeout=command_timeout_s,

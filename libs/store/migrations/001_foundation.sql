@@ -37,7 +37,7 @@ CREATE TABLE monitors (
     updated_at timestamptz NOT NULL,
     deleted_at timestamptz
 );
-CREATE INDEX monitors_tenant ON monitors (tenant_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX monitors_tenant ON monitors (tenant_id, id) INCLUDE (name) WHERE deleted_at IS NULL;
 CREATE INDEX monitors_labels ON monitors USING gin (labels jsonb_path_ops) WHERE deleted_at IS NULL;
 CREATE INDEX monitors_kind ON monitors (tenant_id, kind, id) WHERE deleted_at IS NULL;
 
