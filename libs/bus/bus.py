@@ -9,6 +9,7 @@ from typing import NoReturn, TypeVar
 import structlog
 from fast_depends.msgspec import MsgSpecSerializer
 from faststream.nats import NatsBroker
+from faststream.nats.broker.broker import UNRECOVERABLE_CONNECT_ERRORS
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
@@ -148,8 +149,8 @@ class Losses:
         self._give_up("the connection was closed")
 
     async def on_error(self, error: Exception) -> None:
-        """FastStream raises these out of the client's own tasks, which then never reconnect."""
-        if "authorization" in str(error).lower():
+        """FastStream raises these again inside the client's own task, which then never reconnects."""
+        if describe(error).strip("'").lower() in UNRECOVERABLE_CONNECT_ERRORS:
             self._give_up(describe(error))
 
     def _give_up(self, why: str) -> None:

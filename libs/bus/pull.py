@@ -80,12 +80,12 @@ class Pull:
             log.warning("bus.unsubscribe_failed", consumer=self._consumer, error=describe(error))
 
     async def _wait_for_more(self) -> None:
+        self._stir.clear()  # before asking: what comes meanwhile must wake us
         loop = asyncio.get_running_loop()
         if self._due > 0 and loop.time() - self._heard_at > SILENCE_S:
             self._due = 0  # the request was lost with a connection or a leader
         if self._due <= 0:
             await self._ask()
-        self._stir.clear()
         try:
             async with asyncio.timeout(HEARTBEAT_S):
                 await self._stir.wait()
