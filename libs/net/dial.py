@@ -1,7 +1,6 @@
 """Begins a connection to one address. The one place through which every probe's connection passes."""
 
 import errno
-import ipaddress
 import socket
 from typing import NamedTuple
 
@@ -21,8 +20,7 @@ class Address(NamedTuple):
 
 def literal(host: str, port: int) -> Address:
     """Returns the address of an IP literal."""
-    family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    return Address(family, host, port)
+    return Address(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
 
 
 def begin_connect(address: Address) -> socket.socket:

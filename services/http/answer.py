@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import httptools
 
-from services.http.request import Request, encode, is_redirect
-from services.http.spec import HttpReason, HttpSpec
+from services.http.request import Request, encode
+from services.http.spec import FOLLOWED, HttpReason, HttpSpec
 from services.http.texts import Texts
 
 HEADER_BYTES_MAX = 64 * 1024
@@ -14,6 +14,7 @@ HEADER_LINES_MAX = 256
 _FRAMING_MAX = 8
 
 _BODYLESS = frozenset({204, 304})
+_READ = frozenset({b"location", b"content-length", b"transfer-encoding", b"content-encoding"})
 
 
 class Flaw(NamedTuple):
@@ -27,8 +28,9 @@ class Answer:
     """The talk of one hop: sends the request, takes the answer, and knows when it has seen enough."""
 
     __slots__ = (
-        *("body_bytes", "complete", "flaw", "header_bytes", "headed", "headers", "status", "texts", "version"),
-        *("_length", "_parser", "_received_bytes", "_request", "_spec", "_until_close"),
+        *("body_bytes", "complete", "expected", "flaw", "header_bytes", "headed", "headers", "redirects", "status"),
+        *("texts", "version"),
+        *("_length", "_parser", "_read", "_received_bytes", "_request", "_spec", "_until_close"),
     )
 
     def __init__(self, spec: HttpSpec, request: Request) -> None:
@@ -36,8 +38,11 @@ class Answer:
         self.version = ""
         self.headers: list[tuple[bytes, bytes]] = []
         self.header_bytes = 0
+        self._read: dict[bytes, bytes] = {}
         self.body_bytes = 0
         self.headed = False
+        self.expected = False
+        self.redirects = False
         self.complete = False
         self.flaw: Flaw | None = None
         self.texts = Texts(spec.body_contains, spec.body_lacks) if spec.body_contains or spec.body_lacks else None
@@ -55,7 +60,7 @@ class Answer:
     @property
     def location(self) -> str | None:
         """Returns where a redirect points, as text: UTF-8 if it is, and blanks encoded as browsers do."""
-        value = self._value(b"location")
+        value = self._read.get(b"location")
         if value is None:
             return None
         try:
@@ -65,23 +70,14 @@ class Answer:
         return text.strip().replace(" ", "%20")
 
     @property
-    def redirects(self) -> bool:
-        """Tells whether this answer sends us on, as far as the spec lets it."""
-        return self.headed and self._spec.redirects_max > 0 and is_redirect(self.status, self.location)
-
-    @property
     def cookies(self) -> list[str]:
         return [value.decode("latin-1") for name, value in self.headers if name.lower() == b"set-cookie"]
 
     @property
     def encoding(self) -> str:
         """Returns the content coding that the server chose, although we asked for none."""
-        value = (self._value(b"content-encoding") or b"").decode("latin-1").lower()
+        value = (self._read.get(b"content-encoding") or b"").decode("latin-1").lower()
         return "" if value == "identity" else value
-
-    @property
-    def expected(self) -> bool:
-        return any(self.status in statuses for statuses in self._spec.statuses)
 
     def opened(self) -> bytes:
         return encode(self._request)
@@ -127,6 +123,8 @@ class Answer:
         if self.enough or self.headed:
             return
         self.headers.append((name, value))
+        if (known := name.lower()) in _READ:
+            self._read.setdefault(known, value)
         self.header_bytes += len(name) + len(value) + 4
         if self.header_bytes > HEADER_BYTES_MAX or len(self.headers) > HEADER_LINES_MAX:
             self._bound_exceeded()
@@ -142,6 +140,9 @@ class Answer:
         self.version = self._parser.get_http_version()
         self.headed = True
         self._read_framing()
+        spec = self._spec
+        self.redirects = status in FOLLOWED and spec.redirects_max > 0 and b"location" in self._read
+        self.expected = any(status in span for span in spec.statuses)
         if self.redirects or not self.expected or self._request.method == "HEAD" or status in _BODYLESS:
             self.complete = True
         elif self._length is not None and self._length > self._spec.body_bytes_max:
@@ -166,17 +167,15 @@ class Answer:
         if status == 101 or status < 100:
             self._spoil(HttpReason.PROTOCOL_ERROR, f"The server answered {status}, which nobody asked for.")
         self.headers.clear()
+        self._read.clear()
 
     def _read_framing(self) -> None:
-        coding = self._value(b"transfer-encoding")
-        length = self._value(b"content-length")
+        coding = self._read.get(b"transfer-encoding")
+        length = self._read.get(b"content-length")
         if coding is None and length is not None and length.isdigit():
             self._length = int(length)
         chunked = coding is not None and coding.lower().rpartition(b",")[2].strip() == b"chunked"
         self._until_close = not chunked and self._length is None
-
-    def _value(self, name: bytes) -> bytes | None:
-        return next((value for known, value in self.headers if known.lower() == name), None)
 
     def _bound_exceeded(self) -> None:
         if self.headed:

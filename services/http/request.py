@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from libs.model.url import Url, join, parse_authority
-from services.http.spec import FOLLOWED, HttpSpec
+from services.http.spec import HttpSpec
 
 USER_AGENT = "Vedette/0.1"
 COOKIES_LENGTH_MAX = 8192
@@ -13,6 +13,7 @@ COOKIES_LENGTH_MAX = 8192
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
 _COOKIE = re.compile(r"[!-+\--:<>-~]+=[ -:<-~]*")
 _DEFAULTS = (("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
+_DEFAULT_LINES = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 
 class Request(NamedTuple):
@@ -37,22 +38,11 @@ def first_request(spec: HttpSpec) -> Request:
 
 def encode(request: Request) -> bytes:
     """Returns the request as it goes on the wire."""
-    lines = [f"{request.method} {request.url.path} HTTP/1.1"]
-    names = {name.lower() for name, _ in request.headers}
-    if "host" not in names:
-        lines.append(f"Host: {request.url.authority}")
-    lines += [f"{name}: {value}" for name, value in _DEFAULTS if name.lower() not in names]
-    lines += [f"{name}: {value}" for name, value in request.headers if name.lower() != "cookie"]
-    if cookie := _cookie(request):
-        lines.append(f"Cookie: {cookie}")
-    if request.method == "POST":
-        lines.append(f"Content-Length: {len(request.body)}")
-    lines.append("Connection: close\r\n\r\n")
-    return "\r\n".join(lines).encode() + request.body
-
-
-def is_redirect(status: int, location: str | None) -> bool:
-    return location is not None and status in FOLLOWED
+    host = f"Host: {request.url.authority}\r\n"
+    own = f"{host}{_DEFAULT_LINES}" if not request.headers and not request.cookies else _header_lines(request, host)
+    length = f"Content-Length: {len(request.body)}\r\n" if request.method == "POST" else ""
+    head = f"{request.method} {request.url.path} HTTP/1.1\r\n{own}{length}Connection: close\r\n\r\n"
+    return head.encode() + request.body
 
 
 def next_request(request: Request, status: int, location: str, cookies: list[str]) -> Request:
@@ -68,6 +58,16 @@ def next_request(request: Request, status: int, location: str, cookies: list[str
     if url.origin != request.url.origin:
         request = request._replace(headers=tuple(pair for pair in request.headers if pair[0].lower() in _HARMLESS))
     return request._replace(url=url, cookies=_jar(request, url, cookies))
+
+
+def _header_lines(request: Request, host: str) -> str:
+    names = {name.lower() for name, _ in request.headers}
+    lines = [] if "host" in names else [host]
+    lines += [f"{name}: {value}\r\n" for name, value in _DEFAULTS if name.lower() not in names]
+    lines += [f"{name}: {value}\r\n" for name, value in request.headers if name.lower() != "cookie"]
+    if cookie := _cookie(request):
+        lines.append(f"Cookie: {cookie}\r\n")
+    return "".join(lines)
 
 
 def _without(headers: tuple[tuple[str, str], ...], names: set[str]) -> tuple[tuple[str, str], ...]:

@@ -37,7 +37,7 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None, host: str
 async def _all_gone(server: asyncio.Server) -> None:
     """Waits until every connection is closed, those inside a handshake too; Server.wait_closed does so from 3.12."""
     for _ in range(1000):
-        if not server._active_count:  # type: ignore[attr-defined]
+        if not getattr(server, "_active_count", 0):
             return
         await asyncio.sleep(0.001)
 
