@@ -24,7 +24,7 @@ async def _open(context: Context) -> AsyncIterator[Running]:
     async with open_store(settings.postgres_dsn, name="vedette results") as store:
         await migrate(settings.postgres_dsn)
         async with pipeline(context, store, router) as running:
-            api.answer(router, store, context.bus, context.clock, settings.shards)
+            api.answer(router, api.handlers(store, context.bus, context.clock, settings.shards, running.wake))
             yield Running(router, {"postgres": store.ping, **running.ready})
 
 

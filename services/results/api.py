@@ -18,14 +18,16 @@ from services.results.refusing import refusing
 Handlers = dict[type[requests.Request[Any]], Callable[[Any], Awaitable[Any]]]
 
 
-def answer(router: NatsRouter, store: Store, bus: Bus, clock: Clock, shards: int) -> None:
+def answer(router: NatsRouter, handlers: Handlers) -> None:
     """Adds a subscriber for every request to `router`."""
-    for request, handler in handlers(store, bus, clock, shards).items():
+    for request, handler in handlers.items():
         serve(router, request, refusing(handler))
 
 
-def handlers(store: Store, bus: Bus, clock: Clock, shards: int) -> Handlers:
-    monitors, history, keys = Monitors(store, clock, shards), History(store, clock), Keys(store, bus, clock)
+def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Callable[[], None]) -> Handlers:
+    """Returns who answers what. `on_commit` is called when there may be something to publish."""
+    monitors = Monitors(store, clock, shards, on_commit)
+    history, keys = History(store, clock), Keys(store, bus, clock)
     return {
         requests.CreateMonitor: monitors.create,
         requests.ChangeMonitor: monitors.change,

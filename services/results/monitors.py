@@ -1,5 +1,8 @@
 """Monitors: created, changed, deleted and shown."""
 
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
 import msgspec
 
 from libs.model.ids import new_id
@@ -26,13 +29,13 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class Monitors:
-    """Answers the requests about monitors."""
+    """Answers the requests about monitors. `on_commit` is called when there may be something to publish."""
 
-    def __init__(self, store: Store, clock: Clock, shards: int) -> None:
-        self._store, self._clock, self._shards = store, clock, shards
+    def __init__(self, store: Store, clock: Clock, shards: int, on_commit: Callable[[], None]) -> None:
+        self._store, self._clock, self._shards, self._on_commit = store, clock, shards, on_commit
 
     async def create(self, request: CreateMonitor) -> MonitorView:
-        async with self._store.transaction() as db:
+        async with self._command() as db:
             claim = Claim(db, request.tenant_id, request.verb, request.idempotency)
             if (earlier := await claim.earlier()) is not None:
                 return msgspec.json.decode(earlier, type=MonitorView)
@@ -45,7 +48,7 @@ class Monitors:
             return view
 
     async def change(self, request: ChangeMonitor) -> MonitorView:
-        async with self._store.transaction() as db:
+        async with self._command() as db:
             if _may_alter(request.change):
                 await locks.hold(db, locks.Lock.FOLDING)
             old = await _locked(db, request.tenant_id, request.monitor_id)
@@ -58,7 +61,7 @@ class Monitors:
             return await _view(db, request.tenant_id, old.id)
 
     async def delete(self, request: DeleteMonitor) -> None:
-        async with self._store.transaction() as db:
+        async with self._command() as db:
             await locks.hold(db, locks.Lock.FOLDING)
             monitor = await _locked(db, request.tenant_id, request.monitor_id)
             await self._watching(db, monitor).end("deleted")
@@ -79,6 +82,12 @@ class Monitors:
         async with self._store.connection() as db:
             found = await views.page(db, request.tenant_id, filters, request.limit + 1)
         return cursors.cut(found, request.limit, lambda view: _Place(view.id))
+
+    @contextlib.asynccontextmanager
+    async def _command(self) -> AsyncIterator[Db]:
+        async with self._store.transaction() as db:
+            yield db
+        self._on_commit()
 
     def _drafted(self, tenant_id: str, draft: MonitorDraft) -> Monitor:
         now = self._clock()

@@ -117,7 +117,7 @@ async def open_room(nats_url: str, postgres_dsn: str) -> AsyncIterator[Room]:
         today = clock.now.date()
         async with store.transaction() as db:
             await partitions.create(db, [today + timedelta(days=day) for day in range(-3, 3)])
-        api.answer(router, store, bus, clock, shards=2)
+        api.answer(router, api.handlers(store, bus, clock, 2, lambda: None))
         bus.broker.include_router(router)
         await bus.start()
         room = Room(bus, store, clock, "")
