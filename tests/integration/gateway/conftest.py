@@ -1,6 +1,8 @@
 """A gateway and the results room on a real NATS and PostgreSQL, in the event loop of the test."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ import pytest
 
 from libs.model.requests import Bootstrap
 from libs.process.run import running
-from libs.process.service import Context, Service
+from libs.process.service import Context
 from libs.process.settings import Settings
 from services.gateway.__main__ import service as gateway
 from services.results.__main__ import service as results
@@ -36,13 +38,32 @@ def house(nats_url: str, postgres_dsn: str) -> Open:
     """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
 
     @asynccontextmanager
-    async def opened(*services: Service) -> AsyncIterator[House]:
-        settings = Settings(
-            nats_url=nats_url, postgres_dsn=postgres_dsn, port=free_port(), health_port=0, shutdown_grace_s=2
-        )
-        async with running(services or (results(), gateway()), settings) as context:
+    async def opened(*, dsn: str = postgres_dsn) -> AsyncIterator[House]:
+        settings = Settings(nats_url=nats_url, postgres_dsn=dsn, port=free_port(), health_port=0, shutdown_grace_s=2)
+        async with running((results(), gateway()), settings) as context:
             created = await context.bus.ask(Bootstrap(tenant_name="first"))
             assert created is not None
             yield House(settings.port, created.key, context)
 
     return opened
+
+
+@pytest.fixture
+def served(house: Open) -> Iterator[House]:
+    """An open house in a thread of its own, for tests that are no coroutines."""
+    ready: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def live() -> None:
+        stop = asyncio.Event()
+        async with house() as home:
+            ready.set_result((home, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    with ThreadPoolExecutor(1) as thread:
+        lived = thread.submit(asyncio.run, live())
+        home, loop, stop = ready.result(30)
+        try:
+            yield home
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            lived.result(30)

@@ -36,7 +36,11 @@ async def test_only_one_bearer_header_with_a_known_key_gets_in(house: Open) -> N
         assert (await raw_status(home, f"authorization: bearer  {home.key} "))[0] == 200
         refused = [
             *([], ["Authorization: "], ["Authorization: Bearer"], ["Authorization: Bearer "]),
-            *(["Authorization: Bearer vdt_wrong"], [f"Authorization: Basic {home.key}"], [f"Authorization: {home.key}"]),
+            *(
+                ["Authorization: Bearer vdt_wrong"],
+                [f"Authorization: Basic {home.key}"],
+                [f"Authorization: {home.key}"],
+            ),
             *([f"Authorization: Bearer {home.key}x"], [f"Authorization: Bearer {home.key} x"]),
             *([f"Authorization: Bearer {home.key}", f"Authorization: Bearer {home.key}"], [f"X-Api-Key: {home.key}"]),
             *([f"Authorization: Bearer {home.key}", "Authorization: Basic eDp5"], ["Authorization: Bearer \xff\xfe"]),
@@ -70,7 +74,9 @@ async def test_each_scope_opens_its_doors_and_those_of_lesser_ones(house: Open) 
 
 async def test_a_key_is_shown_once_and_listed_without_its_secret(house: Open) -> None:
     async with house() as home, home.api() as admin:
-        answer = await admin.ask("POST", f"{V2}/keys", {"name": "dashboard", "scopes": ["read"], "cidrs": ["10.0.0.0/8"]})
+        answer = await admin.ask(
+            "POST", f"{V2}/keys", {"name": "dashboard", "scopes": ["read"], "cidrs": ["10.0.0.0/8"]}
+        )
         assert answer.status == 201
         assert answer.headers["location"] == f"{V2}/keys/{answer.body['id']}"
         assert answer.headers["cache-control"] == "no-store"

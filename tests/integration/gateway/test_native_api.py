@@ -152,7 +152,13 @@ async def test_paths_and_methods_that_nobody_takes_are_problems_too(house: Open)
 async def test_an_instant_must_be_one_and_the_right_way_round(house: Open) -> None:
     async with house() as home, home.api() as api:
         path = f"{V2}/monitors/{(await new_monitor(api))['id']}/uptime"
-        for value in ("yesterday", "2026-07-01", "2026-07-01T12:00:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00"):
+        for value in (
+            "yesterday",
+            "2026-07-01",
+            "2026-07-01T12:00:00",
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-01:00",
+        ):
             problem = check_problem(await api.ask("GET", f"{path}?from={value}"), 422)
             assert problem["errors"][0]["field"] == "from"
         backwards = "from=2026-07-02T00:00:00Z&to=2026-07-01T00:00:00Z"

@@ -1,23 +1,31 @@
 """What clients are told while a part is away: soon, as a problem, and no longer than it is away."""
 
-from libs.process.service import Service
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from faststream.nats import NatsRouter
+
+from libs.bus.rpc import serve
+from libs.model.requests import Authenticate
+from libs.model.tenancy import Principal
+from libs.process.run import running
+from libs.process.service import Context, Running, Service
+from libs.process.settings import Settings
 from services.gateway.__main__ import service as gateway
-from services.results.__main__ import service as results
+from services.gateway.auth import LOOKUP_S_MAX
 from tests.integration.gateway.conftest import Open
 from tests.integration.gateway.test_native_api import V2, check_problem
+from tests.support.client import Api
+from tests.support.ports import free_port
 from tests.support.servers import NatsServer, PostgresServer
 from tests.support.wait import eventually
 from tests.unit.gateway.strictness import GOOD
 
 
 async def test_without_the_results_room_everything_is_refused_at_once(nats_url: str) -> None:
-    from libs.process.run import running
-    from libs.process.settings import Settings
-    from tests.support.client import Api
-    from tests.support.ports import free_port
-
     settings = Settings(nats_url=nats_url, port=free_port(), health_port=0)
-    async with running((gateway(),), settings), Api(settings.port, "vdt_any", timeout_s=2) as api:
+    async with running((gateway(),), settings), Api(settings.port, "vdt_any", timeout_s=5) as api:
         for path in ("/me", "/monitors", "/results/stream"):
             answer = await api.ask("GET", V2 + path)
             check_problem(answer, 503)
@@ -25,3 +33,62 @@ async def test_without_the_results_room_everything_is_refused_at_once(nats_url: 
         assert (await api.ask("GET", "/health/live")).status == 200
         assert (await api.ask("GET", "/health/ready")).status == 503
         assert (await api.ask("GET", f"{V2}/openapi.json")).status == 200
+
+
+async def test_while_nats_is_away_requests_are_refused_and_then_served_again(
+    house: Open, nats_server: NatsServer
+) -> None:
+    async with house() as home, home.api() as api:
+        assert await api.get(f"{V2}/me")
+        nats_server.kill()
+        check_problem(await api.ask("POST", f"{V2}/monitors", GOOD), 503)
+        check_problem(await api.ask("GET", f"{V2}/monitors"), 503)
+        check_problem(await api.ask("GET", f"{V2}/results/stream"), 503)
+        assert (await api.ask("GET", "/health/live")).status == 200
+        nats_server.start()
+
+        async def served() -> bool:
+            return (await api.ask("GET", f"{V2}/monitors")).status == 200
+
+        assert await eventually(served, within_s=20, what="the API is back")
+        assert (await api.get(f"{V2}/monitors"))["items"] == []  # what was refused is not done later
+
+
+async def test_while_postgres_is_away_requests_are_refused_and_then_served_again(
+    own_postgres_server: PostgresServer, house: Open
+) -> None:
+    async with house(dsn=own_postgres_server.new_database()) as home, home.api() as api:
+        assert await api.get(f"{V2}/me")
+        own_postgres_server.kill()
+        check_problem(await api.ask("GET", f"{V2}/monitors"), 503)
+        own_postgres_server.start()
+
+        async def served() -> bool:
+            return (await api.ask("GET", f"{V2}/monitors")).status == 200
+
+        assert await eventually(served, within_s=20, what="the API is back")
+
+
+async def test_a_room_that_never_answers_costs_a_bounded_wait(nats_url: str) -> None:
+    """The one stand-in: the real room always answers."""
+    router = NatsRouter()
+
+    async def never(_: Authenticate) -> Principal:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    serve(router, Authenticate, never, timeout_s=LOOKUP_S_MAX + 1)
+    settings = Settings(nats_url=nats_url, port=free_port(), health_port=0)
+    async with (
+        running((_stand_in(router), gateway()), settings),
+        Api(settings.port, "vdt_any", timeout_s=2 * LOOKUP_S_MAX) as api,
+    ):
+        check_problem(await api.ask("GET", f"{V2}/me"), 503)
+
+
+def _stand_in(router: NatsRouter) -> Service:
+    @contextlib.asynccontextmanager
+    async def opened(_: Context) -> AsyncIterator[Running]:
+        yield Running(router)
+
+    return Service("results", opened)

@@ -1,0 +1,94 @@
+"""Several dialects in one application: each answers for its own paths, in its own format."""
+
+from typing import Any
+
+import structlog
+from litestar import Request, Response, Router, get
+from litestar.types import ASGIApp
+
+from libs.bus.errors import BusError
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.process.health import Health
+from services.gateway.app import build
+from services.gateway.means import Dialect
+from services.gateway.problems import answer
+from tests.unit.gateway.asgi import call
+
+SECRET = "the-password-in-the-traceback"
+
+
+@get("/bug", sync_to_thread=False)
+def bug() -> None:
+    raise ValueError(SECRET)
+
+
+@get("/conflict", sync_to_thread=False)
+def conflict() -> None:
+    raise RefusedError(RefusalCode.CONFLICT, "It is there already.", "name")
+
+
+@get("/bus", sync_to_thread=False)
+def bus() -> None:
+    raise BusError(f"nats://user:{SECRET}@host")
+
+
+def shout(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    status = getattr(error, "status_code", 500)
+    return Response(b'{"ok":false}', status_code=status, media_type="application/json")
+
+
+def app() -> ASGIApp:
+    native = Dialect("/api/v2", Router("/api/v2", route_handlers=[bug, conflict, bus]), answer)
+    other = Dialect("/api/v1", Router("/api/v1", route_handlers=[bug, conflict]), shout)
+    return build([native, other], b'{"openapi":"3.1.0"}', Health())
+
+
+async def test_each_dialect_answers_for_its_own_paths_also_where_nothing_is() -> None:
+    both = app()
+    for path, status in (("/api/v1/bug", 500), ("/api/v1/nothing", 404), ("/api/v1", 404)):
+        reply = await call(both, "GET", path)
+        assert (reply.status, reply.json) == (status, {"ok": False})
+    assert (await call(both, "POST", "/api/v1/bug")).json == {"ok": False}
+    for path in ("/api/v2/nothing", "/nothing", "/api/v10", "/api/v1x/bug"):
+        reply = await call(both, "GET", path)
+        assert (reply.status, reply.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_a_bug_is_logged_and_told_without_its_internals() -> None:
+    with structlog.testing.capture_logs() as logs:
+        reply = await call(app(), "GET", "/api/v2/bug")
+    assert reply.status == 500
+    assert SECRET not in reply.body.decode()
+    failed, finished = logs
+    assert (failed["event"], failed["log_level"]) == ("request.failed", "error")
+    assert SECRET in str(failed["exc_info"])
+    assert (finished["event"], finished["status"]) == ("request.finished", 500)
+
+
+async def test_refusals_of_other_rooms_become_problems() -> None:
+    reply = await call(app(), "GET", "/api/v2/conflict")
+    assert reply.json == {
+        "type": "/docs#problem-conflict",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "name: It is there already.",
+        "errors": [{"field": "name", "detail": "It is there already."}],
+    }
+    reply = await call(app(), "GET", "/api/v2/bus")
+    assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+    assert SECRET not in reply.body.decode()
+
+
+async def test_there_is_one_line_in_the_log_for_each_request_and_no_key_in_it() -> None:
+    with structlog.testing.capture_logs() as logs:
+        await call(app(), "GET", "/api/v2/nothing", {"Authorization": f"Bearer {SECRET}"})
+    (line,) = logs
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/api/v2/nothing", 404)
+    assert SECRET not in str(line)
+
+
+async def test_without_documentation_there_is_none() -> None:
+    bare = build([Dialect("/api/v2", Router("/api/v2", route_handlers=[conflict]), answer)], None, Health())
+    assert (await call(bare, "GET", "/docs")).status == 404
+    assert (await call(bare, "GET", "/api/v2/openapi.json")).status == 404
+    assert (await call(app(), "GET", "/docs")).status == 200

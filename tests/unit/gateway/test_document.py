@@ -1,0 +1,95 @@
+"""The OpenAPI document says what is decoded, completely, and the page that shows it needs nobody else."""
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from libs.model.interval import INTERVALS_S
+from libs.model.kinds import kinds
+from libs.model.monitor import MonitorView
+from libs.model.tenancy import KeyCreated
+from services.gateway.docs import PAGE
+from services.gateway.means import Means
+from services.gateway.native import shapes
+from services.gateway.native.document import document
+from services.gateway.native.examples import EXAMPLES
+from services.gateway.native.room import native
+from services.gateway.problems import Problem
+
+SHAPES = {
+    **{name: getattr(shapes, name) for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "KeyCreate")},
+    "MonitorView": MonitorView,
+    "KeyCreated": KeyCreated,
+    "Problem": Problem,
+}
+
+
+@pytest.fixture(scope="module")
+def described() -> Any:
+    nobody: Any = None
+    means = Means(bus=nobody, authority=nobody, streams=nobody, clock=nobody, shards=1)
+    return msgspec.json.decode(document(native(means).router))
+
+
+def refs(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*map(refs, node))
+    if isinstance(node, dict):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+        return own.union(*(refs(child) for child in node.values()))
+    return set()
+
+
+def test_every_path_of_the_api_is_described(described: Any) -> None:
+    assert described["openapi"].startswith("3.1")
+    operations = {f"{method.upper()} {path}" for path, item in described["paths"].items() for method in item}
+    assert operations == {
+        *(f"{method} /api/v2/monitors" for method in ("GET", "POST")),
+        *(f"{method} /api/v2/monitors/{{monitor_id}}" for method in ("GET", "PATCH", "DELETE")),
+        *(f"GET /api/v2/monitors/{{monitor_id}}/{part}" for part in ("results", "uptime", "transitions")),
+        *("POST /api/v2/checks", "GET /api/v2/results/stream"),
+        *("GET /api/v2/keys", "POST /api/v2/keys", "DELETE /api/v2/keys/{key_id}", "GET /api/v2/me"),
+    }
+
+
+def test_every_reference_leads_somewhere(described: Any) -> None:
+    for ref in refs(described):
+        node = described
+        for part in ref.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+def test_bodies_are_described_as_strictly_as_they_are_decoded(described: Any) -> None:
+    schemas = described["components"]["schemas"]
+    for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "KeyCreate"):
+        assert schemas[name]["additionalProperties"] is False
+        assert schemas[name]["examples"]
+    assert schemas["MonitorCreate"]["properties"]["interval_s"]["enum"] == list(INTERVALS_S)
+    assert schemas["MonitorCreate"]["required"] == ["name", "interval_s", "spec"]
+
+
+def test_a_spec_is_one_of_all_kinds_told_apart_by_its_kind(described: Any) -> None:
+    schemas = described["components"]["schemas"]
+    mapping = schemas["Spec"]["discriminator"]["mapping"]
+    assert set(mapping) == set(kinds())
+    assert {each["$ref"] for each in schemas["Spec"]["anyOf"]} == set(mapping.values())
+    for kind, ref in mapping.items():
+        schema = schemas[ref.rpartition("/")[2]]
+        assert schema["properties"]["kind"]["enum"] == [kind]
+        assert "kind" in schema["required"]
+    for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "MonitorView"):
+        assert schemas[name]["properties"]["spec"]["$ref"] == "#/components/schemas/Spec"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_is_one(name: str) -> None:
+    msgspec.json.decode(msgspec.json.encode(EXAMPLES[name]), type=SHAPES[name])
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    text = PAGE.decode()
+    assert not re.search(r"(?:src|href)\s*=\s*[\"']?(?:https?:)?//", text)
+    assert not re.search(r"https?://(?!\$)", text.replace("http://www.w3.org", ""))
+    assert 'fetch("/api/v2/openapi.json")' in text
