@@ -112,8 +112,11 @@ class Session:
     @property
     def leaf(self) -> Leaf | None:
         """Returns the facts of the peer's certificate, also after a refused handshake; None if none came."""
-        chain = _unverified_chain(self._tls)
-        return read_leaf(chain[0]) if chain else None
+        try:
+            der = self._tls.getpeercert(binary_form=True)
+        except ValueError:  # the handshake did not get to its end
+            der = next(iter(_unverified_chain(self._tls)), None)
+        return read_leaf(der) if der else None
 
 
 class Trust:

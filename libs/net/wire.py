@@ -213,7 +213,8 @@ class Wire:
         if self._done.done():
             return
         self.end = end
-        self.error = error
+        # Its traceback holds our frames, and those hold us: a ring that only the garbage collector could open.
+        self.error = error.with_traceback(None) if error is not None else None
         self.ended_at = time.monotonic()
         self._done.set_result(None)
 

@@ -113,8 +113,8 @@ class Answer:
 
     def _open_parser(self) -> httptools.HttpResponseParser:
         self._parser = httptools.HttpResponseParser(self)
-        # RFC 9112 section 2.2 lets a recipient take a bare LF for a line end, and everybody does.
-        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)
+        # What browsers take, we take (RFC 9112 sections 2.2 and 6.3): a bare LF, and a length beside chunks.
+        self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_chunked_length=True)
         return self._parser
 
     # The parser calls these.

@@ -211,3 +211,10 @@ def shakes_hands(context: ssl.SSLContext) -> Handler:
                 writer.write(outgoing.read())
 
     return handler
+
+
+async def wants_cookie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Sets a cookie and redirects to itself until the cookie comes back."""
+    known = b"Cookie: sid=1\r\n" in await request_of(reader)
+    writer.write(page() if known else moved("/", headers="Set-Cookie: sid=1; Path=/; HttpOnly\r\n"))
+    await writer.drain()

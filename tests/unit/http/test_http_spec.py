@@ -1,5 +1,7 @@
 """What a spec takes, and what it refuses, with the field's name first."""
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -88,6 +90,12 @@ def test_a_bad_url_on_the_command_line_is_a_value_error() -> None:
 
 def test_the_kind_is_found_by_its_folder() -> None:
     assert kinds()["http"] is HttpSpec
+
+
+def test_the_readme_tells_every_reason_and_every_option() -> None:
+    readme = Path(inspect.getfile(HttpSpec)).with_name("README.md").read_text()
+    untold = {word for word in (*HttpReason, *HttpSpec.__struct_fields__) if f"`{word}`" not in readme}
+    assert not untold
 
 
 def test_reasons_say_what_they_are_and_clash_with_no_other_word() -> None:
