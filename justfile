@@ -40,6 +40,10 @@ bench *options:
 new-kind name:
     @exec python deploy/new_kind.py "$@"
 
+# write random passwords for docker-compose.yml into deploy/secrets, once
+secrets:
+    @python deploy/make_secrets.py
+
 # hold docker-compose.yml and the Dockerfile against the services found by folder
 compose-check:
     pytest -q tests/contract/test_containers.py

@@ -11,7 +11,6 @@ from typing import Any
 from libs.cli import folders
 from libs.cli.bootstrap import bootstrap
 from libs.cli.check import Question, check, spec_of
-from libs.cli.health import health
 from libs.cli.up import TENANT, up
 from libs.process import logs
 from libs.process.run import run
@@ -60,10 +59,6 @@ def _check(options: argparse.Namespace) -> int:
 
 def _bootstrap(options: argparse.Namespace) -> int:
     return drive(functools.partial(bootstrap, options.tenant, _settings()))
-
-
-def _health(_options: argparse.Namespace) -> int:
-    return health(_settings())
 
 
 def _settings(**options: Any) -> Settings:
@@ -121,8 +116,6 @@ def _parser() -> argparse.ArgumentParser:
     first = commands.add_parser("bootstrap", help="make the first tenant and print its admin key, once")
     first.add_argument("--tenant", default=TENANT, metavar="NAME", help="what to call it (default: %(default)s)")
     first.set_defaults(command=_bootstrap)
-    ready = commands.add_parser("health", help="tell whether the process on this machine's health port is ready")
-    ready.set_defaults(command=_health)
     return parser
 
 

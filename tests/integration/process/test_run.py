@@ -197,11 +197,5 @@ def test_what_cannot_be_checked_is_a_matter_of_usage():
     assert "http://" in said(error)
 
 
-def test_health_of_a_process_that_is_not_there():
-    code, out, _ = vedette("health", VEDETTE_HEALTH_PORT=str(free_port()))
-    assert code == 1
-    assert "no answer" in out
-
-
 def test_the_version():
     assert vedette("--version") == (0, "vedette 0.1.0\n", "")

