@@ -1,20 +1,11 @@
-"""What confirmation remembers of each monitor at each location; read and written for every batch of results."""
+"""What confirmation remembers of each monitor at each location; written for every batch of results."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from libs.model.fold import Fold
-from libs.model.state import StateStatus
-from libs.store.driver import Db, Row
+from libs.store.driver import Db
 
-Key = tuple[str, str]  # monitor_id, location
-
-# All locations of a monitor are locked together and in one order, so that no two transactions wait for each other.
-_LOCK = """
-SELECT monitor_id, location, status, since_at, reason, down_run, bad_run, up_run, changes, flapping, last_class,
-       folded_at, ticked_at, last_tick_at
-FROM folds WHERE monitor_id = ANY($1::uuid[]) ORDER BY monitor_id, location FOR UPDATE
-"""
 _MARK = """
 UPDATE folds AS f SET folded_at = n.folded_at, ticked_at = n.ticked_at, last_tick_at = n.last_tick_at
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
@@ -33,37 +24,39 @@ FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::ti
 WHERE f.monitor_id = n.monitor_id AND f.location = n.location
 """
 
-_STATUSES = {status.value: status for status in StateStatus}
+
+class Change(NamedTuple):
+    """One fold as it was and as it is to be."""
+
+    monitor_id: str
+    location: str
+    before: Fold
+    after: Fold
 
 
-async def lock(db: Db, monitor_ids: Sequence[str]) -> dict[Key, Fold]:
-    """Returns the folds of these monitors at all their locations, locked until the transaction ends."""
-    return {(row["monitor_id"], row["location"]): _fold(row) for row in await db.rows(_LOCK, monitor_ids)}
-
-
-async def save(db: Db, before: Mapping[Key, Fold], after: Mapping[Key, Fold]) -> None:
-    """Writes the folds `after`. Most differ from those `before` only in their marks, which is cheaper."""
-    marked = {key: fold for key, fold in after.items() if _same_but_marks(before[key], fold)}
+async def save(db: Db, changes: Sequence[Change]) -> None:
+    """Writes the changed folds. Most differ only in their marks, which is cheaper."""
+    marked = [each for each in changes if _same_but_marks(each.before, each.after)]
     if marked:
         await db.run(_MARK, *_marks(marked))
-    saved = {key: fold for key, fold in after.items() if key not in marked}
-    if saved:
-        await db.run(_SAVE, *_marks(saved), *_rest(list(saved.values())))
+    if len(marked) < len(changes):
+        saved = [each for each in changes if not _same_but_marks(each.before, each.after)]
+        await db.run(_SAVE, *_marks(saved), *_rest(saved))
 
 
-def _marks(folds: Mapping[Key, Fold]) -> tuple[list[str], list[str], list[datetime | None], *tuple[object, ...]]:
+def _marks(changes: Sequence[Change]) -> tuple[list[object], ...]:
     return (
-        [key[0] for key in folds],
-        [key[1] for key in folds],
-        [fold.folded_at for fold in folds.values()],
-        [fold.ticked_at for fold in folds.values()],
-        [fold.last_tick_at for fold in folds.values()],
+        [each.monitor_id for each in changes],
+        [each.location for each in changes],
+        [each.after.folded_at for each in changes],
+        [each.after.ticked_at for each in changes],
+        [each.after.last_tick_at for each in changes],
     )
 
 
-def _rest(folds: Sequence[Fold]) -> tuple[list[object], ...]:
+def _rest(changes: Sequence[Change]) -> tuple[list[object], ...]:
     names = ("status", "since_at", "reason", "down_run", "bad_run", "up_run", "changes", "flapping", "last_class")
-    return tuple([getattr(fold, name) for fold in folds] for name in names)
+    return tuple([getattr(each.after, name) for each in changes] for name in names)
 
 
 def _same_but_marks(a: Fold, b: Fold) -> bool:
@@ -77,21 +70,4 @@ def _same_but_marks(a: Fold, b: Fold) -> bool:
         and a.flapping == b.flapping
         and a.reason == b.reason
         and a.since_at == b.since_at
-    )
-
-
-def _fold(row: Row) -> Fold:
-    return Fold(
-        status=_STATUSES[row["status"]],
-        since_at=row["since_at"],
-        reason=row["reason"],
-        down_run=row["down_run"],
-        bad_run=row["bad_run"],
-        up_run=row["up_run"],
-        changes=row["changes"],
-        flapping=row["flapping"],
-        last_class=row["last_class"],
-        folded_at=row["folded_at"],
-        ticked_at=row["ticked_at"],
-        last_tick_at=row["last_tick_at"],
     )

@@ -1,20 +1,25 @@
-"""What the ingest must know of a monitor: whose it is, at which revision, on which grid, and in which state."""
+"""What the ingest must know of a monitor: whose it is, its revision, its grids, and what is remembered."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
+from libs.model.fold import Fold
 from libs.model.state import Event, EventType, StateStatus, Transition
 from libs.store.driver import Db, Row
 
+# Ids as text: turning it into a str is the driver's own fast path, and this runs for every result.
 _WATCHED = """
-SELECT m.id, m.tenant_id, m.revision, m.locations, m.enabled, s.location, s.interval_s, s.phase_s, s.since_at,
-       t.status, t.flapping
+SELECT m.id::text AS id, m.tenant_id::text AS tenant_id, m.revision, m.locations, m.enabled,
+       t.status AS state, t.flapping AS state_flapping, s.interval_s, s.phase_s, s.since_at AS grid_since_at,
+       f.location, f.status, f.since_at, f.reason, f.down_run, f.bad_run, f.up_run, f.changes, f.flapping, f.last_class,
+       f.folded_at, f.ticked_at, f.last_tick_at
 FROM unnest($1::uuid[]) AS n (id)
 JOIN monitors AS m ON m.id = n.id AND m.deleted_at IS NULL
 JOIN states AS t ON t.monitor_id = m.id
-LEFT JOIN schedules AS s ON s.monitor_id = m.id AND s.active
+LEFT JOIN folds AS f ON f.monitor_id = m.id
+LEFT JOIN schedules AS s ON s.monitor_id = m.id AND s.location = f.location AND s.active
 """
 _CARDS = """
 SELECT m.id, m.tenant_id, m.name, m.kind, m.target, t.since_at, t.incident_id
@@ -43,6 +48,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True):
     status: StateStatus
     flapping: bool
     grids: dict[str, Grid]
+    folds: dict[str, Fold]
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,14 +76,17 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def load(db: Db, monitor_ids: Sequence[str]) -> dict[str, Watched]:
-    """Returns those of the monitors that exist; read it after their folds are locked."""
+    """Returns those of the monitors that exist. Hold Lock.FOLDING, so that nothing of it changes meanwhile."""
     found: dict[str, Watched] = {}
     for row in await db.rows(_WATCHED, monitor_ids):
         watched = found.get(row["id"])
         if watched is None:
             watched = found[row["id"]] = _watched(row)
-        if row["location"] is not None:
-            watched.grids[row["location"]] = Grid(row["interval_s"], row["phase_s"], row["since_at"])
+        location = row["location"]
+        if location is not None:
+            watched.folds[location] = _fold(row)
+        if row["interval_s"] is not None:
+            watched.grids[location] = Grid(row["interval_s"], row["phase_s"], row["grid_since_at"])
     return found
 
 
@@ -93,7 +102,25 @@ def _watched(row: Row) -> Watched:
         revision=row["revision"],
         locations=row["locations"],
         enabled=row["enabled"],
-        status=_STATUSES[row["status"]],
-        flapping=row["flapping"],
+        status=_STATUSES[row["state"]],
+        flapping=row["state_flapping"],
         grids={},
+        folds={},
+    )
+
+
+def _fold(row: Row) -> Fold:
+    return Fold(
+        status=_STATUSES[row["status"]],
+        since_at=row["since_at"],
+        reason=row["reason"],
+        down_run=row["down_run"],
+        bad_run=row["bad_run"],
+        up_run=row["up_run"],
+        changes=row["changes"],
+        flapping=row["flapping"],
+        last_class=row["last_class"],
+        folded_at=row["folded_at"],
+        ticked_at=row["ticked_at"],
+        last_tick_at=row["last_tick_at"],
     )

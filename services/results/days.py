@@ -1,7 +1,7 @@
 """Which days of results there are: made ahead, made late for what comes late, and refused when they are over."""
 
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from libs.store import partitions
 from libs.store.locks import Lock, hold
@@ -25,9 +25,10 @@ class Days:
     def oldest(self) -> date:
         return self._clock().date() - timedelta(days=self._keep_days)
 
-    def is_kept(self, instant: datetime) -> bool:
-        """Tells whether a result of this instant is worth storing."""
-        return self.oldest() <= instant.date() <= self._clock().date() + timedelta(days=1)
+    def window(self) -> tuple[datetime, datetime]:
+        """Returns from when until when results are worth storing."""
+        today = datetime.combine(self._clock().date(), time(), UTC)
+        return today - timedelta(days=self._keep_days), today + timedelta(days=2)
 
     async def ensure(self, days: Iterable[date]) -> None:
         """Returns once results of these days can be stored."""

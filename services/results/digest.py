@@ -35,14 +35,13 @@ class Digest:
         """Stores the batch inside the transaction of `db`."""
         await hold(db, Lock.FOLDING)
         ids = sorted({result.monitor_id for result in self._batch})
-        before = await folds.lock(db, ids)
         known = await watched.load(db, ids)
         wanted = self._sort_out(known)
         new = await results.add(db, wanted) if wanted else []
-        ledger = Ledger(known, before)
+        ledger = Ledger(known)
         for result in sorted(new, key=_tick_at):
             ledger.add(result)
-        await folds.save(db, before, ledger.folds)
+        await folds.save(db, ledger.changes())
         await results.mark_stale(db, [each for each in new if each.tick_at < self._open_hour], self._open_hour)
         await gaps.add(db, ledger.gaps)
         await _tell(db, ledger)

@@ -38,6 +38,8 @@ def fold(memory: Fold, result: Result) -> tuple[Fold, Move | None, bool]:
         return _unjudged(memory, result)
     if memory.folded_at is not None and result.tick_at <= memory.folded_at:
         return memory, None, False
+    if _is_calm(memory) and result.status is Status.UP:
+        return replace(memory, folded_at=result.tick_at), None, False
     counted = _count(memory, result)
     after, move = _moved(counted, _next_status(counted, memory.last_class), result)
     return after, move, _is_first_failure(after, result)
@@ -84,6 +86,11 @@ def _unjudged(memory: Fold, result: Result) -> tuple[Fold, Move | None, bool]:
         return memory, None, False
     after, move = _moved(memory, StateStatus.UNKNOWN, result)
     return after, move, False
+
+
+def _is_calm(memory: Fold) -> bool:
+    """Tells whether another success changes nothing: nearly always, so it is worth a short cut."""
+    return memory.up_run == _RUN_MAX and memory.changes == 0 and memory.status is StateStatus.UP
 
 
 def _count(memory: Fold, result: Result) -> Fold:

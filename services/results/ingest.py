@@ -24,6 +24,7 @@ from services.results.digest import Digest
 from services.results.meter import Meter
 
 Clock = Callable[[], datetime]
+Window = tuple[datetime, datetime]
 
 _PATIENCE_S = 10.0
 _PAUSE_S_MIN = 0.2
@@ -60,7 +61,8 @@ class Ingest:
 
     async def __call__(self, deliveries: list[Delivery]) -> None:
         started_s = asyncio.get_running_loop().time()
-        arrivals = [arrival for each in deliveries if (arrival := await self._read(each))]
+        window = self._days.window()
+        arrivals = [arrival for each in deliveries if (arrival := await self._read(each, window))]
         try:
             if not await self._patiently(arrivals):
                 await _give_back(arrivals)
@@ -72,20 +74,14 @@ class Ingest:
         self._meter.batch(len(deliveries), asyncio.get_running_loop().time() - started_s)
         self._meter.lag_s.set((self._clock() - deliveries[-1].stored_at).total_seconds())
 
-    async def _read(self, delivery: Delivery) -> Arrival | None:
+    async def _read(self, delivery: Delivery, window: Window) -> Arrival | None:
         try:
             result = _decode(delivery.data)
-            self._check(result)
+            _check(result, *window)
         except (msgspec.MsgspecError, ValueError, OverflowError) as error:
             await self._set_aside(delivery, str(error))
             return None
         return Arrival(delivery, result)
-
-    def _check(self, result: Result) -> None:
-        if result.tick_at.tzinfo is not UTC or result.started_at.tzinfo is not UTC:
-            raise ValueError("an instant is not in UTC")
-        if not self._days.is_kept(result.tick_at):
-            raise ValueError(f"its tick {result.tick_at:%Y-%m-%d %H:%M:%S} is outside the days that are kept")
 
     async def _patiently(self, arrivals: Sequence[Arrival]) -> bool:
         """Returns whether the batch is done with, and False when Postgres stayed away for too long."""
@@ -157,6 +153,13 @@ class Ingest:
         self._meter.set_aside.inc()
         log.warning("ingest.set_aside", subject=delivery.subject, reason=reason)
         await delivery.term()
+
+
+def _check(result: Result, begin: datetime, end: datetime) -> None:
+    if result.tick_at.tzinfo is not UTC or result.started_at.tzinfo is not UTC:
+        raise ValueError("an instant is not in UTC")
+    if not begin <= result.tick_at < end:
+        raise ValueError(f"its tick {result.tick_at:%Y-%m-%d %H:%M:%S} is outside the days that are kept")
 
 
 async def _give_back(arrivals: Sequence[Arrival]) -> None:

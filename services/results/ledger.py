@@ -10,6 +10,7 @@ from libs.model.fold import Fold, Move
 from libs.model.ids import tick_id
 from libs.model.outcome import Status
 from libs.model.state import StateStatus
+from libs.store.folds import Change
 from libs.store.gaps import Gap
 from libs.store.watched import Grid, Watched
 from services.results.fold import aggregate, fold, mark, recheck_at
@@ -31,12 +32,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 class Ledger:
     """Takes new results one by one, oldest first, and adds up what follows from them."""
 
-    def __init__(self, watched: Mapping[str, Watched], folds: Mapping[Key, Fold]) -> None:
+    def __init__(self, watched: Mapping[str, Watched]) -> None:
         self._watched = watched
-        self._before = folds
         self._statuses: dict[str, StateStatus] = {}
         self._restless: set[str] = set()  # monitors with a location that began or ceased to flap
-        self.folds: dict[Key, Fold] = {}
+        self._folds: dict[Key, Fold] = {}
         self.gaps: list[Gap] = []
         self.turns: list[Turn] = []
         self.rechecks: dict[Key, datetime] = {}
@@ -45,7 +45,7 @@ class Ledger:
         """Takes one result that was not stored before, of a monitor that is known."""
         watched = self._watched[result.monitor_id]
         key = result.monitor_id, result.location
-        memory = self._memory(key)
+        memory = self._memory(watched, result.location)
         if memory is None:  # nobody watches from there any more
             return
         grid = watched.grids.get(result.location)
@@ -55,7 +55,14 @@ class Ledger:
         # What an old revision found says nothing about the present one.
         if result.revision == watched.revision and watched.enabled:
             memory = self._fold(watched, key, memory, result)
-        self.folds[key] = memory
+        self._folds[key] = memory
+
+    def changes(self) -> list[Change]:
+        """Returns the folds that changed."""
+        return [
+            Change(monitor_id, location, self._watched[monitor_id].folds[location], after)
+            for (monitor_id, location), after in self._folds.items()
+        ]
 
     def flapping(self) -> dict[str, bool]:
         """Returns the monitors that began or ceased to flap."""
@@ -68,7 +75,7 @@ class Ledger:
             self._restless.add(watched.id)
         self._decide_recheck(key, result, wants_recheck=wants_recheck)
         if move is not None:
-            self.folds[key] = after
+            self._folds[key] = after
             self._turn(watched, move, result)
         return after
 
@@ -103,12 +110,12 @@ class Ledger:
             )
             self.gaps.append(gap)
 
-    def _memory(self, key: Key) -> Fold | None:
-        return self.folds.get(key) or self._before.get(key)
-
     def _memories(self, watched: Watched) -> Iterable[Fold]:
-        found = (self._memory((watched.id, location)) for location in watched.locations)
+        found = (self._memory(watched, location) for location in watched.locations)
         return [memory for memory in found if memory is not None]
+
+    def _memory(self, watched: Watched, location: str) -> Fold | None:
+        return self._folds.get((watched.id, location)) or watched.folds.get(location)
 
 
 def _later(a: datetime, b: datetime | None) -> datetime:

@@ -23,7 +23,7 @@ from services.results.roller import Roller
 from services.results.sweep import Sweep
 
 BATCH_MAX = 1000
-LINGER_S = 0.15
+LINGER_S = 0.2
 
 
 @dataclass(frozen=True)

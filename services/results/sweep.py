@@ -13,7 +13,7 @@ import structlog
 from libs.bus import streams
 from libs.bus.bus import Bus
 from libs.model.interval import tick_at_or_before
-from libs.store import folds, gaps, schedules
+from libs.store import gaps, schedules
 from libs.store.driver import Db
 from libs.store.gaps import Gap
 from libs.store.locks import Lock, hold
@@ -63,7 +63,6 @@ class Sweep:
         await self._days.ensure(days_of(parts))
         async with self._store.transaction() as db:
             await hold(db, Lock.FOLDING)
-            await folds.lock(db, [gap.monitor_id for gap in parts])
             await self._fill(db, parts)
             whole = {gap.id: gap for gap in due}
             rest = [msgspec.structs.replace(gap, after_at=gap.until_at) for gap in parts]
@@ -82,7 +81,6 @@ class Sweep:
             parts = await self._silent(db, certain)
             since = [(gap.monitor_id, gap.location, gap.after_at) for gap in parts]
             await schedules.repeat(db, since, self._clock() - _REPEAT_EVERY)
-            await folds.lock(db, [gap.monitor_id for gap in parts])
             await self._fill(db, parts)
             await gaps.set_ticked(db, parts)
         return True
