@@ -131,7 +131,7 @@ HOSTILE = (
     Case("a chunk of more than memory", says(CHUNKED + b"f" * 17 + b"\r\nok\r\n"), HttpReason.PROTOCOL_ERROR),
     Case("an endless chunk extension", web.endless(CHUNKED + b"1;", b"x" * 4096), HttpReason.PROTOCOL_ERROR),
     Case("endless trailers", web.endless(CHUNKED + b"0\r\n", b"a: b\r\n" * 512), HttpReason.PROTOCOL_ERROR),
-    Case("endless interim answers", web.endless(b"", b"HTTP/1.1 100 Go on\r\n\r\n"), HttpReason.HEADERS_TOO_LARGE),
+    Case("endless interim answers", web.endless(b"", b"HTTP/1.1 100 Go on\r\n\r\n" * 99), HttpReason.HEADERS_TOO_LARGE),
     Case("endless header lines", web.endless(HEAD, b"a: b\r\n" * 99), HttpReason.HEADERS_TOO_LARGE),
     Case("an endless header line", web.endless(HEAD + b"a: ", b"b" * 4096), HttpReason.HEADERS_TOO_LARGE),
     Case("an endless status line", web.endless(b"HTTP/1.1 200 ", b"b" * 4096), HttpReason.HEADERS_TOO_LARGE),
@@ -159,7 +159,7 @@ UNWANTED = (
     Case("the bad text is there", says(page()), HttpReason.BODY_MISMATCH, {"body_lacks": ["moon", "world"]}),
     Case(
         "the bad text is in an endless body",
-        web.endless(OPEN_END, b"error "),
+        web.endless(OPEN_END, b"error " * 999),
         HttpReason.BODY_MISMATCH,
         {"body_lacks": ["error"]},
     ),
