@@ -1,0 +1,97 @@
+"""`vedette up` as a person starts it: twice, killed, and ended."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.processes import ROOT, Process
+from tests.support.servers import scratch
+
+
+class Up:
+    """One data directory, and the process that runs on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.health_port = free_port(), free_port()
+        self.data = folder / "data"
+        self.folder = folder
+        self.starts = 0
+
+    def start(self) -> str:
+        """Starts it; returns what it said until it was ready."""
+        self.starts += 1
+        log = self.folder / f"{self.starts}.log"
+        env = {"PYTHONPATH": str(ROOT), "VEDETTE_HEALTH_PORT": str(self.health_port)}
+        command = [sys.executable, "-m", "services", "up", "--data-dir", str(self.data), "--port", str(self.port)]
+        self.process = Process("up", command, log=log, env=env)
+        self.process.start()
+        self.process.wait_until(lambda: "Ctrl-C stops everything." in log.read_text(), within_s=50)
+        return log.read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.signal(number)
+        return self.process.wait()
+
+
+@pytest.fixture
+def up() -> Iterator[Up]:
+    """A directory that only we may enter, as below /root."""
+    with scratch("up") as folder:
+        folder.chmod(0o700)
+        made = Up(folder)
+        try:
+            yield made
+        finally:
+            if made.starts:
+                made.process.kill()
+
+
+def me(port: int, key: str) -> dict[str, object]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/v2/me", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return dict(json.load(answer))
+
+
+@pytest.mark.timeout(180)
+def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: Up):
+    said = up.start()
+    key = (up.data / "admin.key").read_text().strip()
+    assert said.count(key) == 1
+    assert stat.S_IMODE((up.data / "admin.key").stat().st_mode) == 0o600
+    assert f"http://127.0.0.1:{up.port}/docs" in said
+    assert "admin" in me(up.port, key)["scopes"]  # type: ignore[operator]
+
+    up.process.kill()
+    assert key not in up.start()
+    assert me(up.port, key)
+
+    assert up.stop() == 0
+    assert key not in up.start()
+    assert me(up.port, key)
+    assert up.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.timeout(120)
+def test_while_it_runs_its_directory_is_taken_and_it_tells_its_health(up: Up):
+    up.start()
+    command = [sys.executable, "-m", "services", "up", "--data-dir", str(up.data), "--port", str(free_port())]
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
+    assert second.returncode == 1
+    assert re.fullmatch(rf"vedette: the data directory .* is in use by process {up.process.pid}\n", second.stderr)
+    env = {**os.environ, "VEDETTE_HEALTH_PORT": str(up.health_port)}
+    asked = [sys.executable, "-S", str(ROOT / "deploy" / "healthcheck.py")]
+    healthy = subprocess.run(asked, env=env, capture_output=True, text=True, check=False, timeout=20)
+    assert healthy.returncode == 0, healthy.stdout
+    assert json.loads(healthy.stdout)["ready"] is True
+    assert up.stop() == 0
+    assert subprocess.run(asked, env=env, capture_output=True, check=False, timeout=20).returncode == 1
