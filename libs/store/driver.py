@@ -82,23 +82,19 @@ async def connected(dsn: str) -> AsyncIterator["Db"]:
 
 async def _set_codecs(connection: Any) -> None:
     """JSON stays encoded (msgspec.Raw or bytes), ids are the text that we print."""
-    await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=_encode_json, decoder=_decode_json, format="binary"
-    )
-    await connection.set_type_codec(
-        "uuid", schema="pg_catalog", encoder=_encode_uuid, decoder=_decode_uuid, format="binary"
-    )
+    for name, encoder, decoder in _CODECS:
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=encoder, decoder=decoder, format="binary")
 
 
 async def _keep(_: Any) -> None:
     """Saves a round trip at each release: we change no setting of a session, and asyncpg itself rolls back."""
 
 
-def _encode_json(value: bytes | msgspec.Raw) -> bytes:
+def _encode_jsonb(value: bytes | msgspec.Raw) -> bytes:
     return b"\x01" + bytes(value)
 
 
-def _decode_json(value: bytes) -> msgspec.Raw:
+def _decode_jsonb(value: bytes) -> msgspec.Raw:
     return msgspec.Raw(value[1:])
 
 
@@ -109,6 +105,13 @@ def _encode_uuid(text: str) -> bytes:
 def _decode_uuid(value: bytes) -> str:
     text = value.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_CODECS = (
+    ("json", bytes, msgspec.Raw),
+    ("jsonb", _encode_jsonb, _decode_jsonb),
+    ("uuid", _encode_uuid, _decode_uuid),
+)
 
 
 class Db:

@@ -21,7 +21,7 @@ _MERGE = """
 INSERT INTO results AS r (monitor_id, location, tick_at, origin, revision, interval_s, status, reason, detail,
                           started_at, duration_s, samples, hops, prober)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::int[], $6::int[], $7::text[], $8::text[],
-                     $9::text[], $10::timestamptz[], $11::float8[], $12::jsonb[], $13::jsonb[], $14::text[])
+                     $9::text[], $10::timestamptz[], $11::float8[], $12::json[], $13::json[], $14::text[])
 ON CONFLICT (monitor_id, tick_at, location) DO UPDATE
 SET origin = excluded.origin, revision = excluded.revision, interval_s = excluded.interval_s, status = excluded.status,
     reason = excluded.reason, detail = excluded.detail, started_at = excluded.started_at,

@@ -31,7 +31,7 @@ CREATE TABLE monitors (
     locations  text[] NOT NULL,
     enabled    boolean NOT NULL,
     labels     jsonb NOT NULL,
-    spec       jsonb NOT NULL,
+    spec       json NOT NULL,                  -- json, not jsonb: kept as it was written, in its order
     revision   integer NOT NULL DEFAULT 1,     -- grows with whatever alters checking
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
@@ -125,8 +125,8 @@ CREATE TABLE results (
     detail     text NOT NULL,
     started_at timestamptz NOT NULL,
     duration_s double precision NOT NULL,
-    samples    jsonb NOT NULL,
-    hops       jsonb NOT NULL,
+    samples    json NOT NULL,
+    hops       json NOT NULL,                  -- phases stand in the order in which they happened
     prober     text NOT NULL,
     PRIMARY KEY (monitor_id, tick_at, location)
 ) PARTITION BY RANGE (tick_at);
@@ -181,7 +181,7 @@ CREATE TABLE idempotency (
     tenant_id   uuid NOT NULL REFERENCES tenants,
     key         text NOT NULL,
     fingerprint text NOT NULL,
-    reply       jsonb NOT NULL,
+    reply       json NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, key)
 );

@@ -10,6 +10,7 @@ from libs.store.pool import Store, open_store
 from tests.support.ports import free_port
 from tests.support.servers import PostgresServer
 
+TOLD = msgspec.Raw(b'{"resolve_s":1, "connect_s":2, "tls_s":3}')
 AN_ID = "0190f5ac-7a3f-7c11-9b52-2a1d0c4e8f00"
 
 
@@ -17,19 +18,22 @@ AN_ID = "0190f5ac-7a3f-7c11-9b52-2a1d0c4e8f00"
 async def store(postgres_dsn: str) -> AsyncIterator[Store]:
     async with open_store(postgres_dsn, size_max=3) as store:
         async with store.connection() as db:
-            await db.script("CREATE TABLE things (id uuid PRIMARY KEY, at timestamptz, facts jsonb, name text)")
+            await db.script(
+                "CREATE TABLE things (id uuid PRIMARY KEY, at timestamptz, facts jsonb, name text, told json)"
+            )
         yield store
 
 
 async def test_values_go_in_and_come_out_as_our_types(store: Store) -> None:
     at = datetime(2026, 5, 1, 12, tzinfo=UTC)
     async with store.transaction() as db:
-        await db.run("INSERT INTO things VALUES ($1, $2, $3, $4)", AN_ID, at, msgspec.Raw(b'{"a": 1.0}'), "x")
+        await db.run("INSERT INTO things VALUES ($1, $2, $3, $4, $5)", AN_ID, at, msgspec.Raw(b'{"a": 1.0}'), "x", TOLD)
         row = await db.row("SELECT * FROM things WHERE id = $1", AN_ID)
     assert row is not None
     assert (row["id"], row["at"], row["name"]) == (AN_ID, at, "x")
     assert isinstance(row["facts"], msgspec.Raw)
     assert msgspec.json.decode(row["facts"]) == {"a": 1.0}
+    assert row["told"] == TOLD
 
 
 async def test_copy_speaks_the_same_types(store: Store) -> None:
