@@ -48,7 +48,7 @@ class Pipe:
 
     @property
     def monitors(self) -> Monitors:
-        return Monitors(self.store, self.clock, self.settings.shards)
+        return Monitors(self.store, self.clock, self.settings.shards, lambda: None)
 
     async def add(self, **fields: Any) -> MonitorView:
         return await self.monitors.create(CreateMonitor(tenant_id=TENANT, draft=draft(**fields)))
