@@ -16,6 +16,7 @@ from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 
 from libs.bus import envelope, subjects
+from libs.bus.barrier import barrier
 from libs.bus.errors import BusError, as_bus_errors, describe
 from libs.bus.inbox import Inbox
 from libs.bus.message import Message
@@ -69,7 +70,7 @@ class Bus:
         """Starts the subscribers of every router that was included in `broker`; then the server knows them."""
         with as_bus_errors("start the subscribers"):
             await self.broker.start()
-            await self.client.flush()
+            await barrier(self.client)
 
     async def lost(self) -> NoReturn:
         """Returns never; raises BusError once the connection is gone for good. Run it beside the service."""

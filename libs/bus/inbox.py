@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from libs.bus.barrier import barrier
 from libs.bus.errors import BusError, as_bus_errors
 
 HELD_MAX = 1000
@@ -31,7 +32,7 @@ class Inbox:
         inbox = cls(held_max)
         with as_bus_errors(f"subscribe to {', '.join(subject)}"):
             subscriptions = [await client.subscribe(name, cb=inbox.put) for name in subject]
-            await client.flush()
+            await barrier(client)
         try:
             yield inbox
         finally:

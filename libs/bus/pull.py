@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
+from libs.bus.barrier import barrier
 from libs.bus.delivery import Delivery, give_back
 from libs.bus.errors import describe
 
@@ -75,6 +76,9 @@ class Pull:
             return
         subscription, self._subscription = self._subscription, None
         try:
+            # Behind this nothing comes any more. `drain` alone would look away before its own words have arrived.
+            await self._client._send_unsubscribe(subscription._id)  # noqa: SLF001
+            await barrier(self._client)
             await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it bare
         except (NatsError, TimeoutError, OSError) as error:
             log.warning("bus.unsubscribe_failed", consumer=self._consumer, error=describe(error))

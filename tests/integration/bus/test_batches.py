@@ -147,6 +147,21 @@ async def test_what_was_fetched_and_not_taken_is_given_back_at_the_end(bus: Bus,
     assert sorted(set(taker.numbers)) == list(range(60))
 
 
+async def test_stopping_in_the_middle_of_a_flood_keeps_nothing_back(bus: Bus, other_bus: Bus) -> None:
+    first, second = Taker(), Taker()  # what were kept back would come again after 30 s only
+
+    async def flood() -> None:
+        for start in range(0, 3000, 100):
+            assert await other_bus.publish_all(results(100, start)) == []
+
+    async with asyncio.TaskGroup() as group, subscribed(bus, first, batch_size=20):
+        group.create_task(flood())
+        await first.wait_for(500)
+    async with subscribed(other_bus, second, batch_size=500):
+        await second.wait_for(len(set(range(3000)) - set(first.numbers)))
+    assert set(first.numbers) | set(second.numbers) == set(range(3000))
+
+
 async def test_a_crash_of_the_handler_does_not_end_the_subscription(bus: Bus) -> None:
     taker = Taker()
 
