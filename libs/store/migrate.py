@@ -1,5 +1,6 @@
 """Brings the schema to the version of this code: numbered .sql files, each applied once."""
 
+import asyncio
 import hashlib
 import importlib.resources
 import re
@@ -17,6 +18,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 _FILE_NAME = re.compile(r"(\d{3})_[a-z0-9_]+\.sql")
 _NO_TRANSACTION = "-- no-transaction"
 _LOCK = 0x76656465747465  # "vedette"
+_PATIENCE_S = 600
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -48,17 +50,17 @@ class Migration:
 
     @property
     def transactional(self) -> bool:
-        """False for a file that says so in its first line, because Postgres forbids its statements in one."""
+        """False for a file that says so in its first line: Postgres forbids its one statement in a transaction."""
         return not self.sql.startswith(_NO_TRANSACTION)
 
 
-async def migrate(dsn: str) -> None:
+async def migrate(dsn: str, known: list[Migration] | None = None) -> None:
     """Applies what is missing. Several processes may call it at once: one works, the others wait for it."""
     async with connected(dsn) as db:
-        await db.run("SELECT pg_advisory_lock($1)", _LOCK)
+        await _lock(db)
         await db.script(_TABLE)
         applied = {row["version"]: row["sha256"] for row in await db.rows(_APPLIED)}
-        for migration in pending(migrations(), applied):
+        for migration in pending(migrations() if known is None else known, applied):
             await _apply(db, migration)
             log.info("store.migrated", file=migration.name)
 
@@ -82,6 +84,19 @@ def pending(known: list[Migration], applied: Mapping[int, str]) -> list[Migratio
         if applied.get(migration.version, migration.sha256) != migration.sha256:
             raise MigrationError(f"{migration.name} was changed after it was applied: restore it and add a new file.")
     return [migration for migration in known if migration.version not in applied]
+
+
+async def _lock(db: Db) -> None:
+    """Holds the lock until the connection ends.
+
+    It asks again and again, for a statement that waits would itself be waited for by CREATE INDEX CONCURRENTLY.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            while not await db.value("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - no event reaches across processes
+                await asyncio.sleep(0.2)
+    except TimeoutError as error:
+        raise MigrationError(f"Another process has been migrating the database for {_PATIENCE_S} s.") from error
 
 
 def _read(file: Traversable) -> Migration:

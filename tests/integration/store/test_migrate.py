@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from libs.store.migrate import MigrationError, migrate, migrations
+from libs.store.errors import StoreError
+from libs.store.migrate import Migration, MigrationError, migrate, migrations
 from libs.store.pool import open_store
 
 
@@ -22,6 +23,25 @@ async def test_migrating_again_changes_nothing(postgres_dsn: str) -> None:
         before = await db.value("SELECT max(applied_at) FROM migrations")
         await migrate(postgres_dsn)
         assert await db.value("SELECT max(applied_at) FROM migrations") == before
+
+
+async def test_an_index_is_built_beside_running_transactions_while_others_wait_to_migrate(postgres_dsn: str) -> None:
+    known = [
+        Migration(1, "001_a.sql", "CREATE TABLE a (id integer); INSERT INTO a SELECT generate_series(1, 9)"),
+        Migration(2, "002_b.sql", "-- no-transaction\nCREATE INDEX CONCURRENTLY a_id ON a (id)"),
+    ]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(migrate(postgres_dsn, known))
+    async with open_store(postgres_dsn) as store, store.connection() as db:
+        assert await db.value("SELECT count(*) FROM migrations") == 2
+
+
+async def test_a_file_that_fails_leaves_nothing_behind(postgres_dsn: str) -> None:
+    broken = [Migration(1, "001_a.sql", "CREATE TABLE a (id integer); SELECT 1 / 0")]
+    with pytest.raises(StoreError, match="division by zero"):
+        await migrate(postgres_dsn, broken)
+    await migrate(postgres_dsn, [Migration(1, "001_a.sql", "CREATE TABLE a (id integer)")])
 
 
 async def test_a_database_of_a_newer_version_is_left_alone(postgres_dsn: str) -> None:
