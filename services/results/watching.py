@@ -6,7 +6,6 @@ from datetime import datetime
 import msgspec
 
 from libs.bus import schedules, subjects
-from libs.bus.message import Message
 from libs.model.check import Check, Origin
 from libs.model.ids import derived_id
 from libs.model.interval import phase_s, shard
@@ -15,6 +14,7 @@ from libs.store import outbox, watching
 from libs.store.driver import Db
 from libs.store.monitors import Monitor
 from libs.store.watching import Schedule
+from services.results.digest import outgoing
 
 PAUSED = "paused"
 
@@ -68,7 +68,7 @@ class Watching:
 
     async def _check_now(self, locations: Sequence[str]) -> None:
         checks = [schedules.due_now(self._check(location), self._shard) for location in locations]
-        await outbox.add(self._db, [_outgoing(message) for message in checks])
+        await outbox.add(self._db, [outgoing(message) for message in checks])
 
     def _check(self, location: str) -> Check:
         monitor = self._monitor
@@ -144,7 +144,3 @@ def difference(present: Sequence[Schedule], wanted: Sequence[Schedule]) -> Plan:
         ended=ended,
         closed=sorted([*moved, *ended]),
     )
-
-
-def _outgoing(message: Message) -> outbox.Outgoing:
-    return outbox.Outgoing(subject=message.subject, body=message.body, msg_id=message.id or "", headers=message.headers)
