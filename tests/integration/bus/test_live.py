@@ -13,6 +13,7 @@ from libs.bus.live import LiveItem
 from libs.bus.message import Message
 from tests.integration.bus.conftest import RESULTS_BYTES
 from tests.support.servers import NatsServer
+from tests.support.wait import eventually
 
 
 def result(number: int, *, tenant: str = "t1", kind: str = "http", monitor: str = "m1") -> Message:
@@ -92,7 +93,7 @@ async def test_a_reader_that_is_too_slow_is_told_and_may_come_back(bus: Bus, mon
     got: list[LiveItem] = []
     async with live.follow(bus, "t1") as items:
         assert await bus.publish_all([result(n) for n in range(100)]) == []
-        await bus.client.flush()
+        await eventually(lambda: _has_arrived(bus, 100), within_s=10, what="all copies are here, unread")
         with pytest.raises(BusError, match="too slow"):
             await collect(items, got)
     assert [number(item) for item in got] == list(range(20))
@@ -172,3 +173,8 @@ async def test_an_id_that_is_none_of_ours_is_a_value_error(bus: Bus) -> None:
     with pytest.raises(ValueError, match="after"):
         async with live.follow(bus, "t1", after="1234"):
             pass
+
+
+async def _has_arrived(bus: Bus, count: int) -> bool:
+    feeds = [sub for sub in bus.client._subs.values() if sub.subject.startswith("live.results.")]
+    return any(feed.delivered >= count and feed.pending_msgs == 0 for feed in feeds)

@@ -10,6 +10,7 @@ from libs.bus import layout, streams, subjects
 from libs.bus.bus import Bus
 from libs.bus.errors import BusError
 from libs.bus.message import Message
+from libs.bus.pull import Pull
 
 SUBJECT = "results.t1.local.http.m1"
 BYTES = 64 * 1024 * 1024
@@ -125,9 +126,11 @@ async def test_the_guard_repairs_a_consumer_that_is_gone(bus: Bus, monkeypatch: 
 
 async def settle(bus: Bus, which: list[int]) -> None:
     """Takes all waiting results as the ingest does, and acknowledges some."""
-    subscription = await bus.jetstream.pull_subscribe_bind(stream="RESULTS", durable="ingest")
     count = (await bus.jetstream.consumer_info("RESULTS", "ingest")).num_pending or 0
-    messages = await subscription.fetch(count, timeout=5)
+    pull = Pull(bus.client, "RESULTS", "ingest", count)
+    await pull.open()
+    messages = await pull.batch(linger_s=10)
+    assert len(messages) == count
     for number in which:
         await messages[number].ack_sync(timeout=5)
-    await subscription.unsubscribe()
+    await pull.close()
