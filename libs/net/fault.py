@@ -21,8 +21,6 @@ _OURS = {
     errno.EADDRNOTAVAIL: Reason.NO_PORTS,
     errno.ENOBUFS: Reason.NO_BUFFERS,
     errno.ENOMEM: Reason.NO_BUFFERS,
-    errno.ENETUNREACH: Reason.NO_ROUTE,
-    errno.ENETDOWN: Reason.NO_ROUTE,
     errno.EAFNOSUPPORT: Reason.NO_ROUTE,
     # A packet filter of this machine forbids the packet to leave.
     errno.EACCES: Reason.EGRESS_REFUSED,
@@ -33,9 +31,9 @@ _TARGETS = {
     errno.ECONNRESET: Reason.REFUSED,
     errno.ECONNABORTED: Reason.REFUSED,
     errno.ETIMEDOUT: Reason.CONNECT_TIMEOUT,
-    errno.EHOSTUNREACH: Reason.UNREACHABLE,
-    errno.EHOSTDOWN: Reason.UNREACHABLE,
 }
+# EINVAL is what a blackhole route says.
+_ROUTES = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.EINVAL})
 _SENTENCES = {
     Reason.NO_DESCRIPTORS: "This machine has no file descriptor left to connect with.",
     Reason.NO_PORTS: "This machine has no free local port or address to connect from.",
@@ -51,12 +49,12 @@ _SENTENCES = {
 def connect_fault(error: OSError, *, answered: bool) -> Fault:
     """Returns what a failed connect means; raises `error` again when nobody foresaw it.
 
-    `answered` tells that the attempt left this machine: "network unreachable" is then a router's word about
-    the target, and otherwise our own missing route.
+    `answered` tells that the attempt left this machine: "unreachable" is then somebody's word about the target,
+    and otherwise that of our own routes.
     """
     code = error.errno or 0
-    if answered and code in (errno.ENETUNREACH, errno.ENETDOWN):
-        return _fault(Status.DOWN, Reason.UNREACHABLE)
+    if code in _ROUTES:
+        return _fault(Status.DOWN, Reason.UNREACHABLE) if answered else _fault(Status.UNKNOWN, Reason.NO_ROUTE)
     if code in _TARGETS:
         return _fault(Status.DOWN, _TARGETS[code])
     if code in _OURS:

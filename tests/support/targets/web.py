@@ -29,9 +29,15 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None, host: str
             yield server.sockets[0].getsockname()[1]
         finally:
             server.close()
+            await _breathe()  # connections that are being accepted become visits
             for visit in visits:
                 visit.cancel()
     await _all_gone(server)
+
+
+async def _breathe() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def _all_gone(server: asyncio.Server) -> None:

@@ -20,6 +20,8 @@ OURS = {
     errno.ENOBUFS: Reason.NO_BUFFERS,
     errno.ENOMEM: Reason.NO_BUFFERS,
     errno.ENETUNREACH: Reason.NO_ROUTE,
+    errno.EHOSTUNREACH: Reason.NO_ROUTE,
+    errno.EINVAL: Reason.NO_ROUTE,
     errno.EAFNOSUPPORT: Reason.NO_ROUTE,
     errno.EPERM: Reason.EGRESS_REFUSED,
 }
