@@ -19,7 +19,8 @@ T = TypeVar("T")
 _AT = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$?(?P<path>[^`]*)`", re.DOTALL)
 _FIELD = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 _OWN = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(?P<rest>[.\[][^\s:]*)?(?:: ?| )(?P<what>.*)", re.DOTALL)
-_JSON_TYPES = ("application/json", "application/merge-patch+json")
+# The last two are what curl -d says, and what says nothing: the body is read as JSON all the same.
+_JSON_TYPES = ("application/json", "application/merge-patch+json", "application/x-www-form-urlencoded", "")
 
 
 class StrictRequest(Request[Any, Any, Any]):

@@ -35,6 +35,7 @@ MEANINGS = {
     503: "A room or its database does not answer at the moment.",
     504: "No prober answered in time.",
 }
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 _DETAIL = {
     404: "Nothing is here.",
     405: "This path does not take that method.",
@@ -87,7 +88,7 @@ def problem_of(request: Request[Any, Any, Any], error: Exception) -> Problem:
 
 def problem(status: int, detail: str | None = None, errors: list[FieldError] | None = None) -> Problem:
     """Returns a problem of this status; its type is the place in our documentation that explains it."""
-    title = HTTPStatus(status).phrase
+    title = title_of(status)
     anchor = re.sub(r"[^a-z]+", "-", title.lower())
     return Problem(
         type=f"/docs#problem-{anchor}",
@@ -96,6 +97,11 @@ def problem(status: int, detail: str | None = None, errors: list[FieldError] | N
         detail=detail or _DETAIL.get(status, title),
         errors=errors or [],
     )
+
+
+def title_of(status: int) -> str:
+    """Returns the name of the status in RFC 9110; Python's own names differ from version to version."""
+    return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def _of_refusal(refusal: Refusal) -> Problem:

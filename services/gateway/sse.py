@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import anyio
 import structlog
 from litestar import Response
 from litestar.exceptions import TooManyRequestsException
@@ -80,9 +79,9 @@ class _EventStream(ASGIResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
         with self._streams.one_more():
-            async with _shielded(self._follow) as items:
+            wire = _Wire(send)
+            async with _released(self._follow) as items:
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-                wire = _Wire(send)
                 await _first_of(
                     wire.items(items),
                     wire.keep_alive(self._streams.keepalive_s),
@@ -90,18 +89,23 @@ class _EventStream(ASGIResponse):
                     self._streams.stopped(),
                     self._ended(),
                 )
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await wire.end()
 
 
 @contextlib.asynccontextmanager
-async def _shielded(follow: Follow) -> AsyncIterator[AsyncIterator[LiveItem]]:
-    """Opens `follow` and lets go of it even when the request is being cancelled: a subscription must not outlive it."""
+async def _released(follow: Follow) -> AsyncIterator[AsyncIterator[LiveItem]]:
+    """Opens `follow`, and lets go of it also when the request is cancelled: a subscription must not outlive it.
+
+    Litestar's own streams run inside a scope of anyio, which cancels every await of the clean-up, too. Ours do not:
+    a cancellation of asyncio comes once, and what is awaited after it is awaited.
+    """
     items = await follow.__aenter__()
     try:
         yield items
     finally:
-        with anyio.move_on_after(RELEASE_S_MAX, shield=True):
-            await follow.__aexit__(None, None, None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_S_MAX):
+                await follow.__aexit__(None, None, None)
 
 
 async def _first_of(*waits: Coroutine[Any, Any, None]) -> None:
@@ -138,9 +142,13 @@ class _Wire:
                 await self._write(b": keep-alive\n\n")
                 await asyncio.sleep(every_s)
 
-    async def _write(self, chunk: bytes) -> None:
+    async def end(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await self._write(b"", more=False)
+
+    async def _write(self, chunk: bytes, *, more: bool = True) -> None:
         async with asyncio.timeout(WRITE_S_MAX), self._lock:
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
 
 def _event(item: LiveItem) -> bytes:

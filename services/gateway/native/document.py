@@ -5,7 +5,6 @@ knows what it refuses: unknown fields, other types, intervals that are not offer
 """
 
 from collections.abc import Iterator
-from http import HTTPStatus
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from litestar.routes import HTTPRoute
 
 from libs.model.kinds import kinds, spec_type
 from services.gateway.native.examples import EXAMPLES
-from services.gateway.problems import MEANINGS, MEDIA_TYPE, Problem
+from services.gateway.problems import MEANINGS, MEDIA_TYPE, Problem, title_of
 
 VERSION = "2.0.0"
 
@@ -113,7 +112,7 @@ def _describe_problems(schema: Json) -> None:
     """Says of each operation which problems it answers with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
     schema["components"]["responses"] = {
-        str(status): {"description": meaning, "x-title": HTTPStatus(status).phrase, "content": content}
+        str(status): {"description": meaning, "x-title": title_of(status), "content": content}
         for status, meaning in MEANINGS.items()
     }
     for path, operations in schema["paths"].items():

@@ -45,8 +45,8 @@ EXAMPLES: dict[str, Any] = {
         "expires_at": None,
     },
     "Problem": {
-        "type": "/docs#problem-unprocessable-entity",
-        "title": "Unprocessable Entity",
+        "type": "/docs#problem-unprocessable-content",
+        "title": "Unprocessable Content",
         "status": 422,
         "detail": "interval_s: must be one of 10, 12, 15, 20, 30, 60",
         "errors": [{"field": "interval_s", "detail": "must be one of 10, 12, 15, 20, 30, 60"}],

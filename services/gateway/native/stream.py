@@ -27,7 +27,9 @@ _DESCRIPTION = (
     tags=["results"],
     summary="Follow results and state changes live",
     description=_DESCRIPTION,
-    responses={200: ResponseSpec(str, media_type="text/event-stream", description=_DESCRIPTION)},
+    responses={
+        200: ResponseSpec(str, media_type="text/event-stream", description="The stream", generate_examples=False)
+    },
 )
 async def follow_results(  # noqa: PLR0913 - one argument for each parameter
     *,

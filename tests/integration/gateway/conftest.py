@@ -10,7 +10,7 @@ import pytest
 
 from libs.model.requests import Bootstrap
 from libs.process.run import running
-from libs.process.service import Context
+from libs.process.service import Context, Service
 from libs.process.settings import Settings
 from services.gateway.__main__ import service as gateway
 from services.results.__main__ import service as results
@@ -38,9 +38,9 @@ def house(nats_url: str, postgres_dsn: str) -> Open:
     """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
 
     @asynccontextmanager
-    async def opened(*, dsn: str = postgres_dsn) -> AsyncIterator[House]:
+    async def opened(*others: Service, dsn: str = postgres_dsn) -> AsyncIterator[House]:
         settings = Settings(nats_url=nats_url, postgres_dsn=dsn, port=free_port(), health_port=0, shutdown_grace_s=2)
-        async with running((results(), gateway()), settings) as context:
+        async with running((results(), gateway(), *others), settings) as context:
             created = await context.bus.ask(Bootstrap(tenant_name="first"))
             assert created is not None
             yield House(settings.port, created.key, context)

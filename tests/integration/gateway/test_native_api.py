@@ -127,7 +127,10 @@ async def test_a_body_that_is_no_json_object_is_malformed(house: Open) -> None:
             problem = check_problem(await api.ask("POST", f"{V2}/monitors", msgspec.Raw(raw)), 400)
             assert "JSON" in problem["detail"]
         check_problem(await api.ask("POST", f"{V2}/monitors"), 400)
-        check_problem(await api.ask("POST", f"{V2}/monitors", GOOD, content_type="text/plain"), 415)
+        for kind in ("text/plain", "multipart/form-data; boundary=x", "application/xml", "nonsense"):
+            check_problem(await api.ask("POST", f"{V2}/monitors", GOOD, content_type=kind), 415)
+        for kind in ("application/json; charset=utf-8", "application/x-www-form-urlencoded", ""):
+            assert (await api.ask("POST", f"{V2}/monitors", GOOD, content_type=kind)).status == 201
         check_problem(await api.ask("POST", f"{V2}/monitors", []), 422)
 
 

@@ -1,0 +1,45 @@
+"""Keys, without a bus: how headers are read, and where a key may be used."""
+
+import ipaddress
+from collections import OrderedDict
+
+import pytest
+from litestar.exceptions import NotAuthorizedException
+
+from services.gateway.auth import REMEMBERED_MAX, _inside, _put, _secret
+
+
+@pytest.mark.parametrize("header", [b"Bearer abc", b"bearer abc", b"BEARER   abc ", b" Bearer abc"])
+def test_one_bearer_header_holds_the_key(header: bytes) -> None:
+    assert _secret([header]) == "abc"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[], [b""], [b"Bearer"], [b"Bearer "], [b"abc"], [b"Basic abc"], [b"Bearer a", b"Bearer a"], [b"Bearer \xe4"]],
+)
+def test_anything_else_is_a_401_with_a_challenge(headers: list[bytes]) -> None:
+    with pytest.raises(NotAuthorizedException) as caught:
+        _secret(headers)
+    assert (caught.value.headers or {})["WWW-Authenticate"].startswith('Bearer realm="vedette"')
+
+
+@pytest.mark.parametrize(
+    ("address", "inside"),
+    [
+        *(("192.0.2.7", True), ("::ffff:192.0.2.7", True), ("192.0.3.7", False), ("2001:db8::1", True)),
+        *(("2001:db9::1", False), ("", False), ("unix", False), ("::ffff:192.0.3.7", False)),
+    ],
+)
+def test_an_address_is_inside_a_network_in_either_spelling(address: str, inside: bool) -> None:
+    networks = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
+    assert _inside(address, networks) is inside
+
+
+def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
+    cache: OrderedDict[str, int] = OrderedDict()
+    for number in range(REMEMBERED_MAX + 5):
+        _put(cache, str(number), number)
+    assert len(cache) == REMEMBERED_MAX
+    assert "4" not in cache
+    assert "5" in cache

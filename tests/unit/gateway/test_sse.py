@@ -1,0 +1,156 @@
+"""An event stream ends when it must, and always lets go of its source."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from litestar.exceptions import TooManyRequestsException
+
+from libs.bus.errors import BusError
+from libs.bus.live import LiveItem
+from services.gateway.sse import EventStream, Streams
+
+SCOPE: Any = {"type": "http"}
+
+
+class Source:
+    """What is followed: a queue of items, which says whether somebody holds it open."""
+
+    def __init__(self) -> None:
+        self.items: asyncio.Queue[LiveItem | BusError] = asyncio.Queue()
+        self.held = False
+        self.releases = 0
+
+    @contextlib.asynccontextmanager
+    async def follow(self) -> AsyncIterator[AsyncIterator[LiveItem]]:
+        self.held = True
+        try:
+            yield self._each()
+        finally:
+            await asyncio.sleep(0)  # an unsubscribe goes over the wire
+            self.held = False
+            self.releases += 1
+
+    async def _each(self) -> AsyncIterator[LiveItem]:
+        while True:
+            item = await self.items.get()
+            if isinstance(item, BusError):
+                raise item
+            yield item
+
+
+class Client:
+    """The other end of one request."""
+
+    def __init__(self) -> None:
+        self.chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        self.left = asyncio.Event()
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.finished = False
+
+    async def receive(self) -> Any:
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        await self.reads.wait()
+        if message["type"] == "http.response.body":
+            self.finished = not message["more_body"]
+            await self.chunks.put(message["body"])
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+def streamed(streams: Streams, source: Source, client: Client, ended: Any = forever) -> Any:
+    response = EventStream(streams, source.follow(), ended).to_asgi_response(None, None)
+    return response(SCOPE, client.receive, client.send)
+
+
+@contextlib.asynccontextmanager
+async def streaming(
+    streams: Streams, source: Source, client: Client, ended: Any = forever
+) -> AsyncIterator[asyncio.Task[None]]:
+    async with asyncio.TaskGroup() as group, asyncio.timeout(10):
+        task = group.create_task(streamed(streams, source, client, ended))
+        assert b"keep-alive" in await client.chunks.get()
+        yield task
+        await task
+    assert not source.held
+    assert source.releases == 1
+    assert streams.open == 0
+
+
+async def test_items_are_written_as_events_of_one_line_each() -> None:
+    source, client = Source(), Client()
+    async with streaming(Streams(), source, client):
+        await source.items.put(LiveItem("r1.a-e2.b", "result", b'{"a":\n1}'))
+        assert await client.chunks.get() == b'id: r1.a-e2.b\nevent: result\ndata: {"a": 1}\n\n'
+        client.left.set()
+
+
+async def test_a_silent_source_is_kept_alive() -> None:
+    source, client = Source(), Client()
+    async with streaming(Streams(keepalive_s=0.01), source, client):
+        for _ in range(3):
+            assert await client.chunks.get() == b": keep-alive\n\n"
+        client.left.set()
+
+
+async def test_a_source_that_ends_ends_the_stream_in_good_order() -> None:
+    source, client = Source(), Client()
+    async with streaming(Streams(), source, client):
+        await source.items.put(BusError("the reader is too slow"))
+    assert client.finished
+
+
+async def test_all_streams_end_when_the_process_stops() -> None:
+    streams, source, client = Streams(), Source(), Client()
+    async with streaming(streams, source, client):
+        streams.stop()
+    assert client.finished
+
+
+async def test_a_stream_ends_when_its_key_does() -> None:
+    source, client, revoked = Source(), Client(), asyncio.Event()
+
+    async def until_revoked() -> None:
+        await revoked.wait()
+
+    async with streaming(Streams(), source, client, until_revoked):
+        revoked.set()
+    assert client.finished
+
+
+async def test_a_cancelled_request_lets_go_of_its_source() -> None:
+    source, client, streams = Source(), Client(), Streams()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(streamed(streams, source, client))
+        await client.chunks.get()
+        task.cancel()
+    assert not source.held
+    assert streams.open == 0
+
+
+async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.sse.WRITE_S_MAX", 0.05)
+    source, client = Source(), Client()
+    async with streaming(Streams(), source, client) as task:
+        client.reads.clear()
+        await source.items.put(LiveItem("1", "result", b"{}"))
+        while source.held:
+            await asyncio.sleep(0.01)
+        client.reads.set()
+        await task
+
+
+async def test_more_streams_than_there_is_room_for_are_refused() -> None:
+    streams, source, client = Streams(streams_max=1), Source(), Client()
+    async with streaming(streams, source, client):
+        with pytest.raises(TooManyRequestsException):
+            await streamed(streams, Source(), Client())
+        client.left.set()
