@@ -49,11 +49,12 @@ DELETE FROM schedules AS s USING unnest($1::uuid[], $2::text[], $3::bigint[]) AS
 WHERE s.monitor_id = n.monitor_id AND s.location = n.location AND s.version = n.version AND NOT s.active
 """
 _FORGET = "UPDATE schedules SET published_version = 0 WHERE published_version <> 0"
+# What was published a moment ago is given time to tick.
 _REPEAT = """
 UPDATE schedules AS s SET version = s.version + 1
-FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS n (monitor_id, location, silent_since)
+FROM unnest($1::uuid[], $2::text[]) AS n (monitor_id, location)
 WHERE s.monitor_id = n.monitor_id AND s.location = n.location AND s.published_version = s.version
-  AND (s.published_at < n.silent_since OR s.published_at < $4)
+  AND s.published_at < $3::timestamptz - make_interval(secs => greatest(3 * s.interval_s, 60))
 """
 
 
@@ -103,11 +104,9 @@ async def forget_published(db: Db) -> int:
     return await db.run(_FORGET)
 
 
-async def repeat(db: Db, silent: Sequence[tuple[str, str, datetime]], before: datetime) -> int:
-    """Has schedules published again that are silent since an instant after their publication, or published before `before`."""
-    if not silent:
-        return 0
-    return await db.run(_REPEAT, *([each[index] for each in silent] for index in range(3)), before)
+async def repeat(db: Db, keys: Sequence[Key], now: datetime) -> int:
+    """Has silent schedules published again; returns how many."""
+    return await db.run(_REPEAT, [key[0] for key in keys], [key[1] for key in keys], now)
 
 
 def _versions(scheduled: Sequence[Scheduled]) -> tuple[list[str], list[str], list[int]]:

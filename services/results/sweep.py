@@ -29,7 +29,6 @@ MARGIN_S = 15.0
 _GAPS = 500
 _SCHEDULES = 5000
 _TICKS_MAX = 20_000
-_REPEAT_EVERY = timedelta(minutes=10)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -79,8 +78,7 @@ class Sweep:
         async with self._store.transaction() as db:
             await hold(db, Lock.FOLDING)
             parts = await self._silent(db, certain)
-            since = [(gap.monitor_id, gap.location, gap.after_at) for gap in parts]
-            await schedules.repeat(db, since, self._clock() - _REPEAT_EVERY)
+            await schedules.repeat(db, [(gap.monitor_id, gap.location) for gap in parts], self._clock())
             await self._fill(db, parts)
             await gaps.set_ticked(db, parts)
         return True

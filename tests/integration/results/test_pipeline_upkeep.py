@@ -1,0 +1,163 @@
+"""Rollups, days that come and go, tombstones. On a real PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from libs.model.check import Result
+from libs.model.outcome import Status
+from libs.store import partitions
+from services.results.days import Days
+from services.results.digest import Digest
+from services.results.retention import Retention
+from services.results.roller import SETTLE, Roller
+from tests.support.pipe import Pipe, last_tick, open_pipe, result
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+async def pipe(nats_url: str, postgres_dsn: str) -> AsyncIterator[Pipe]:
+    async with open_pipe(nats_url, postgres_dsn) as pipe:
+        today = pipe.clock().replace(hour=0, minute=0, second=0, microsecond=0)
+        pipe.clock.now = today + timedelta(hours=9, minutes=1)
+        await days(pipe).make_ahead()
+        yield pipe
+
+
+def days(pipe: Pipe, keep_days: int = 14) -> Days:
+    return Days(pipe.store, pipe.clock, keep_days)
+
+
+def roller(pipe: Pipe) -> Roller:
+    return Roller(pipe.store, pipe.clock, hourly_keep_days=120, daily_keep_days=1830)
+
+
+async def store(pipe: Pipe, results: list[Result]) -> None:
+    async with pipe.store.transaction() as db:
+        await Digest(results, pipe.clock()).store(db)
+
+
+async def roll_all(pipe: Pipe) -> None:
+    while await roller(pipe).roll():
+        pass
+    while await roller(pipe).roll_again():
+        pass
+
+
+async def hourly(pipe: Pipe, at: datetime) -> dict[str, int]:
+    (row,) = await pipe.rows("SELECT * FROM rollups_hourly WHERE at = $1", at)
+    return {key: row[key] for key in ("up_s", "down_s", "unknown_s", "missed_s", "checks")}
+
+
+async def test_an_hour_is_rolled_up_once_it_has_settled(pipe: Pipe) -> None:
+    monitor = await pipe.add()
+    await roll_all(pipe)  # the first hour that counts is the present one
+    hour = pipe.clock().replace(minute=0)
+    first = last_tick(monitor, hour) + MINUTE
+    statuses = [Status.UP] * 50 + [Status.DOWN] * 6 + [Status.UNKNOWN] * 4
+    await store(pipe, [result(monitor, first + n * MINUTE, status) for n, status in enumerate(statuses)])
+    pipe.clock.now = hour + HOUR + SETTLE - MINUTE
+    await roll_all(pipe)
+    assert await pipe.value("SELECT count(*) FROM rollups_hourly") == 0
+    pipe.clock.now = hour + HOUR + SETTLE
+    await roll_all(pipe)
+    head_s = int((first - hour).total_seconds())
+    rolled = await hourly(pipe, hour)
+    assert rolled == {"up_s": 3000, "down_s": 360, "unknown_s": 240 - head_s, "missed_s": 0, "checks": 60}
+
+
+async def test_a_row_that_comes_late_rolls_its_hour_up_again(pipe: Pipe) -> None:
+    monitor = await pipe.add()
+    await roll_all(pipe)
+    hour = pipe.clock().replace(minute=0)
+    first = last_tick(monitor, hour) + MINUTE
+    await store(pipe, [result(monitor, first + n * MINUTE) for n in range(30)])
+    pipe.clock.now = hour + 2 * HOUR + SETTLE
+    await roll_all(pipe)
+    assert (await hourly(pipe, hour))["up_s"] == 1800
+    await store(pipe, [result(monitor, first + n * MINUTE, Status.DOWN) for n in range(30, 40)])
+    assert await pipe.value("SELECT count(*) FROM rollups_stale") == 1
+    await roll_all(pipe)
+    await roll_all(pipe)
+    assert await hourly(pipe, hour) == {"up_s": 1800, "down_s": 600, "unknown_s": 0, "missed_s": 0, "checks": 40}
+    assert await pipe.value("SELECT count(*) FROM rollups_stale") == 0
+
+
+async def test_a_tick_that_reaches_into_the_next_hours_counts_in_each(pipe: Pipe) -> None:
+    monitor = await pipe.add(interval_s=4 * 3600, timeout_s=5.0)
+    await roll_all(pipe)
+    hour = pipe.clock().replace(minute=0)
+    await store(pipe, [result(monitor, hour + 20 * MINUTE)])
+    pipe.clock.now = hour + 6 * HOUR
+    await roll_all(pipe)
+    rows = await pipe.rows("SELECT up_s, checks FROM rollups_hourly ORDER BY at")
+    assert [(row["up_s"], row["checks"]) for row in rows] == [(2400, 1), (3600, 0), (3600, 0), (3600, 0), (1200, 0)]
+
+
+async def test_a_day_is_the_sum_of_its_hours(pipe: Pipe) -> None:
+    monitor = await pipe.add(interval_s=600)
+    await roll_all(pipe)
+    midnight = pipe.clock().replace(hour=0, minute=0)
+    first = last_tick(monitor, pipe.clock()) + 10 * MINUTE
+    count = int((midnight + DAY - first).total_seconds()) // 600
+    await store(pipe, [result(monitor, first + n * 10 * MINUTE) for n in range(count)])
+    pipe.clock.now = midnight + DAY + SETTLE - MINUTE
+    await roll_all(pipe)
+    assert await pipe.value("SELECT count(*) FROM rollups_daily") == 0
+    pipe.clock.now = midnight + DAY + SETTLE
+    await roll_all(pipe)
+    (day,) = await pipe.rows("SELECT * FROM rollups_daily")
+    assert (day["at"], day["up_s"], day["checks"]) == (midnight, count * 600, count)
+    await store(pipe, [result(monitor, first - 10 * MINUTE, Status.DOWN)])
+    await roll_all(pipe)
+    (day,) = await pipe.rows("SELECT * FROM rollups_daily")
+    assert (day["up_s"], day["down_s"]) == (count * 600, 600)
+
+
+async def test_days_are_made_ahead_and_dropped_when_they_are_over(pipe: Pipe) -> None:
+    monitor = await pipe.add()
+    at = last_tick(monitor, pipe.clock())
+    await store(pipe, [result(monitor, at)])
+    keep = days(pipe, 3)
+    retention = Retention(pipe.store, pipe.clock, keep)
+    for _ in range(5):
+        pipe.clock.move(days=1)
+        await retention.work()
+    async with pipe.store.connection() as db:
+        there = await partitions.days(db)
+    today = pipe.clock().date()
+    assert there == {today + timedelta(days=offset) for offset in range(-3, 3)}
+    assert await pipe.value("SELECT count(*) FROM results") == 0
+
+
+async def test_a_day_whose_dropping_was_interrupted_is_dropped_all_the_same(pipe: Pipe) -> None:
+    old = pipe.clock().date() - timedelta(days=30)
+    async with pipe.store.transaction() as db:
+        await partitions.create(db, [old])
+    async with pipe.store.connection() as db:
+        await db.script(f"ALTER TABLE results DETACH PARTITION results_{old:%Y%m%d}")
+    assert await days(pipe).drop_old() == [old]
+    assert await days(pipe).drop_old() == []
+
+
+async def test_a_deleted_monitor_is_removed_with_its_last_results(pipe: Pipe) -> None:
+    monitor, kept = await pipe.add(), await pipe.add()
+    await store(pipe, [result(each, last_tick(each, pipe.clock())) for each in (monitor, kept)])
+    await pipe.remove(monitor)
+    retention = Retention(pipe.store, pipe.clock, days(pipe))
+    await retention.work()
+    assert await pipe.value("SELECT count(*) FROM monitors") == 2
+    pipe.clock.move(days=16)
+    await retention.work()
+    assert await pipe.value("SELECT count(*) FROM monitors") == 2  # NATS may still have its schedule
+    async with pipe.store.transaction() as db:
+        await db.run("DELETE FROM schedules WHERE NOT active")
+    await retention.work()
+    assert await pipe.value("SELECT id FROM monitors") == kept.id
+
+
+async def test_the_window_of_kept_days_is_whole_days(pipe: Pipe) -> None:
+    pipe.clock.now = datetime(2026, 5, 20, 23, 59, tzinfo=UTC)
+    assert days(pipe, 2).window() == (datetime(2026, 5, 18, tzinfo=UTC), datetime(2026, 5, 22, tzinfo=UTC))
