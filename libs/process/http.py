@@ -11,6 +11,7 @@ from typing import Any
 
 import uvicorn
 
+from libs.process.door import BoundedProtocol
 from libs.process.errors import StartError
 
 _Scope = MutableMapping[str, Any]
@@ -18,7 +19,6 @@ _Event = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Asgi = Callable[[_Scope, _Event, _Send], Awaitable[None]]
 
-HEADER_BYTES_MAX = 64 * 1024
 CONNECTIONS_MAX = 4096
 
 
@@ -32,13 +32,14 @@ async def serve(app: Any, host: str, port: int, *, grace_s: float = 5.0) -> Asyn
     with listening(host, port) as listener:
         config = uvicorn.Config(
             app,
+            http=BoundedProtocol,
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=max(1, round(grace_s)),
-            h11_max_incomplete_event_size=HEADER_BYTES_MAX,
+            limit_concurrency=CONNECTIONS_MAX,
             backlog=1024,
         )
         server = _Server(config)

@@ -9,6 +9,7 @@ import structlog
 import uvloop
 
 from libs.process.errors import StartError
+from libs.process.limits import raise_descriptor_limit
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -43,6 +44,7 @@ class Stop:
 
 def drive(main: Callable[[Stop], Coroutine[None, None, None]]) -> int:
     """Runs `main` on a new event loop until it returns, fails or is asked to stop; returns the exit code."""
+    raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_guarded(main))
 

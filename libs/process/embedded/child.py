@@ -19,7 +19,8 @@ from libs.process.embedded.account import Account
 from libs.process.errors import StartError
 
 LOG_BYTES_MAX = 8 << 20
-READY_S_MAX = 60.0
+# A start after a crash may have much to read again.
+READY_S_MAX = 300.0
 _POLL_S = 0.02
 _PAUSE_S = (0.1, 5.0)
 _HEALTHY_S = 30.0

@@ -27,6 +27,8 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
             return
         self.begun.set()
+        while (await receive()).get("more_body"):
+            pass
         if scope["path"] == "/hang":
             try:
                 await asyncio.Event().wait()
@@ -105,3 +107,39 @@ def test_a_url_names_an_address_that_can_be_opened():
     assert url("::", 80) == "http://[::1]:80"
     assert url("::1", 80) == "http://[::1]:80"
     assert url("192.0.2.1", 80) == "http://192.0.2.1:80"
+
+
+async def answered(base: str, sent: bytes) -> bytes:
+    """Returns what came back. A server that hangs up on unread bytes resets the connection: that reads as nothing."""
+    host, _, port = base.removeprefix("http://").rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(sent)
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    except ConnectionResetError:
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 60_000, b"GET /" + b"a" * 600_000])
+async def test_a_head_without_end_is_refused(head: bytes):
+    app = App()
+    async with serve(app, "127.0.0.1", 0, grace_s=1) as base:
+        assert (await answered(base, head))[:12] in {b"HTTP/1.1 400", b""}
+        assert not app.begun.is_set()
+        assert (await get(base, "/")).startswith(b"HTTP/1.1 204")
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nX-A"])
+async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, begun: bytes):
+    monkeypatch.setattr("libs.process.door.HEAD_S_MAX", 0.05)
+    async with serve(App(), "127.0.0.1", 0) as base:
+        assert await answered(base, begun) == b""
+
+
+async def test_a_long_body_is_no_long_head():
+    body = b"x" * 300_000
+    async with serve(App(), "127.0.0.1", 0) as base:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
+        assert (await answered(base, head + body)).startswith(b"HTTP/1.1 204")

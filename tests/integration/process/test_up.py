@@ -27,12 +27,13 @@ class Up:
         self.folder = folder
         self.starts = 0
 
-    def start(self) -> str:
+    def start(self, *options: str) -> str:
         """Starts it; returns what it said until it was ready."""
         self.starts += 1
         log = self.folder / f"{self.starts}.log"
         env = {"PYTHONPATH": str(ROOT), "VEDETTE_HEALTH_PORT": str(self.health_port)}
         command = [sys.executable, "-m", "services", "up", "--data-dir", str(self.data), "--port", str(self.port)]
+        command += options
         self.process = Process("up", command, log=log, env=env)
         self.process.start()
         self.process.wait_until(lambda: "Ctrl-C stops everything." in log.read_text(), within_s=50)
@@ -95,3 +96,12 @@ def test_while_it_runs_its_directory_is_taken_and_it_tells_its_health(up: Up):
     assert json.loads(healthy.stdout)["ready"] is True
     assert up.stop() == 0
     assert subprocess.run(asked, env=env, capture_output=True, check=False, timeout=20).returncode == 1
+
+
+@pytest.mark.timeout(120)
+def test_servers_from_outside_replace_our_own(up: Up, nats_url: str, postgres_dsn: str):
+    said = up.start("--nats", nats_url, "--postgres", postgres_dsn)
+    assert "nats-server" not in said
+    assert me(up.port, (up.data / "admin.key").read_text().strip())
+    assert up.stop() == 0
+    assert {path.name for path in up.data.iterdir()} == {"lock", "admin.key"}
