@@ -70,7 +70,8 @@ class Keeper:
                 return False
             count = await schedules.forget_published(db)
             await facts.put(db, _STREAM_FACT, created_at)
-        log.warning("keeper.stream_is_new", schedules=count)
+        if known is not None:
+            log.warning("keeper.stream_was_lost", schedules=count)
         return True
 
     async def _publish_chunk(self, after: Key | None) -> tuple[list[Scheduled], int] | None:
