@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from libs.bus import schedules as bus_schedules
 from libs.bus.message import Message
-from libs.model.check import Result
+from libs.model.check import Origin, Result
 from libs.model.outcome import Status
 from libs.store import folds, gaps, outbox, results, schedules, turns, watched
 from libs.store.driver import Db
@@ -30,6 +30,7 @@ class Digest:
         self.repeated = 0
         self.statuses: Mapping[str, int] = {}
         self.turns: Sequence[Turn] = []
+        self.has_told = False  # whether there is something in the outbox
 
     async def store(self, db: Db) -> None:
         """Stores the batch inside the transaction of `db`."""
@@ -42,13 +43,15 @@ class Digest:
         for result in sorted(new, key=_tick_at):
             ledger.add(result)
         await folds.save(db, ledger.changes())
-        await results.mark_stale(db, [each for each in new if each.tick_at < self._open_hour], self._open_hour)
+        late = [each for each in new if each.tick_at < self._open_hour and each.origin is Origin.TICK]
+        await results.mark_stale(db, late, self._open_hour)
         await gaps.add(db, ledger.gaps)
         await _tell(db, ledger)
         await _ask_again(db, ledger, self._now)
         self.repeated = len(self._batch) - len(self.foreign) - self.dropped - len(new)
         self.statuses = Counter(result.status for result in new)
         self.turns = ledger.turns
+        self.has_told = bool(ledger.turns or ledger.rechecks)
 
     def _sort_out(self, known: Mapping[str, Watched]) -> list[Result]:
         """Returns one result for each tick, of monitors that exist and belong to the tenant that it names."""

@@ -67,18 +67,14 @@ def recheck_at(result: Result) -> datetime | None:
 
 
 def aggregate(statuses: Sequence[StateStatus]) -> StateStatus:
-    """Returns the status of a monitor over its locations: down when most of those that can judge say so."""
-    known = [status for status in statuses if status is not StateStatus.UNKNOWN]
-    if not known:
-        return StateStatus.UNKNOWN if statuses else StateStatus.PENDING
-    down = known.count(StateStatus.DOWN)
-    if down * 2 > len(known):
+    """Returns the status of a monitor over its locations: down when most of those that have judged say so."""
+    judged = [status for status in statuses if status not in (StateStatus.UNKNOWN, StateStatus.PENDING)]
+    if not judged:
+        return StateStatus.UNKNOWN if StateStatus.UNKNOWN in statuses else StateStatus.PENDING
+    down = judged.count(StateStatus.DOWN)
+    if down * 2 > len(judged):
         return StateStatus.DOWN
-    if down or StateStatus.DEGRADED in known:
-        return StateStatus.DEGRADED
-    if StateStatus.UP in known:
-        return StateStatus.UP
-    return StateStatus.UNKNOWN if len(known) < len(statuses) else StateStatus.PENDING
+    return StateStatus.DEGRADED if down or StateStatus.DEGRADED in judged else StateStatus.UP
 
 
 def _unjudged(memory: Fold, result: Result) -> tuple[Fold, Move | None, bool]:

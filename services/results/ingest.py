@@ -44,14 +44,14 @@ class Arrival(NamedTuple):
 
 
 class Ingest:
-    """Handles one batch after the other. `on_commit` is called when there may be something to relay."""
+    """Handles one batch after the other. `on_told` is called when there may be something to relay."""
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock, days: Days, on_commit: Callable[[], None]) -> None:
+    def __init__(self, store: Store, bus: Bus, clock: Clock, days: Days, on_told: Callable[[], None]) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
         self._days = days
-        self._on_commit = on_commit
+        self._on_told = on_told
         self._meter = Meter()
         self._stopping = asyncio.Event()
 
@@ -124,7 +124,8 @@ class Ingest:
             log.exception("ingest.indigestible", results=len(arrivals))
             await self._halve(arrivals, error)
         else:
-            self._on_commit()
+            if digest.has_told:
+                self._on_told()
             self._meter.digested(digest)
             await self._settle(arrivals, digest)
 

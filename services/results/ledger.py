@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from libs.model.check import Origin, Result
-from libs.model.fold import Fold, Move
+from libs.model.fold import Fold
 from libs.model.ids import tick_id
 from libs.model.outcome import Status
 from libs.model.state import StateStatus
@@ -74,9 +74,9 @@ class Ledger:
         if after.flapping != memory.flapping:
             self._restless.add(watched.id)
         self._decide_recheck(key, result, wants_recheck=wants_recheck)
-        if move is not None:
+        if after.folded_at == result.tick_at or move is not None:
             self._folds[key] = after
-            self._turn(watched, move, result)
+            self._turn(watched, after, result)
         return after
 
     def _decide_recheck(self, key: Key, result: Result, *, wants_recheck: bool) -> None:
@@ -86,15 +86,17 @@ class Ledger:
         elif result.status not in (Status.UNKNOWN, Status.MISSED):
             self.rechecks.pop(key, None)  # a newer result in the same batch has answered it
 
-    def _turn(self, watched: Watched, move: Move, result: Result) -> None:
+    def _turn(self, watched: Watched, memory: Fold, result: Result) -> None:
+        """Compares with the state, not with the move: locations may have come or gone since."""
         old = self._statuses.get(watched.id, watched.status)
-        new = aggregate([memory.status for memory in self._memories(watched)])
+        new = memory.status
+        if len(watched.locations) > 1:
+            new = aggregate([each.status for each in self._memories(watched)])
         if new is not old:
             self._statuses[watched.id] = new
             cause = tick_id(watched.id, result.location, result.tick_at)
-            self.turns.append(
-                Turn(monitor_id=watched.id, old=old, new=new, at=move.at, reason=move.reason, cause=cause)
-            )
+            turn = Turn(monitor_id=watched.id, old=old, new=new, at=result.tick_at, reason=result.reason, cause=cause)
+            self.turns.append(turn)
 
     def _note_gap(self, watched: Watched, memory: Fold, grid: Grid, result: Result) -> None:
         base = _later(grid.since_at, memory.ticked_at)

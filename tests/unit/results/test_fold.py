@@ -230,7 +230,7 @@ def test_the_second_look_comes_a_quarter_interval_later_and_never_after_the_next
         (["down", "up"], "degraded"),
         (["down", "down", "up"], "down"),
         (["down", "unknown"], "down"),
-        (["down", "pending"], "degraded"),
+        (["down", "pending"], "down"),
         (["degraded", "up"], "degraded"),
     ],
 )

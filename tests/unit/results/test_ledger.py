@@ -81,6 +81,12 @@ def test_one_of_three_locations_down_is_degraded_and_two_are_down() -> None:
     assert event_types(story(book)) == ["transition", "transition", "incident_opened"]
 
 
+def test_a_state_follows_when_the_location_that_spoiled_it_is_gone() -> None:
+    monitor = watched("a", status=StateStatus.DEGRADED)
+    monitor.folds["a"] = Fold(since_at=START, status=StateStatus.UP)
+    assert [turn.new for turn in ledger(monitor, result(1, Status.UP, "a")).turns] == ["up"]
+
+
 def test_an_incident_that_ends_in_its_own_batch_is_born_closed() -> None:
     statuses = [Status.DOWN, Status.DOWN, Status.UP, Status.DOWN, Status.DOWN]
     book = ledger(watched(), *(result(minute, status) for minute, status in enumerate(statuses, 1)))
