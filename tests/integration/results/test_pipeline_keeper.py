@@ -71,9 +71,13 @@ async def test_a_lost_stream_is_made_again_and_filled(pipe: Pipe) -> None:
     await keep.publish()
     assert not await keep.look_after_stream()
     await pipe.bus.jetstream.delete_stream(subjects.CHECKS)
+    before = await pipe.rows("SELECT monitor_id, since_at FROM schedules ORDER BY monitor_id")
+    pipe.clock.move(seconds=5)
     assert await keep.look_after_stream()
     await keep.publish()
     assert len(await scheduled(pipe)) == 10
+    # The ticks that the loss has cost are still owed.
+    assert await pipe.rows("SELECT monitor_id, since_at FROM schedules ORDER BY monitor_id") == before
 
 
 async def test_a_deleted_monitor_stops_ticking_and_its_schedule_goes(pipe: Pipe) -> None:
