@@ -10,8 +10,8 @@ from libs.process.run import run
 from libs.process.service import Context, Running, Service
 from libs.store.migrate import migrate
 from libs.store.pool import open_store
-from services.results import api
-from services.results.pipeline import pipeline
+from services.results.answering import api
+from services.results.pipeline.running import pipeline
 
 
 def service() -> Service:

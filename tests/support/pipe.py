@@ -25,8 +25,8 @@ from libs.process.settings import Settings
 from libs.store import tenants
 from libs.store.migrate import migrate
 from libs.store.pool import Store, open_store
-from services.results.monitors import Monitors
-from services.results.pipeline import Pipeline, pipeline
+from services.results.answering.monitors import Monitors
+from services.results.pipeline.running import Pipeline, pipeline
 from tests.support.room import Clock, draft
 from tests.support.wait import eventually
 

@@ -18,7 +18,7 @@ from libs.model.requests import ChangeMonitor, CreateMonitor, GetMonitor, Reques
 from libs.store import partitions, tenants
 from libs.store.migrate import migrate
 from libs.store.pool import Store, open_store
-from services.results import api
+from services.results.answering import api
 
 _numbers = itertools.count(1)
 _ADD_RESULT = """

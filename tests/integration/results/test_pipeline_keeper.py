@@ -9,8 +9,8 @@ import pytest
 
 from libs.bus import streams, subjects
 from libs.bus.errors import BusError
-from services.results.keeper import Keeper
-from services.results.relay import Relay
+from services.results.pipeline.keeper import Keeper
+from services.results.pipeline.relay import Relay
 from tests.support.pipe import Pipe, flowing, last_tick, open_pipe, result
 from tests.support.wait import eventually
 

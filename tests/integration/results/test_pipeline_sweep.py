@@ -10,8 +10,8 @@ from libs.model.interval import INTERVALS_S, ticks_between
 from libs.model.outcome import Status
 from libs.store import gaps
 from libs.store.gaps import Gap
-from services.results.days import Days
-from services.results.sweep import Sweep, days_of, take
+from services.results.pipeline.days import Days
+from services.results.pipeline.sweep import Sweep, days_of, take
 from tests.support.pipe import Pipe, flowing, last_tick, message, open_pipe, result
 
 MINUTE = timedelta(minutes=1)

@@ -8,10 +8,10 @@ import pytest
 from libs.model.check import Result
 from libs.model.outcome import Status
 from libs.store import partitions
-from services.results.days import Days
-from services.results.digest import Digest
-from services.results.retention import Retention
-from services.results.roller import SETTLE, Roller
+from services.results.pipeline.days import Days
+from services.results.pipeline.digest import Digest
+from services.results.pipeline.retention import Retention
+from services.results.pipeline.roller import SETTLE, Roller
 from tests.support.pipe import Pipe, last_tick, open_pipe, result
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.store.history import ResultsBefore
-from services.results import cursors
+from services.results.answering import cursors
 
 
 @given(st.datetimes(timezones=st.just(UTC)), st.text(max_size=64))

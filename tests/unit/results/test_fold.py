@@ -13,7 +13,7 @@ from libs.model.check import Origin, Result
 from libs.model.fold import Fold, Move
 from libs.model.outcome import Status
 from libs.model.state import StateStatus
-from services.results.fold import DOWN_AFTER, aggregate, fold, mark, recheck_at
+from services.results.pipeline.fold import DOWN_AFTER, aggregate, fold, mark, recheck_at
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

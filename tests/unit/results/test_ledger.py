@@ -9,8 +9,8 @@ from libs.model.fold import Fold
 from libs.model.outcome import Status
 from libs.model.state import Event, EventType, StateStatus
 from libs.store.watched import Card, Grid, Watched
-from services.results.ledger import Ledger
-from services.results.story import Story
+from services.results.pipeline.ledger import Ledger
+from services.results.pipeline.story import Story
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

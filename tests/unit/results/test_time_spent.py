@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from libs.model.outcome import Status
 from libs.store.uptime import Rolled, Span, Tick
-from services.results import time_spent
+from services.results.answering import time_spent
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOURS = 6

@@ -18,8 +18,8 @@ from libs.process.service import Clock
 from libs.store import keys, locks, tenants
 from libs.store.driver import Db
 from libs.store.pool import Store
-from services.results.idempotency import Claim
-from services.results.refusing import NO_KEY, not_found
+from services.results.answering.idempotency import Claim
+from services.results.answering.refusing import NO_KEY, not_found
 
 PREFIX = "vdt_"
 SECRET_BYTES = 32

@@ -14,10 +14,10 @@ from libs.store import locks, monitors, views
 from libs.store.driver import Db
 from libs.store.monitors import Monitor
 from libs.store.pool import Store
-from services.results import cursors
-from services.results.idempotency import Claim
-from services.results.refusing import NO_MONITOR, monitor_id, not_found
-from services.results.watching import Watching
+from services.results.answering import cursors
+from services.results.answering.idempotency import Claim
+from services.results.answering.refusing import NO_MONITOR, monitor_id, not_found
+from services.results.answering.watching import Watching
 
 _ALTERING = ("interval_s", "timeout_s", "spec", "locations", "enabled")
 

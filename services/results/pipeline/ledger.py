@@ -13,7 +13,7 @@ from libs.model.state import StateStatus
 from libs.store.folds import Change
 from libs.store.gaps import Gap
 from libs.store.watched import Grid, Watched
-from services.results.fold import aggregate, fold, mark, recheck_at
+from services.results.pipeline.fold import aggregate, fold, mark, recheck_at
 
 Key = tuple[str, str]  # monitor_id, location
 

@@ -1,7 +1,7 @@
 """The metrics of the pipeline."""
 
 from libs.process import metrics
-from services.results.digest import Digest
+from services.results.pipeline.digest import Digest
 
 _BATCH_BUCKETS = (1, 3, 10, 30, 100, 300, 1000)
 

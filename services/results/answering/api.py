@@ -10,10 +10,10 @@ from libs.bus.rpc import serve
 from libs.model import requests
 from libs.process.service import Clock
 from libs.store.pool import Store
-from services.results.history import History
-from services.results.keys import Keys
-from services.results.monitors import Monitors
-from services.results.refusing import refusing
+from services.results.answering.history import History
+from services.results.answering.keys import Keys
+from services.results.answering.monitors import Monitors
+from services.results.answering.refusing import refusing
 
 Handlers = dict[type[requests.Request[Any]], Callable[[Any], Awaitable[Any]]]
 

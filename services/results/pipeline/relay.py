@@ -10,7 +10,7 @@ from libs.store import outbox
 from libs.store.locks import Lock, try_hold
 from libs.store.outbox import Waiting
 from libs.store.pool import Store
-from services.results.meter import Meter
+from services.results.pipeline.meter import Meter
 
 _PAGE = 500
 _TIMEOUT_S = 5.0

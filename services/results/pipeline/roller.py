@@ -12,7 +12,7 @@ from libs.store.driver import Db
 from libs.store.locks import Lock, hold, try_hold
 from libs.store.pool import Store
 from libs.store.rollups import Hour
-from services.results.digest import open_hour
+from services.results.pipeline.digest import open_hour
 
 Clock = Callable[[], datetime]
 

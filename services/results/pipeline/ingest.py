@@ -19,9 +19,9 @@ from libs.bus.errors import BusError
 from libs.model.check import Result
 from libs.store.errors import StoreError, UnavailableError, ValueRefusedError
 from libs.store.pool import Store
-from services.results.days import Days
-from services.results.digest import Digest
-from services.results.meter import Meter
+from services.results.pipeline.days import Days
+from services.results.pipeline.digest import Digest
+from services.results.pipeline.meter import Meter
 
 Clock = Callable[[], datetime]
 Window = tuple[datetime, datetime]

@@ -7,7 +7,7 @@ import structlog
 
 from libs.store import tombstones
 from libs.store.pool import Store
-from services.results.days import Days
+from services.results.pipeline.days import Days
 
 Clock = Callable[[], datetime]
 

@@ -18,9 +18,9 @@ from libs.store.driver import Db
 from libs.store.gaps import Gap
 from libs.store.locks import Lock, hold
 from libs.store.pool import Store
-from services.results.days import Days
-from services.results.digest import open_hour
-from services.results.meter import Meter
+from services.results.pipeline.days import Days
+from services.results.pipeline.digest import open_hour
+from services.results.pipeline.meter import Meter
 
 Clock = Callable[[], datetime]
 

@@ -10,7 +10,7 @@ from libs.model.state import EventType, StateStatus, Transition
 from libs.store import outbox
 from libs.store.turns import Incident, StateRow
 from libs.store.watched import Card
-from services.results.ledger import Turn
+from services.results.pipeline.ledger import Turn
 
 _encode = msgspec.json.Encoder().encode
 

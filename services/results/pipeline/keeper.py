@@ -17,7 +17,7 @@ from libs.store import facts, schedules
 from libs.store.locks import Lock, try_hold
 from libs.store.pool import Store
 from libs.store.schedules import Key, Scheduled
-from services.results.meter import Meter
+from services.results.pipeline.meter import Meter
 
 Clock = Callable[[], datetime]
 

@@ -12,8 +12,8 @@ from libs.store import folds, gaps, outbox, results, schedules, turns, watched
 from libs.store.driver import Db
 from libs.store.locks import Lock, hold
 from libs.store.watched import Watched
-from services.results.ledger import Ledger, Turn
-from services.results.story import Story
+from services.results.pipeline.ledger import Ledger, Turn
+from services.results.pipeline.story import Story
 
 _RECHECK_LATE_MAX = timedelta(seconds=30)
 

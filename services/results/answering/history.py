@@ -12,8 +12,8 @@ from libs.store.driver import Db
 from libs.store.history import ResultsBefore, TransitionsBefore
 from libs.store.pool import Store
 from libs.store.uptime import Rolled, Span
-from services.results import cursors, time_spent
-from services.results.refusing import NO_MONITOR, monitor_id, not_found
+from services.results.answering import cursors, time_spent
+from services.results.answering.refusing import NO_MONITOR, monitor_id, not_found
 
 DAY = timedelta(days=1)
 

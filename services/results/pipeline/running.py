@@ -13,14 +13,14 @@ from libs.bus.batches import batch_subscriber
 from libs.bus.bus import Bus
 from libs.process.service import Context, ReadyCheck
 from libs.store.pool import Store
-from services.results.days import Days
-from services.results.ingest import Ingest
-from services.results.keeper import Keeper
-from services.results.loop import Loop
-from services.results.relay import Relay
-from services.results.retention import Retention
-from services.results.roller import Roller
-from services.results.sweep import Sweep
+from services.results.pipeline.days import Days
+from services.results.pipeline.ingest import Ingest
+from services.results.pipeline.keeper import Keeper
+from services.results.pipeline.loop import Loop
+from services.results.pipeline.relay import Relay
+from services.results.pipeline.retention import Retention
+from services.results.pipeline.roller import Roller
+from services.results.pipeline.sweep import Sweep
 
 BATCH_MAX = 1000
 LINGER_S = 0.2

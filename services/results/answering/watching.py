@@ -14,7 +14,7 @@ from libs.store import outbox, watching
 from libs.store.driver import Db
 from libs.store.monitors import Monitor
 from libs.store.watching import Schedule
-from services.results.digest import outgoing
+from services.results.pipeline.digest import outgoing
 
 PAUSED = "paused"
 
