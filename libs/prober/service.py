@@ -14,10 +14,10 @@ from libs.bus.batches import batch_subscriber
 from libs.bus.bus import Bus
 from libs.model.probe import Probe
 from libs.model.spec import Spec
+from libs.net.stall import StallMeter
 from libs.prober.loop import Limits, Loop
 from libs.prober.meters import Meters
 from libs.prober.runner import Runner
-from libs.prober.stalls import Stalls
 from libs.process.service import Context, Running, Service
 from libs.process.settings import Settings
 
@@ -39,15 +39,18 @@ async def _opened(
     consumer = subjects.checks_consumer(settings.location, kind)
     repair = functools.partial(streams.provision_prober, bus, settings.location, kind)
     await repair()
-    with Stalls().watching() as stalls:
-        async with make(settings) as probe, _guarded(bus, consumer, repair):
-            runner = Runner(probe, context.clock, meters, stalls)
-            limits = Limits(settings.concurrency_max, settings.shutdown_grace_s)
-            async with Loop(bus, runner, msgspec.json.Decoder(spec).decode, limits, meters).running() as loop:
-                router = NatsRouter()
-                batch_size = min(BATCH_SIZE, settings.concurrency_max)
-                batch_subscriber(router, subjects.CHECKS, consumer, loop.take, batch_size=batch_size, on_stop=loop.stop)
-                yield Running(router, {"consumer": functools.partial(_ready, bus, consumer)})
+    async with (
+        StallMeter(asyncio.get_running_loop()) as stalls,
+        make(settings) as probe,
+        _guarded(bus, consumer, repair),
+    ):
+        runner = Runner(probe, context.clock, meters, stalls)
+        limits = Limits(settings.concurrency_max, settings.shutdown_grace_s)
+        async with Loop(bus, runner, msgspec.json.Decoder(spec).decode, limits, meters).running() as loop:
+            router = NatsRouter()
+            batch_size = min(BATCH_SIZE, settings.concurrency_max)
+            batch_subscriber(router, subjects.CHECKS, consumer, loop.take, batch_size=batch_size, on_stop=loop.stop)
+            yield Running(router, {"consumer": functools.partial(_ready, bus, consumer)})
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from libs.model.outcome import Outcome, Reason, Status
 # A probe answers a moment before its timeout. One that has not answered this long after it never will.
 OVERDUE_S = 1.0
 
-# A loop that stood still this long may have sat on the target's answer.
+# A loop that stood still this long in all may have sat on the target's answer.
 STALL_S = 0.5
 
 

@@ -6,6 +6,7 @@ service lets go of what it holds. The bus drains when all services are closed, t
 
 import asyncio
 import functools
+import gc
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -59,9 +60,17 @@ async def running(services: tuple[Service, ...], settings: Settings) -> AsyncIte
         await bus.start()
         await stack.enter_async_context(_while_connected(bus))
         stack.callback(health.closing)
+        _settle_heap(stack)
         health.opened()
         _log.info("process.started", services=names)
         yield context
+
+
+def _settle_heap(stack: AsyncExitStack) -> None:
+    """Spares the collector what is there for good: going through it stopped the loop for 70 ms at a time under load."""
+    gc.collect()
+    gc.freeze()
+    stack.callback(gc.unfreeze)
 
 
 def utc_now() -> datetime:
