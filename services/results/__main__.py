@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from faststream.nats import NatsRouter
 
+from libs.process.errors import StartError
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
+from libs.store.errors import StoreError
 from libs.store.migrate import migrate
-from libs.store.pool import open_store
+from libs.store.pool import Store, open_store
 from services.results.answering import api
 from services.results.pipeline.running import pipeline
 
@@ -21,11 +23,21 @@ def service() -> Service:
 @asynccontextmanager
 async def _open(context: Context) -> AsyncIterator[Running]:
     settings, router = context.settings, NatsRouter()
-    async with open_store(settings.postgres_dsn, name="vedette results") as store:
-        await migrate(settings.postgres_dsn)
-        async with pipeline(context, store, router) as running:
-            api.answer(router, api.handlers(store, context.bus, context.clock, settings.shards, running.wake))
-            yield Running(router, {"postgres": store.ping, **running.ready})
+    async with _prepared(settings.postgres_dsn) as store, pipeline(context, store, router) as running:
+        api.answer(router, api.handlers(store, context.bus, context.clock, settings.shards, running.wake))
+        yield Running(router, {"postgres": store.ping, **running.ready})
+
+
+@asynccontextmanager
+async def _prepared(dsn: str) -> AsyncIterator[Store]:
+    """Opens the store with its tables in place; a database that cannot be used is told in one sentence."""
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(open_store(dsn, name="vedette results"))
+            await migrate(dsn)
+        except StoreError as error:
+            raise StartError(f"PostgreSQL cannot be used: {error}") from error
+        yield store
 
 
 if __name__ == "__main__":
