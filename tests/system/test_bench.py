@@ -18,6 +18,6 @@ def test_the_bench_measures_a_small_load_in_which_every_tick_is_stored(tmp_path:
     assert bench.wait(140) == 0, bench.tail(200)
     figures = json.loads(figures_path.read_text())
     assert figures["ticks"]["stored"] == figures["ticks"]["expected"] > 0
-    assert figures["lateness"]["healthy"]["statuses"].keys() == {"up"}
+    assert figures["lateness"]["healthy"]["verdicts"].keys() == {"up"}
     assert figures["api_failures"] == 0
     assert all(cost > 0 for cost in figures["cpu_us_per_check"].values())

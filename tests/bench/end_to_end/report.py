@@ -42,7 +42,7 @@ def as_json(figures: Figures, options: Options) -> dict[str, Any]:
 
 def missed(figures: Figures) -> int:
     """Returns how many ticks of the window have no result: recorded as `missed`, or not recorded at all."""
-    recorded = sum(group.statuses.get("missed", 0) for group in figures.groups.values())
+    recorded = sum(group.missed for group in figures.groups.values())
     return recorded + figures.ticks_expected - figures.ticks_stored
 
 
@@ -69,7 +69,7 @@ def _headline(figures: Figures, options: Options) -> Table:
         goal = "p99 < 1 s" if name == "healthy" else ""
         times = f"p50 {group.p50_s:.3f}  p99 {group.p99_s:.3f}  max {group.max_s:.3f} s"
         table.add_row(f"lateness, {name}", times, goal)
-        table.add_row(f"verdicts, {name}", ", ".join(f"{count} {status}" for status, count in group.statuses.items()))
+        table.add_row(f"verdicts, {name}", ", ".join(f"{count} {status}" for status, count in group.verdicts.items()))
     table.add_row("ticks missed", f"{missed(figures)} of {figures.ticks_expected}", "0")
     table.add_row("memory, Python side", f"{python_memory(figures) / MIB:.0f} MiB", "< 400 MB")
     read = figures.readings.overall()

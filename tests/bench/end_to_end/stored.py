@@ -22,13 +22,20 @@ class Window:
 
 @dataclass(frozen=True)
 class Lateness:
-    """From the scheduled instant to the start of the probe, in seconds, for one group of monitors."""
+    """From the scheduled instant to the start of the probe, in seconds, for one group of monitors.
+
+    `verdicts` counts the ticks by status, with the reason when it is not `ok`.
+    """
 
     ticks: int
     p50_s: float
     p99_s: float
     max_s: float
-    statuses: dict[str, int]
+    verdicts: dict[str, int]
+
+    @property
+    def missed(self) -> int:
+        return sum(count for verdict, count in self.verdicts.items() if verdict.startswith("missed"))
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -62,14 +69,13 @@ async def stored_checks(pool: Pool, window: Window) -> int:
 async def lateness(pool: Pool, window: Window, group: str) -> Lateness:
     """Returns the lateness of the monitors with the label bench=`group`."""
     query = """
-        SELECT r.status, count(*) AS ticks
+        SELECT concat_ws(' ', r.status, nullif(r.reason, 'ok')) AS verdict, count(*) AS ticks
         FROM results r JOIN monitors m ON m.id = r.monitor_id
         WHERE r.origin = 'tick' AND r.tick_at > $1 AND r.tick_at <= $2 AND m.labels ->> 'bench' = $3
-        GROUP BY r.status
+        GROUP BY verdict ORDER BY ticks DESC
     """
-    statuses = {
-        row["status"]: int(row["ticks"]) for row in await pool.fetch(query, window.from_at, window.to_at, group)
-    }
+    rows = await pool.fetch(query, window.from_at, window.to_at, group)
+    verdicts = {row["verdict"]: int(row["ticks"]) for row in rows}
     query = """
         SELECT percentile_cont(ARRAY[0.5, 0.99, 1.0]) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - tick_at))
         FROM results r JOIN monitors m ON m.id = r.monitor_id
@@ -78,4 +84,4 @@ async def lateness(pool: Pool, window: Window, group: str) -> Lateness:
     """
     shares = await pool.fetchval(query, window.from_at, window.to_at, group) or [0, 0, 0]
     p50_s, p99_s, max_s = (float(share) for share in shares)
-    return Lateness(sum(statuses.values()), p50_s, p99_s, max_s, statuses)
+    return Lateness(sum(verdicts.values()), p50_s, p99_s, max_s, verdicts)
