@@ -15,11 +15,13 @@ from tests.support.oracle import Database
 from tests.support.servers import scratch
 
 OPTIONS = Options(monitors=1, interval_s=10, seconds=0, hanging=0, probers=1, reads_per_s=1, json=None)
-# A tick for every 10 seconds after the phase, of the last minute.
+# Every tick after $1, of a grid that began two minutes before.
 _TICKS = """
     INSERT INTO results
     SELECT monitor_id, location, at, 'tick', 1, interval_s, 'up', 'ok', '', at, 0, '{}', '[]', ''
-    FROM schedules, generate_series(to_timestamp(phase_s), now(), '10 s') AS at WHERE at > $1
+    FROM schedules, generate_series(
+        to_timestamp(floor(extract(epoch FROM $1::timestamptz) / 10) * 10 - 120 + phase_s), now(), '10 s'
+    ) AS at WHERE at > $1
 """
 _TRANSITION = "INSERT INTO transitions SELECT gen_random_uuid(), id, $1, $2, $3, '' FROM monitors"
 
