@@ -32,6 +32,9 @@ class Runner:
 
     async def run(self, check: Check, spec: Spec) -> Result:
         """Returns the result; only cancellation is raised."""
+        wait_s = verdict.wait_s(check, self._clock())
+        if wait_s > 0:
+            await asyncio.sleep(min(wait_s, verdict.SPREAD_S))
         started_at = self._clock()
         if verdict.is_too_late(check, started_at):
             return verdict.stamped(check, verdict.too_late(check, started_at), started_at, 0.0, self._name)

@@ -1,6 +1,7 @@
 """What the prober itself has to say about a check: late, overdue, crashed. Pure."""
 
 from datetime import datetime
+from zlib import crc32
 
 from libs.model.check import Check, Origin, Result
 from libs.model.ids import tick_id
@@ -9,6 +10,12 @@ from libs.model.outcome import Outcome, Reason, Status
 # A probe answers a moment before its timeout. One that has not answered this long after it never will.
 OVERDUE_S = 1.0
 
+# Ticks fall on whole seconds. Probing them all at once would make every answer wait for our own crowd, and be measured
+# so; a second of a thousand checks is therefore spread over most of itself. In steps, because a few dozen at once cost
+# every process on their way much less than one by one.
+SPREAD_S = 0.6
+SPREAD_STEPS = 12
+
 # A loop that stood still this long in all may have sat on the target's answer.
 STALL_S = 0.5
 
@@ -16,6 +23,18 @@ STALL_S = 0.5
 def lateness_s(check: Check, now: datetime) -> float:
     """Returns how long after its tick the check is taken up; never negative, clocks differ."""
     return 0.0 if check.tick_at is None else max((now - check.tick_at).total_seconds(), 0.0)
+
+
+def moment_s(monitor_id: str) -> float:
+    """Returns how long after each of its ticks a monitor is probed: fixed, and spread over `SPREAD_S`."""
+    return crc32(monitor_id.encode()) % SPREAD_STEPS * (SPREAD_S / SPREAD_STEPS)
+
+
+def wait_s(check: Check, now: datetime) -> float:
+    """Returns how long to wait for the monitor's own moment; nothing for a check that is late, or is no tick."""
+    if check.origin is not Origin.TICK or check.tick_at is None:
+        return 0.0
+    return moment_s(check.monitor_id) - (now - check.tick_at).total_seconds()
 
 
 def is_too_late(check: Check, now: datetime) -> bool:

@@ -145,7 +145,8 @@ class KeyAuth(ASGIMiddleware):
 def needs(scope: Scope) -> Guard:
     """Returns a guard that lets in whoever has `scope` or one that includes it."""
 
-    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg] # as in litestar
+    # A coroutine, because Litestar runs a plain function as a guard in a thread.
+    async def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg] # as in litestar
         if not any(_RANK[own] >= _RANK[scope] for own in connection.user.scopes):
             raise PermissionDeniedException(detail=f"This key lacks the scope {scope.value!r}.")
 

@@ -27,6 +27,7 @@ class Visit:
     answer: Answer
     verdict: Verdict = UNSEEN
     timed_out: bool = False
+    overrun_s: float = 0.0  # how late the deadline was noticed
     address: Address | None = None
     phases: dict[str, float] = field(default_factory=dict)
     leaf: Leaf | None = None
@@ -73,6 +74,7 @@ class Visitor:
             seen.answer.closed()
         seen.answer.release()
         seen.timed_out = wire.end is End.TIMEOUT
+        seen.overrun_s = wire.ended_at - deadline
         seen.verdict = judge(spec, wire, seen.answer, has_roots=self.trust.has_roots)
         _note_phases(seen.phases, wire, begun_at)
         _note_facts(seen, session)

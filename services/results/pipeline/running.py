@@ -22,7 +22,7 @@ from services.results.pipeline.retention import Retention
 from services.results.pipeline.roller import Roller
 from services.results.pipeline.sweep import Sweep
 
-BATCH_MAX = 1000
+BATCH_MAX = 200
 LINGER_S = 0.2
 
 

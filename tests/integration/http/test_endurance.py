@@ -9,7 +9,7 @@ import pytest
 
 from libs.model.outcome import Outcome, Reason, Status
 from services.http.probe import HttpProbe
-from services.http.spec import HttpSpec
+from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets import web
 from tests.support.targets.bad import bad_targets
 from tests.support.targets.web import serving
@@ -66,16 +66,23 @@ async def test_a_probe_that_is_cancelled_closes_its_connection() -> None:
         assert process.num_fds() < before + 2
 
 
-async def test_a_timeout_inside_a_stall_of_the_loop_proves_nothing() -> None:
+@pytest.mark.parametrize("stall_s", [0.4, 0.75])  # most of the time; and over its end
+async def test_a_timeout_inside_a_stall_of_the_loop_proves_nothing(stall_s: float) -> None:
     async with serving(web.then_silence(b"")) as port, HttpProbe() as probe:
-        outcome = await stalled(probe, HttpSpec(url=f"http://127.0.0.1:{port}/"))
+        outcome = await stalled(probe, HttpSpec(url=f"http://127.0.0.1:{port}/"), stall_s)
     assert (outcome.status, outcome.reason) == (Status.UNKNOWN, Reason.LATE_LOOP)
 
 
-async def stalled(probe: HttpProbe, spec: HttpSpec) -> Outcome:
-    """Returns the outcome of a probe during which nothing else could run for most of the time."""
+async def test_a_stall_that_left_the_target_its_time_excuses_nothing() -> None:
+    async with serving(web.then_silence(b"")) as port, HttpProbe() as probe:
+        outcome = await stalled(probe, HttpSpec(url=f"http://127.0.0.1:{port}/"), 0.3, timeout_s=5)
+    assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.FIRST_BYTE_TIMEOUT)
+
+
+async def stalled(probe: HttpProbe, spec: HttpSpec, stall_s: float, timeout_s: float = 0.6) -> Outcome:
+    """Returns the outcome of a probe during which nothing else could run for a while."""
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(probe(spec, 0.6))
+        task = group.create_task(probe(spec, timeout_s))
         await asyncio.sleep(0.05)
-        time.sleep(0.4)
+        time.sleep(stall_s)
     return task.result()

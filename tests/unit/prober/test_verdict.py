@@ -1,5 +1,6 @@
 """What the prober says on its own account."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -63,3 +64,17 @@ def test_every_delivery_of_a_tick_has_one_id() -> None:
     first = verdict.stamped(CHECK, UP, TICK_AT, 0.1, "here")
     again = verdict.stamped(CHECK, UP, TICK_AT + timedelta(seconds=9), 0.3, "there")
     assert verdict.publication_id(first) == verdict.publication_id(again)
+
+
+@given(st.uuids().map(str), st.floats(0, 5))
+def test_a_tick_waits_for_the_moment_of_its_monitor_and_never_longer(monitor_id: str, late_s: float) -> None:
+    check = msgspec.structs.replace(CHECK, monitor_id=monitor_id)
+    assert 0 <= verdict.moment_s(monitor_id) < verdict.SPREAD_S
+    wait_s = verdict.wait_s(check, TICK_AT + timedelta(seconds=late_s))
+    assert wait_s == pytest.approx(verdict.moment_s(monitor_id) - late_s, abs=1e-5)
+
+
+def test_moments_are_spread_evenly() -> None:
+    counted = Counter(verdict.moment_s(f"monitor-{number}") for number in range(12_000))
+    assert len(counted) == verdict.SPREAD_STEPS
+    assert min(counted.values()) > 800
