@@ -17,7 +17,7 @@ INTERVAL_S = 10
 STEADY, SHAKY = 100, 100
 
 # A tick is written off two intervals and a margin after it was due; the sweep comes round every few seconds.
-ACCOUNTED_WITHIN_S = 60
+ACCOUNTED_WITHIN_S = 90
 
 
 class Site:

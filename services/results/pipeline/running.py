@@ -57,7 +57,7 @@ async def pipeline(context: Context, store: Store, router: NatsRouter) -> AsyncI
         relaying,
         keeping,
         Loop("stream", keeper.look_after_stream, 5.0),
-        Loop("sweep", sweep.work, 5.0),
+        Loop("sweep", sweep.work, 10.0),
         Loop("rollups", roller.roll, 5.0),
         Loop("rollups_late", roller.roll_again, 60.0),
         Loop("retention", Retention(store, clock, days).work, 3600.0),
