@@ -20,6 +20,7 @@ from libs.prober.meters import Meters
 from libs.prober.runner import Runner
 from libs.process.service import Context, Running, Service
 from libs.process.settings import Settings
+from libs.process.tasks import ended
 
 # All ticks of one second come at once. Started 500 at a time they kept the loop from its targets for so long that
 # nearly half of the timeouts at 1,000 checks/s were held to be our own (`late_loop`); at 100, none was.
@@ -62,7 +63,7 @@ async def _guarded(bus: Bus, consumer: str, repair: Callable[[], Any]) -> AsyncI
         try:
             yield
         finally:
-            guard.cancel()
+            await ended([guard])
 
 
 async def _ready(bus: Bus, consumer: str) -> None:

@@ -16,6 +16,7 @@ from libs.model.requests import Authenticate
 from libs.process.http import serve
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
+from libs.process.tasks import ended
 from services.gateway.app import build
 from services.gateway.auth import Authority
 from services.gateway.means import Means
@@ -51,7 +52,7 @@ async def opened(context: Context) -> AsyncIterator[Running]:
                 finally:
                     streams.stop()
         finally:
-            listening.cancel()
+            await ended([listening])
 
 
 async def hear_revocations(bus: Bus, authority: Authority) -> NoReturn:

@@ -14,6 +14,7 @@ from litestar.types import Receive, Scope, Send
 
 from libs.bus.errors import BusError
 from libs.bus.live import LiveItem
+from libs.process.tasks import ended
 
 KEEPALIVE_S = 15.0
 STREAMS_MAX = 2000
@@ -113,8 +114,7 @@ async def _first_of(*waits: Coroutine[Any, Any, None]) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(wait) for wait in waits]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+        await ended(tasks)
 
 
 async def _disconnected(receive: Receive) -> None:

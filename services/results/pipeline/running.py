@@ -12,6 +12,7 @@ from libs.bus import layout, streams, subjects
 from libs.bus.batches import batch_subscriber
 from libs.bus.bus import Bus
 from libs.process.service import Context, ReadyCheck
+from libs.process.tasks import ended
 from libs.store.pool import Store
 from services.results.pipeline.days import Days
 from services.results.pipeline.ingest import Ingest
@@ -73,8 +74,7 @@ async def pipeline(context: Context, store: Store, router: NatsRouter) -> AsyncI
         try:
             yield Pipeline(relaying, keeping, {"ingest": functools.partial(_consumer_exists, bus)})
         finally:
-            for task in tasks:
-                task.cancel()
+            await ended(tasks)
 
 
 async def _consumer_exists(bus: Bus) -> None:

@@ -154,3 +154,20 @@ async def test_more_streams_than_there_is_room_for_are_refused() -> None:
         with pytest.raises(TooManyRequestsException):
             await streamed(streams, Source(), Client())
         client.left.set()
+
+
+async def test_a_stream_ends_with_the_process_also_while_its_key_is_being_asked_for() -> None:
+    streams, source, client = Streams(), Source(), Client()
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def ask_for_ever() -> None:
+        waiting = answer
+        while True:
+            await asyncio.wait_for(waiting, 10)  # as nats-py waits
+            waiting = asyncio.get_running_loop().create_future()
+
+    async with streaming(streams, source, client, ask_for_ever):
+        streams.stop()
+        await asyncio.sleep(0)
+        answer.set_result(None)
+    assert client.finished

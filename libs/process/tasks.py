@@ -1,0 +1,20 @@
+"""Ending tasks that run beside a service."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+_AGAIN_S = 2.0
+
+
+async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancels `tasks` and returns when they have ended, however they do.
+
+    One cancellation may not be enough: `asyncio.wait_for` of Python 3.11, on which nats-py waits for its answers,
+    loses the one that comes together with the answer.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_AGAIN_S)
