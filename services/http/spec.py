@@ -3,32 +3,32 @@
 import functools
 import re
 from enum import StrEnum
-from typing import Literal
 
 import msgspec
 
 from libs.model.spec import Spec
-from libs.model.url import Url, parse_authority, parse_url
+from libs.model.url import Url, parse_url
+from services.http.headers import (
+    BasicAuth,
+    HeaderValue,
+    check_credentials,
+    check_headers,
+    check_method,
+    check_server_name,
+    flat,
+    is_secret_name,
+)
 
-HEADERS_MAX = 64
-HEADERS_LENGTH_MAX = 16 * 1024
 BODY_LENGTH_MAX = 64 * 1024
 TEXTS_MAX = 16
 TEXT_LENGTH_MAX = 1024
 REDIRECTS_MAX = 20
 BODY_BYTES_MAX = 64 * 1024 * 1024
 STATUSES_MAX = 32
+# What the answer to these is would depend on who reads the request (RFC 9110 section 9.3).
+_BODYLESS = frozenset({"GET", "HEAD", "TRACE"})
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
-# The engine writes these itself: a second one would make two readers of the request disagree.
-_OWN_HEADERS = frozenset(
-    {
-        *("connection", "content-length", "expect", "keep-alive", "proxy-connection"),
-        *("te", "trailer", "transfer-encoding", "upgrade"),
-    }
-)
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 
@@ -65,6 +65,7 @@ class HttpReason(StrEnum):
     BODY_MISMATCH = "body_mismatch"  # a text of body_contains is missing, or one of body_lacks is there
     REDIRECT_LOOP = "redirect_loop"  # a redirect led to where we had been
     REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
+    REDIRECT_OTHER_HOST = "redirect_other_host"  # a redirect to another host, and redirects_same_host is set
     REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
     # Ours: `unknown`, never `down`.
     NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
@@ -76,11 +77,15 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     schemes = ("http", "https")
 
     url: str
-    method: Literal["GET", "HEAD", "POST"] = "GET"
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    method: str = "GET"
+    headers: dict[str, HeaderValue] = msgspec.field(default_factory=dict)
+    basic_auth: BasicAuth | None = None
+    bearer_token: str | None = None
+    server_name: str | None = None
     body: str = ""
     expect_status: tuple[int | str, ...] = ("200-399",)
     redirects_max: int = 10
+    redirects_same_host: bool = False
     body_contains: tuple[str, ...] = ()
     body_lacks: tuple[str, ...] = ()
     body_bytes_max: int = 4 * 1024 * 1024
@@ -88,8 +93,14 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
 
     def __post_init__(self) -> None:
         _ = self.location
+        if self.method != "GET":
+            check_method(self.method)
         if self.headers:
-            _check_headers(self.headers)
+            check_headers(self.headers)
+        if self.basic_auth is not None or self.bearer_token is not None:
+            check_credentials(self.headers, self.basic_auth, self.bearer_token)
+        if self.server_name is not None:
+            check_server_name(self.server_name)
         if self.body:
             _check_body(self.method, self.body)
         if self.expect_status != ("200-399",):
@@ -107,6 +118,26 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @property
     def target(self) -> str:
         return self.location.redacted
+
+    def __repr__(self) -> str:
+        return f"HttpSpec({self.method} {self.target})"
+
+    @functools.cached_property
+    def sent_headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers of the first request, one pair for each line, with the credentials."""
+        if self.basic_auth is not None:
+            return (*flat(self.headers), ("Authorization", self.basic_auth.value))
+        if self.bearer_token is not None:
+            return (*flat(self.headers), ("Authorization", f"Bearer {self.bearer_token}"))
+        return flat(self.headers)
+
+    @functools.cached_property
+    def secrets(self) -> frozenset[str]:
+        """What must not be shown even when a server says it back: credentials and values of telling headers."""
+        values = [value for name, value in self.sent_headers if is_secret_name(name)]
+        words = {value.partition(" ")[2] for value in values if value.lower().startswith(("basic ", "bearer "))}
+        password = {self.basic_auth.password} if self.basic_auth is not None else set[str]()
+        return frozenset({*values, *words, *password} - {""})
 
     @functools.cached_property
     def location(self) -> Url:
@@ -145,36 +176,9 @@ def _check_statuses(statuses: tuple[range, ...], *, follows: bool) -> None:
         raise ValueError("expect_status names redirects only, which are followed: set redirects_max to 0 to see them")
 
 
-def _check_headers(headers: dict[str, str]) -> None:
-    if len(headers) > HEADERS_MAX or sum(map(len, [*headers, *headers.values()])) > HEADERS_LENGTH_MAX:
-        raise ValueError(f"headers must be at most {HEADERS_MAX}, with {HEADERS_LENGTH_MAX} characters in all")
-    if len({name.lower() for name in headers}) != len(headers):
-        raise ValueError("headers must name each header once; upper and lower case are the same name")
-    for name, value in headers.items():
-        _check_header(name, value)
-
-
-def _check_header(name: str, value: str) -> None:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"headers must have names of letters, digits and dashes, not {name[:40]!r}")
-    if name.lower() in _OWN_HEADERS:
-        raise ValueError(f"headers must not name {name}: the probe writes it itself")
-    if _UNPRINTABLE.search(value) or value != value.strip():
-        raise ValueError(f"headers must not have control characters or outer blanks in the value of {name}")
-    if name.lower() == "host":
-        _check_host(value)
-
-
-def _check_host(value: str) -> None:
-    try:
-        parse_authority(value)
-    except ValueError as error:
-        raise ValueError(f"headers: the value of Host {error}") from None
-
-
 def _check_body(method: str, body: str) -> None:
-    if method != "POST":
-        raise ValueError("body is sent with the method POST only")
+    if method in _BODYLESS:
+        raise ValueError(f"body is not sent with {method}: use POST, PUT or PATCH")
     if len(body) > BODY_LENGTH_MAX:
         raise ValueError(f"body must be at most {BODY_LENGTH_MAX} characters long")
 

@@ -187,6 +187,17 @@ REDIRECTED = (
     Case("to another protocol", says(moved("ftp://files.example/")), HttpReason.REDIRECT_INVALID),
     Case("to credentials", says(moved("http://a:b@127.0.0.1/")), HttpReason.REDIRECT_INVALID),
     Case("to a port that is none", says(moved("http://127.0.0.1:99999/")), HttpReason.REDIRECT_INVALID),
+    Case(
+        "to another host, which is not wanted",
+        says(moved("http://localhost:1/")),
+        HttpReason.REDIRECT_OTHER_HOST,
+        {"redirects_same_host": True},
+    ),
+    Case(
+        "to the same host, which is wanted",
+        routes({"/": moved("/a"), "/a": page()}),
+        options={"redirects_same_host": True},
+    ),
     Case("to an error", routes({"/": moved("/gone")}), HttpReason.STATUS_UNEXPECTED),
 )
 

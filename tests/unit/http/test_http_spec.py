@@ -18,7 +18,27 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a url with credentials": ({"url": "http://a:b@c.example/"}, "url must not hold credentials"),
     "a url as a number": ({"url": 5}, "Expected `str`"),
     "an unknown field": ({"urll": "x"}, "unknown field"),
-    "another method": ({"method": "BREW"}, "Invalid enum value"),
+    "a method of two words": ({"method": "GET /"}, "method must be a word"),
+    "an empty method": ({"method": ""}, "method must be a word"),
+    "a method in lower case": ({"method": "post"}, "method must be POST"),
+    "a tunnel": ({"method": "CONNECT"}, "method must not be CONNECT"),
+    "a header of no values": ({"headers": {"X-A": []}}, "headers must give 'X-A' a value"),
+    "two hosts": ({"headers": {"host": ["a.example", "b.example"]}}, "headers must give 'host' one value"),
+    "a line end in one of the values": ({"headers": {"X-A": ["1", "2\n3"]}}, "headers must not have control"),
+    "two kinds of credentials": (
+        {"bearer_token": "x", "basic_auth": {"username": "a", "password": "b"}},
+        "bearer_token, basic_auth and a header Authorization exclude",
+    ),
+    "credentials beside their header": (
+        {"bearer_token": "x", "headers": {"AUTHORIZATION": "y"}},
+        "bearer_token, basic_auth and a header Authorization exclude",
+    ),
+    "a token with a line end": ({"bearer_token": "x\r\nX-A: 1"}, "bearer_token must be"),
+    "a username with a colon": ({"basic_auth": {"username": "a:b", "password": ""}}, "basic_auth must not have"),
+    "a password with a line end": ({"basic_auth": {"username": "a", "password": "\n"}}, "basic_auth must not have"),
+    "credentials with more": ({"basic_auth": {"username": "a", "password": "b", "c": ""}}, "unknown field"),
+    "a name for TLS with a port": ({"server_name": "a.example:443"}, "server_name must not have a port"),
+    "a name for TLS that is none": ({"server_name": "a b"}, "server_name must name a host"),
     "a header twice": ({"headers": {"X-A": "1", "x-a": "2"}}, "headers must name each header once"),
     "a line end in a value": ({"headers": {"X-A": "1\r\nX-B: 2"}}, "headers must not have control"),
     "a line end in a name": ({"headers": {"X-A\r\nX-B": "1"}}, "headers must have names"),
@@ -31,7 +51,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a Host that is none": ({"headers": {"Host": "a b"}}, "headers: the value of Host must"),
     "too many headers": ({"headers": {f"x-{n}": "" for n in range(65)}}, "headers must be at most"),
     "headers too long": ({"headers": {"x": "y" * 16384}}, "headers must be at most"),
-    "a body with GET": ({"body": "x"}, "body is sent with the method POST only"),
+    "a body with GET": ({"body": "x"}, "body is not sent with GET"),
     "a body too long": ({"method": "POST", "body": "x" * 65537}, "body must be at most"),
     "no status": ({"expect_status": []}, "expect_status must have"),
     "a status that is none": ({"expect_status": [99]}, "expect_status must hold statuses"),
@@ -66,8 +86,11 @@ def test_a_spec_that_cannot_be_meant_is_refused_with_its_field(name: str) -> Non
 
 def test_a_spec_with_everything_is_taken_and_told_again() -> None:
     spec = decode(
-        method="POST",
-        headers={"X-A": "ä", "Host": "other.example:81", "Authorization": "Bearer x"},
+        method="PURGE",
+        headers={"X-A": ["ä", "b"], "Host": "other.example:81"},
+        basic_auth={"username": "ä", "password": "p:q"},
+        server_name="tls.example",
+        redirects_same_host=True,
         body="{}",
         expect_status=[201, "300-399"],
         redirects_max=0,
@@ -81,6 +104,13 @@ def test_a_spec_with_everything_is_taken_and_told_again() -> None:
 
 def test_the_target_shows_no_query() -> None:
     assert HttpSpec.from_url(URL).target == "https://example.org/a"
+
+
+def test_a_spec_shows_no_secret() -> None:
+    secret = decode(headers={"X-Api-Key": "SECRET"}, basic_auth={"username": "a", "password": "SECRET"})
+    assert "SECRET" not in repr(secret) + str(secret) + secret.target + repr(secret.basic_auth)
+    assert "SECRET" not in repr(decode(bearer_token="SECRET"))
+    assert secret.secrets == {"SECRET", "Basic YTpTRUNSRVQ=", "YTpTRUNSRVQ="}
 
 
 def test_a_bad_url_on_the_command_line_is_a_value_error() -> None:
