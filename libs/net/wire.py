@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from libs.net.dial import Address, begin_connect
+from libs.net.egress import Egress
 from libs.net.fault import os_error
 from libs.net.tls import Session
 
@@ -52,11 +53,18 @@ class Wire:
 
     __slots__ = (
         *("address", "end", "ended_at", "error", "marks", "phase", "session"),
-        *("_answered", "_done", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer", "_writing"),
+        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer"),
+        "_writing",
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, talk: Talk, address: Address, session: Session | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        talk: Talk,
+        address: Address,
+        session: Session | None = None,
+        *,
+        egress: Egress,
     ) -> None:
         self.address = address
         self.session = session
@@ -67,6 +75,7 @@ class Wire:
         self.ended_at = 0.0
         self._loop = loop
         self._talk = talk
+        self._egress = egress
         self._done: asyncio.Future[None] = loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._sock: socket.socket | None = None
@@ -92,7 +101,7 @@ class Wire:
 
     def _open(self, deadline: float) -> None:
         try:
-            self._sock = begin_connect(self.address)
+            self._sock = begin_connect(self.address, self._egress)
         except OSError as error:
             self._finish(End.BROKEN, error)
             return

@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Self
 
 from libs.model.outcome import Outcome, Reason, Status
+from libs.net.egress import Egress
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
 from services.http.request import Request, first_request, next_request
 from services.http.spec import HttpReason, HttpSpec
-from services.http.shown import redacted
 from services.http.verdict import Verdict
 from services.http.visit import Visit, Visitor
 
@@ -32,17 +32,20 @@ class HttpProbe:
         nameservers: Sequence[str] = (),
         ca_file: Path | None = None,
         clock: Callable[[], float] = time.time,
+        *,
+        egress: Egress | None = None,
     ) -> None:
         self._clock = clock
         self._nameservers = nameservers
         self._ca_file = ca_file
+        self._egress = egress or Egress()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
         self._meter = await self._stack.enter_async_context(StallMeter(loop))
-        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)))
+        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)), self._egress)
         return self
 
     async def __aexit__(
@@ -58,7 +61,7 @@ class HttpProbe:
         visits, verdict = await self._follow(spec, deadline)
         if visits[-1].timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
-        outcome = Outcome(
+        return Outcome(
             status=verdict.status,
             reason=verdict.reason,
             detail=verdict.detail,
@@ -69,7 +72,6 @@ class HttpProbe:
     async def _follow(self, spec: HttpSpec, deadline: float) -> tuple[list[Visit], Verdict]:
         """Returns the hops to the answer that decides, and what it says."""
         request = first_request(spec)
-        return redacted(outcome, spec.secrets) if spec.secrets else outcome
         visits: list[Visit] = []
         while True:
             visits.append(await self._visitor.visit(spec, request, deadline))
@@ -105,8 +107,6 @@ def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:
         return _refused(HttpReason.REDIRECT_LOOP, f"The server redirects to {step.url.redacted} again.")
     if len(visits) > spec.redirects_max:
         return _refused(HttpReason.REDIRECTS_EXCEEDED, f"The server redirects more than {spec.redirects_max} times.")
-    if spec.redirects_same_host and step.url.host not in (spec.location.host, visits[0].request.host):
-        return _refused(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {step.url.host}.")
     return step
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from libs.model.outcome import Fact, Hop
 from libs.net.dial import Address, literal
+from libs.net.egress import Egress
 from libs.net.fault import Fault
 from libs.net.resolve import Resolver
 from libs.net.tls import Leaf, Session, Trust
@@ -49,6 +50,7 @@ class Visitor:
     loop: asyncio.AbstractEventLoop
     resolver: Resolver
     trust: Trust
+    egress: Egress
 
     async def visit(self, spec: HttpSpec, request: Request, deadline: float) -> Visit:
         """Makes one request to one address; `deadline` is an instant of time.monotonic()."""
@@ -68,7 +70,7 @@ class Visitor:
     async def _call(self, spec: HttpSpec, seen: Visit, begun_at: float, deadline: float) -> Visit:
         seen.address = seen.address or literal(seen.request.url.host, seen.request.url.port)
         session = self._session(spec, seen.request)
-        wire = Wire(self.loop, seen.answer, seen.address, session)
+        wire = Wire(self.loop, seen.answer, seen.address, session, egress=self.egress)
         await wire.run(deadline)
         if wire.end is End.CLOSED and wire.phase is Phase.TRANSFER:
             seen.answer.closed()

@@ -82,6 +82,12 @@ def test_a_server_is_pinned_checked_and_kept_from_outside(name: str):
     assert server["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if (ROOT / "services" / name / "spec.py").exists()])
+def test_a_kind_reaches_no_private_address_unless_told(name: str):
+    environment = container(name)["environment"]
+    assert environment["VEDETTE_EGRESS_PRIVATE"] == "${VEDETTE_EGRESS_PRIVATE:-false}"
+
+
 def variables() -> list[tuple[str, str]]:
     return [
         (name, variable)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from libs.net.dial import Address
+from libs.net.egress import Egress
 from libs.net.tls import Trust
 from libs.net.wire import End, Phase, Wire
 from tests.support.targets.certificates import Authority
@@ -43,7 +44,9 @@ async def test_a_long_request_is_sent_as_the_peer_takes_it(tmp_path: Path, *, se
     session = Trust(authority.ca_file).session("127.0.0.1", verify=True) if secure else None
     speech = Speech()
     async with serving(listens, authority.server("127.0.0.1") if secure else None) as port:
-        wire = Wire(asyncio.get_running_loop(), speech, Address(socket.AF_INET, "127.0.0.1", port), session)
+        wire = Wire(
+            asyncio.get_running_loop(), speech, Address(socket.AF_INET, "127.0.0.1", port), session, egress=Egress()
+        )
         end = await wire.run(time.monotonic() + 30)
     assert (end, wire.phase, speech.heard) == (End.ENOUGH, Phase.TRANSFER, DIGEST)
 
@@ -54,6 +57,6 @@ async def test_a_bug_in_a_talk_is_raised_where_it_is_waited_for() -> None:
             raise LookupError("a bug")
 
     async with serving(listens) as port:
-        wire = Wire(asyncio.get_running_loop(), Buggy(), Address(socket.AF_INET, "127.0.0.1", port))
+        wire = Wire(asyncio.get_running_loop(), Buggy(), Address(socket.AF_INET, "127.0.0.1", port), egress=Egress())
         with pytest.raises(LookupError):
             await wire.run(time.monotonic() + 30)
