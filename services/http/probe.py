@@ -14,6 +14,7 @@ from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
 from services.http.request import Request, first_request, next_request
+from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec
 from services.http.verdict import Verdict
 from services.http.visit import Visit, Visitor
@@ -61,13 +62,14 @@ class HttpProbe:
         visits, verdict = await self._follow(spec, deadline)
         if visits[-1].timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
-        return Outcome(
+        outcome = Outcome(
             status=verdict.status,
             reason=verdict.reason,
             detail=verdict.detail,
             samples=self._samples(visits, time.monotonic() - begun_at),
             hops=[visit.hop() for visit in visits],
         )
+        return redacted(outcome, spec.secrets) if spec.secrets else outcome
 
     async def _follow(self, spec: HttpSpec, deadline: float) -> tuple[list[Visit], Verdict]:
         """Returns the hops to the answer that decides, and what it says."""
@@ -103,6 +105,8 @@ def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:
         step = next_request(last.request, last.answer.status, last.answer.location or "", last.answer.cookies)
     except ValueError as error:
         return _refused(HttpReason.REDIRECT_INVALID, f"The server redirects to an address that {error}.")
+    if spec.redirects_same_host and step.url.host not in (spec.location.host, visits[0].request.host):
+        return _refused(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {step.url.host}.")
     if any(step == visit.request for visit in visits):
         return _refused(HttpReason.REDIRECT_LOOP, f"The server redirects to {step.url.redacted} again.")
     if len(visits) > spec.redirects_max:
