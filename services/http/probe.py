@@ -8,11 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from libs.model.outcome import Outcome, Reason, Status
 from libs.net.egress import Egress
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
+from services.http.family import fits, joined
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec
@@ -55,6 +58,17 @@ class HttpProbe:
         await self._stack.aclose()
 
     async def __call__(self, spec: HttpSpec, timeout_s: float) -> Outcome:
+        if spec.family == "both":
+            # At once, so that each family has the whole time, and each for itself, so that neither hides the other.
+            async with asyncio.TaskGroup() as group:
+                four = group.create_task(self._one(replace(spec, family="4"), timeout_s))
+                six = group.create_task(self._one(replace(spec, family="6"), timeout_s))
+            outcome = joined(four.result(), six.result())
+        else:
+            outcome = await self._one(spec, timeout_s)
+        return redacted(outcome, spec.secrets) if spec.secrets else outcome
+
+    async def _one(self, spec: HttpSpec, timeout_s: float) -> Outcome:
         begun_at = time.monotonic()
         stalled_s = self._meter.stalled_s
         # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
@@ -62,14 +76,13 @@ class HttpProbe:
         visits, verdict = await self._follow(spec, deadline)
         if visits[-1].timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
-        outcome = Outcome(
+        return Outcome(
             status=verdict.status,
             reason=verdict.reason,
             detail=verdict.detail,
             samples=self._samples(visits, time.monotonic() - begun_at),
             hops=[visit.hop() for visit in visits],
         )
-        return redacted(outcome, spec.secrets) if spec.secrets else outcome
 
     async def _follow(self, spec: HttpSpec, deadline: float) -> tuple[list[Visit], Verdict]:
         """Returns the hops to the answer that decides, and what it says."""
@@ -105,6 +118,9 @@ def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:
         step = next_request(last.request, last.answer.status, last.answer.location or "", last.answer.cookies)
     except ValueError as error:
         return _refused(HttpReason.REDIRECT_INVALID, f"The server redirects to an address that {error}.")
+    if step.url.is_address and not fits(spec.family, step.url.host):
+        detail = f"The server redirects to {step.url.host}, which cannot be reached over IPv{spec.family}."
+        return _refused(HttpReason.REDIRECT_INVALID, detail)
     if spec.redirects_same_host and step.url.host not in (spec.location.host, visits[0].request.host):
         return _refused(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {step.url.host}.")
     if any(step == visit.request for visit in visits):

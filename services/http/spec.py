@@ -8,6 +8,7 @@ import msgspec
 
 from libs.model.spec import Spec
 from libs.model.url import Url, parse_url
+from services.http.family import Family, check_way
 from services.http.headers import (
     BasicAuth,
     HeaderValue,
@@ -56,6 +57,8 @@ class HttpReason(StrEnum):
     TLS_CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"  # the server wants a certificate of ours
     TLS_NOT_SPOKEN = "tls_not_spoken"  # what came back is not TLS, often plain HTTP on a TLS port
     TLS_FAILED = "tls_failed"  # the handshake failed; the detail has the alert
+    # One of the two address families.
+    FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
     # The answer is not HTTP, or too much of it.
     PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP/1.1
     HEADERS_TOO_LARGE = "headers_too_large"  # more header bytes or lines than we read
@@ -90,9 +93,11 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     body_lacks: tuple[str, ...] = ()
     body_bytes_max: int = 4 * 1024 * 1024
     tls_verify: bool = True
+    family: Family = "any"
+    resolve_to: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self.location
+        check_way(self.family, self.resolve_to, self.location)
         if self.method != "GET":
             check_method(self.method)
         if self.headers:
@@ -118,6 +123,12 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @property
     def target(self) -> str:
         return self.location.redacted
+
+    def address_of(self, url: Url) -> str | None:
+        """Returns the address at which `url` is dialled without asking for it; None for a name to resolve."""
+        if url.is_address:
+            return url.host
+        return self.resolve_to if url.host == self.location.host else None
 
     def __repr__(self) -> str:
         return f"HttpSpec({self.method} {self.target})"

@@ -1,6 +1,7 @@
 """One hop: resolve, connect, TLS, request and answer, all under one deadline. Returns what was seen, judged."""
 
 import asyncio
+import socket
 import time
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from services.http.spec import HttpSpec
 from services.http.verdict import UNSEEN, Verdict, judge
 
 _ORDER = (Phase.CONNECT, Phase.TLS, Phase.FIRST_BYTE, Phase.TRANSFER)
+_FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 _NAMES = {phase: f"{phase}_s" for phase in _ORDER}
 
 
@@ -56,19 +58,25 @@ class Visitor:
         """Makes one request to one address; `deadline` is an instant of time.monotonic()."""
         begun_at = time.monotonic()
         answer = Answer(spec, request)
-        if request.url.is_address:
-            return await self._call(spec, Visit(request, answer), begun_at, deadline)
-        found = await self.resolver.resolve(request.url.host, request.url.port, deadline)
+        fixed = spec.address_of(request.url)
+        if fixed is not None:
+            seen = Visit(request, answer, address=literal(fixed, request.url.port))
+            return await self._call(spec, seen, begun_at, deadline)
+        family = _FAMILIES.get(spec.family)
+        found = await self.resolver.resolve(request.url.host, request.url.port, deadline, family)
         resolved_at = time.monotonic()
         seen = Visit(request, answer, phases={"resolve_s": resolved_at - begun_at})
         if isinstance(found, Fault):
             seen.verdict = found
+            if family is not None:
+                seen.facts["ip_protocol"] = int(spec.family)
             return seen
         seen.address = found[0]
         return await self._call(spec, seen, resolved_at, deadline)
 
     async def _call(self, spec: HttpSpec, seen: Visit, begun_at: float, deadline: float) -> Visit:
         seen.address = seen.address or literal(seen.request.url.host, seen.request.url.port)
+        seen.facts["ip_protocol"] = 6 if seen.address.family == socket.AF_INET6 else 4
         session = self._session(spec, seen.request)
         wire = Wire(self.loop, seen.answer, seen.address, session, egress=self.egress)
         await wire.run(deadline)

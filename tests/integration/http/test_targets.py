@@ -18,8 +18,12 @@ from tests.support.targets.certificates import Authority
 from tests.support.targets.probing import check_probe
 from tests.support.targets.web import deaf_port, moved, page, says, serving, shakes_hands
 
-# Reasons that take more than a server; each has a test of its own below.
-ELSEWHERE = {HttpReason.NO_TRUST_STORE, HttpReason.TLS_CLIENT_CERTIFICATE_REQUIRED}
+# Reasons that take more than a server; each has a test of its own, below or in the file named.
+ELSEWHERE = {
+    HttpReason.NO_TRUST_STORE,
+    HttpReason.TLS_CLIENT_CERTIFICATE_REQUIRED,
+    HttpReason.FAMILY_DOWN,  # test_family.py
+}
 
 
 @pytest.fixture(scope="module")
