@@ -78,8 +78,21 @@ class Range(NamedTuple):
     last: int
     words: str
 
-    def holds(self, address: IPv4Address | IPv6Address) -> bool:
-        return self.version == address.version and self.first <= int(address) <= self.last
+
+class Table:
+    """Ranges in their order; the first that holds an address counts."""
+
+    def __init__(self, ranges: Iterable[Range]) -> None:
+        self._ranges: dict[int, list[Range]] = {4: [], 6: []}
+        for each in ranges:
+            self._ranges[each.version].append(each)
+
+    def find(self, address: IPv4Address | IPv6Address) -> Range | None:
+        number = int(address)
+        for each in self._ranges[address.version]:
+            if each.first <= number <= each.last:
+                return each
+        return None
 
 
 class Carried(NamedTuple):
@@ -96,11 +109,12 @@ class Egress:
     """
 
     def __init__(self, *, private: bool = True, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
-        self._closed = (*_METADATA, *(_range(text, "denied by VEDETTE_EGRESS_DENY") for text in deny))
-        self._allowed = tuple(_range(text, "allowed") for text in allow)
-        self._not_public = () if private else _NOT_PUBLIC
-        # Targets are few and are met again every minute.
-        self.refusal = functools.lru_cache(maxsize=4096)(self._refusal)
+        denied = (_range(text, "denied by VEDETTE_EGRESS_DENY") for text in deny)
+        self._closed = Table((*(_range(text, "cloud metadata") for text in METADATA), *denied))
+        self._allowed = Table(_range(text, "allowed") for text in allow)
+        self._not_public = Table(() if private else (_range(text, words) for text, words in NOT_PUBLIC.items()))
+        # Most targets are few and are met again every minute; many thousands cost a few microseconds each.
+        self.refusal = functools.lru_cache(maxsize=8192)(self._refusal)
 
     def _refusal(self, host: str) -> str | None:
         """Returns the sentence that refuses the IP literal `host`, or None if it may be reached."""
@@ -110,17 +124,14 @@ class Egress:
             return f"Our egress policy refuses {host[:100]!r}: it is no IP address."
         inner = carried(address) if isinstance(address, IPv6Address) else Carried()
         forms = inner.addresses if inner.alone else (address, *inner.addresses)
-        rule = next(filter(None, (_first(self._closed, form) for form in forms)), None)
-        if rule is None and _first(self._allowed, address) is None:
-            rule = next(filter(None, map(self._rule_of_not_public, forms)), None)
-        if rule is None:
+        found = _first(self._closed, forms)
+        if found is None and self._allowed.find(address) is None:
+            found = _first(self._not_public, [form for form in forms if self._allowed.find(form) is None])
+        if found is None:
             return None
-        held = next(form for form in forms if rule.holds(form))
-        inside = "" if held == address else f", which carries {held}"
+        form, rule = found
+        inside = "" if form == address else f", which carries {form}"
         return f"Our egress policy refuses {host}{inside}: {rule.words}."
-
-    def _rule_of_not_public(self, form: IPv4Address | IPv6Address) -> Range | None:
-        return None if _first(self._allowed, form) else _first(self._not_public, form)
 
 
 def carried(address: IPv6Address) -> Carried:
@@ -171,9 +182,5 @@ def _range(text: str, words: str) -> Range:
     return Range(network.version, int(network[0]), int(network[-1]), f"{words} ({text})")
 
 
-def _first(ranges: tuple[Range, ...], address: IPv4Address | IPv6Address) -> Range | None:
-    return next((each for each in ranges if each.holds(address)), None)
-
-
-_METADATA = tuple(_range(text, "cloud metadata") for text in METADATA)
-_NOT_PUBLIC = tuple(_range(text, words) for text, words in NOT_PUBLIC.items())
+def _first(table: Table, forms: Iterable[IPv4Address | IPv6Address]) -> tuple[IPv4Address | IPv6Address, Range] | None:
+    return next(((form, rule) for form in forms if (rule := table.find(form)) is not None), None)
