@@ -49,7 +49,7 @@ class HttpProbe:
         loop = asyncio.get_running_loop()
         resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
         self._meter = await self._stack.enter_async_context(StallMeter(loop))
-        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)), self._egress)
+        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)), self._egress, self._clock)
         return self
 
     async def __aexit__(
@@ -74,6 +74,8 @@ class HttpProbe:
         # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
         deadline = begun_at + timeout_s - min(0.1, timeout_s / 20)
         visits, verdict = await self._follow(spec, deadline)
+        if verdict.status is Status.UP:
+            verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
         if visits[-1].timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
         return Outcome(
@@ -106,8 +108,10 @@ class HttpProbe:
             samples["status_code"] = last.answer.status
             samples["header_bytes"] = last.answer.header_bytes
             samples["body_bytes"] = last.answer.body_bytes
-        if last.leaf is not None:
-            samples["tls_expires_in_s"] = last.leaf.expires_at.timestamp() - self._clock()
+        if last.peer.leaf is not None:
+            samples["tls_expires_in_s"] = last.peer.leaf.expires_at.timestamp() - self._clock()
+        if last.peer.chain_expires_at is not None:
+            samples["tls_chain_expires_in_s"] = last.peer.chain_expires_at.timestamp() - self._clock()
         return samples
 
 

@@ -16,6 +16,7 @@ from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.cases import CASES, Case, servers
 from tests.support.targets.certificates import Authority
 from tests.support.targets.probing import check_probe
+from tests.support.targets.tls_cases import CERTIFICATES
 from tests.support.targets.web import deaf_port, moved, page, says, serving, shakes_hands
 
 # Reasons that take more than a server; each has a test of its own, below or in the file named.
@@ -23,6 +24,8 @@ ELSEWHERE = {
     HttpReason.NO_TRUST_STORE,
     HttpReason.TLS_CLIENT_CERTIFICATE_REQUIRED,
     HttpReason.FAMILY_DOWN,  # test_family.py
+    HttpReason.TLS_CLIENT_CERTIFICATE_REFUSED,
+    HttpReason.TLS_CLIENT_CERTIFICATE_UNUSABLE,
 }
 
 
@@ -56,7 +59,7 @@ async def test_a_target_gets_its_verdict(case: Case, authority: Authority, conte
 
 
 def test_every_reason_of_the_kind_has_a_target() -> None:
-    assert {case.reason for case in CASES} | ELSEWHERE >= set(HttpReason)
+    assert {case.reason for case in (*CASES, *CERTIFICATES)} | ELSEWHERE >= set(HttpReason)
 
 
 def test_case_names_are_told_apart() -> None:

@@ -201,8 +201,11 @@ def blurts(answer: bytes) -> Handler:
     return handler
 
 
-def shakes_hands(context: ssl.SSLContext) -> Handler:
-    """Does a TLS handshake and sends the alert if it fails, which asyncio's own server does not."""
+def shakes_hands(context: ssl.SSLContext, answer: bytes = b"") -> Handler:
+    """Does a TLS handshake and sends the alert if it fails, which asyncio's own server does not.
+
+    Answers, if it has an answer, and hangs up without the goodbye of TLS.
+    """
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -211,6 +214,9 @@ def shakes_hands(context: ssl.SSLContext) -> Handler:
             incoming.write(data)
             try:
                 session.do_handshake()
+                if answer and session.read(65536):
+                    session.write(answer)
+                    return
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError:
