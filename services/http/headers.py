@@ -59,6 +59,11 @@ def flat(headers: dict[str, HeaderValue]) -> tuple[tuple[str, str], ...]:
     )
 
 
+def check_name(field: str, name: str) -> None:
+    if not _TOKEN.fullmatch(name) or len(name) > 256:
+        raise ValueError(f"{field} must have names of letters, digits and dashes, not {name[:40]!r}")
+
+
 def check_method(method: str) -> None:
     if not _TOKEN.fullmatch(method) or len(method) > 32:
         raise ValueError("method must be a word of letters, digits and dashes, such as GET, at most 32 long")
@@ -108,8 +113,7 @@ def _check_basic(basic: BasicAuth) -> None:
 
 
 def _check_header(name: str, value: str) -> None:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"headers must have names of letters, digits and dashes, not {name[:40]!r}")
+    check_name("headers", name)
     if name.lower() in _OWN_HEADERS:
         raise ValueError(f"headers must not name {name}: the probe writes it itself")
     if _UNPRINTABLE.search(value) or value != value.strip():

@@ -19,7 +19,7 @@ from services.http.family import fits, joined
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec
-from services.http.verdict import Verdict
+from services.http.verdict import Verdict, too_late, too_old
 from services.http.visit import Visit, Visitor
 
 # The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
@@ -76,7 +76,12 @@ class HttpProbe:
         visits, verdict = await self._follow(spec, deadline)
         if verdict.status is Status.UP:
             verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
-        if visits[-1].timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
+        late = None
+        if spec.time_s_max is not None and verdict.status is Status.UP:
+            late = too_late(spec, time.monotonic() - begun_at)
+            verdict = late or verdict
+        timed_out = late is not None or visits[-1].timed_out
+        if timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
         return Outcome(
             status=verdict.status,
@@ -92,6 +97,8 @@ class HttpProbe:
         visits: list[Visit] = []
         while True:
             visits.append(await self._visitor.visit(spec, request, deadline))
+            if spec.examines and visits[-1].verdict.status is Status.UP:
+                visits[-1].verdict = await examined(spec, visits[-1], deadline)
             if visits[-1].verdict.status is not Status.UP or not visits[-1].answer.redirects:
                 return visits, visits[-1].verdict
             step = next_step(spec, visits)
@@ -108,11 +115,31 @@ class HttpProbe:
             samples["status_code"] = last.answer.status
             samples["header_bytes"] = last.answer.header_bytes
             samples["body_bytes"] = last.answer.body_bytes
+        if last.answer.body is not None and last.answer.body.coded:
+            samples["decoded_bytes"] = last.answer.body.decoded_bytes
         if last.peer.leaf is not None:
             samples["tls_expires_in_s"] = last.peer.leaf.expires_at.timestamp() - self._clock()
         if last.peer.chain_expires_at is not None:
             samples["tls_chain_expires_in_s"] = last.peer.chain_expires_at.timestamp() - self._clock()
         return samples
+
+
+async def examined(spec: HttpSpec, visit: Visit, deadline: float) -> Verdict:
+    """Returns the verdict on a good hop after the rules that come last: its TLS version, and what the body holds."""
+    answer, version = visit.answer, visit.facts.get("tls_version")
+    old = too_old(spec, None if version is None else str(version), final=not answer.redirects)
+    if old is not None or answer.body is None or answer.redirects:
+        return old or visit.verdict
+    if not spec.patterns:
+        flaw = answer.body.examine()
+        return visit.verdict if flaw is None else _refused(*flaw)
+    try:
+        # RE2 runs without the GIL, so that other checks go on beside the worst of patterns.
+        async with asyncio.timeout(deadline - time.monotonic()):
+            flaw = await asyncio.get_running_loop().run_in_executor(None, answer.body.examine)
+    except TimeoutError:
+        return Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober did not get through the patterns in time.")
+    return visit.verdict if flaw is None else _refused(*flaw)
 
 
 def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:

@@ -69,6 +69,23 @@ def concern(spec: HttpSpec, peer: Peer) -> Verdict | None:
     return Verdict(Status.DEGRADED, HttpReason.TLS_EXPIRING, f"{soon.detail}.")
 
 
+def too_old(spec: HttpSpec, version: str | None, *, final: bool) -> Verdict | None:
+    """Returns what is wrong with the TLS version of a hop, such as "TLSv1.2"; None stands for plain HTTP."""
+    if spec.tls_version_min is None or (version is None and not final):
+        return None
+    if version is not None and version.removeprefix("TLSv") >= spec.tls_version_min:
+        return None
+    seen = "The answer came without TLS" if version is None else f"The server speaks {version}"
+    return _down(HttpReason.TLS_VERSION, f"{seen}, and tls_version_min is {spec.tls_version_min}.")
+
+
+def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
+    """Returns what is wrong with the time that everything took."""
+    if spec.time_s_max is None or total_s <= spec.time_s_max:
+        return None
+    return _down(HttpReason.TIME_EXCEEDED, f"It took {total_s:.3f} s in all, and time_s_max is {spec.time_s_max:g}.")
+
+
 def _tls_failed(error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
     kind = peer.failure or failure(error)
     if isinstance(kind, Flaw):
@@ -99,8 +116,7 @@ def _texts(answer: Answer) -> Verdict | None:
         return _down(HttpReason.BODY_MISMATCH, f"The body holds {_quoted(answer.texts.found)}.")
     if not answer.texts.missing:
         return None
-    coded = f" (it is encoded with {answer.encoding}, which was not asked for)" if answer.encoding else ""
-    return _down(HttpReason.BODY_MISMATCH, f"The body does not hold {_quoted(answer.texts.missing[0])}{coded}.")
+    return _down(HttpReason.BODY_MISMATCH, f"The body does not hold {_quoted(answer.texts.missing[0])}.")
 
 
 def _broken(wire: Ended, error: OSError) -> Verdict:

@@ -14,7 +14,73 @@ from services.http.spec import HttpReason, HttpSpec, status_ranges
 
 URL = "https://example.org/a?token=secret"
 
+
+def json_rules(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"json_assertions": [{"path": "a.b"} | rule for rule in rules]}
+
+
+def header_rules(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"header_assertions": [{"name": "Via"} | rule for rule in rules]}
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a pattern that is none": ({"body_matches": ["("]}, "body_matches must hold patterns of RE2"),
+    "a pattern that looks ahead": ({"body_lacks_match": ["(?=a)"]}, "body_lacks_match must hold patterns of RE2"),
+    "a pattern that looks back": ({"body_matches": [r"(a)\1"]}, "body_matches must hold patterns of RE2"),
+    "a pattern of half a character": ({"body_matches": ["a" * 513]}, "body_matches must hold patterns of 1 to"),
+    "an empty pattern": ({"body_matches": [""]}, "body_matches must hold patterns of 1 to"),
+    "a pattern that grows": ({"body_matches": ["(.{0,30}){0,30}"]}, "body_matches must hold simpler patterns"),
+    "too many patterns": ({"body_matches": ["a"] * 9}, "body_matches must hold at most 8"),
+    "patterns of HEAD": ({"method": "HEAD", "body_matches": ["a"]}, "body_matches needs a body"),
+    "JSON of HEAD": ({"method": "HEAD"} | json_rules({}), "json_assertions needs a body"),
+    "bytes of HEAD": ({"method": "HEAD", "body_bytes_min": 1}, "body_bytes_min needs a body"),
+    "less than more": ({"body_bytes_min": 9, "body_bytes_max": 8}, "body_bytes_min must be from 0 to 8"),
+    "no time": ({"time_s_max": 0}, "time_s_max must be above 0"),
+    "an old TLS": ({"tls_version_min": "1.1"}, "Invalid enum value"),
+    "TLS of plain HTTP": (
+        {"url": "http://a.example/", "redirects_max": 0, "tls_version_min": "1.2"},
+        "tls_version_min can never hold",
+    ),
+    "a header rule without a name": (header_rules({"name": ""}), "header_assertions must have names"),
+    "a header that equals nothing": (header_rules({"op": "equals"}), "header_assertions: equals needs a value"),
+    "a header present with a value": (header_rules({"value": "x"}), "header_assertions: present takes no value"),
+    "a header that can never match": (
+        header_rules({"op": "matches", "value": "*"}),
+        "header_assertions must hold patterns of RE2",
+    ),
+    "a header of two lines": (header_rules({"op": "equals", "value": "a\nb"}), "header_assertions must have values of"),
+    "a header that is there and not": (
+        header_rules({"op": "absent"}, {"name": "VIA"}),
+        "header_assertions can never hold",
+    ),
+    "too many header rules": (header_rules(*({} for _ in range(17))), "header_assertions must be at most"),
+    "a path that is none": (json_rules({"path": "a..b"}), "json_assertions must have paths"),
+    "no path": (json_rules({"path": ""}), "json_assertions must have paths"),
+    "a path too long": (json_rules({"path": "a" * 257}), "json_assertions must have paths of at most"),
+    "JSON without a value": (json_rules({"op": "=="}), "json_assertions: == needs a value"),
+    "a text that is less": (json_rules({"op": "<", "value": "3"}), "json_assertions can never hold"),
+    "null that is less": (json_rules({"op": ">=", "value": None}), "json_assertions can never hold"),
+    "true that is less": (json_rules({"op": "<=", "value": True}), "json_assertions can never hold"),
+    "a list as a value": (json_rules({"op": "==", "value": [1]}), "Expected"),
+    "an unknown comparison": (json_rules({"op": "=~", "value": "x"}), "Invalid enum value"),
+    "existing in numbers": (json_rules({"op": "exists", "value": 1}), "json_assertions: exists takes"),
+    "two values at once": (
+        json_rules({"op": "==", "value": 1}, {"op": "==", "value": "1"}),
+        "json_assertions can never hold together",
+    ),
+    "a value and none": (
+        json_rules({"op": "exists", "value": False}, {"path": "$.a.b", "op": "!=", "value": 1}),
+        "json_assertions can never hold together",
+    ),
+    "a value outside its range": (
+        json_rules({"op": "==", "value": 5}, {"op": "<", "value": 5}),
+        "json_assertions can never hold together",
+    ),
+    "an empty range": (
+        json_rules({"op": ">", "value": 5}, {"op": "<=", "value": 5}),
+        "json_assertions can never hold together",
+    ),
+    "too many JSON rules": (json_rules(*({} for _ in range(17))), "json_assertions must be at most"),
     "a url with credentials": ({"url": "http://a:b@c.example/"}, "url must not hold credentials"),
     "a url as a number": ({"url": 5}, "Expected `str`"),
     "an unknown field": ({"urll": "x"}, "unknown field"),
@@ -96,6 +162,13 @@ def test_a_spec_with_everything_is_taken_and_told_again() -> None:
         redirects_max=0,
         body_contains=["ok"],
         body_lacks=["error"],
+        body_matches=["^a"],
+        body_lacks_match=["b$"],
+        header_assertions=[{"name": "Via", "op": "matches", "value": "^1"}, {"name": "X-A"}],
+        json_assertions=[{"path": "a", "op": "!=", "value": None}, {"path": "b", "op": "exists", "value": False}],
+        body_bytes_min=10,
+        time_s_max=2.5,
+        tls_version_min="1.3",
         body_bytes_max=1000,
         tls_verify=False,
     )
