@@ -74,12 +74,12 @@ class HttpProbe:
         # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
         deadline = begun_at + timeout_s - min(0.1, timeout_s / 20)
         visits, verdict = await self._follow(spec, deadline)
-        if verdict.status is Status.UP:
-            verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
         late = None
         if spec.time_s_max is not None and verdict.status is Status.UP:
             late = too_late(spec, time.monotonic() - begun_at)
             verdict = late or verdict
+        if verdict.status is Status.UP:
+            verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
         timed_out = late is not None or visits[-1].timed_out
         if timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")

@@ -21,9 +21,11 @@ from services.http.headers import (
     flat,
     is_secret_name,
 )
+from services.http.identity import ClientCertificate, check_client_certificate
 from services.http.pattern import check_patterns, text_bytes_max
 from services.http.texts import check_texts
 
+TLS_EXPIRY_FRACTION_MAX = 0.9
 BODY_LENGTH_MAX = 64 * 1024
 REDIRECTS_MAX = 20
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -60,8 +62,13 @@ class HttpReason(StrEnum):
     TLS_HOSTNAME_MISMATCH = "tls_hostname_mismatch"  # the certificate is for another name or address
     TLS_SELF_SIGNED = "tls_self_signed"  # the certificate is signed by itself
     TLS_UNTRUSTED = "tls_untrusted"  # no authority that this machine trusts stands behind the chain
+    TLS_INCOMPLETE_CHAIN = "tls_incomplete_chain"  # the server left out a certificate between its own and a root
+    TLS_WEAK_KEY = "tls_weak_key"  # a key of the chain is shorter than is safe
+    TLS_WEAK_SIGNATURE = "tls_weak_signature"  # a signature of the chain is by MD5 or SHA-1
     TLS_CERTIFICATE_INVALID = "tls_certificate_invalid"  # verification failed in another way; the detail says how
+    TLS_EXPIRING = "tls_expiring"  # `degraded`: little of a certificate's lifetime is left
     TLS_CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"  # the server wants a certificate of ours
+    TLS_CLIENT_CERTIFICATE_REFUSED = "tls_client_certificate_refused"  # the server does not take client_certificate
     TLS_NOT_SPOKEN = "tls_not_spoken"  # what came back is not TLS, often plain HTTP on a TLS port
     TLS_FAILED = "tls_failed"  # the handshake failed; the detail has the alert
     # One of the two address families.
@@ -87,6 +94,7 @@ class HttpReason(StrEnum):
     REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
     # Ours: `unknown`, never `down`.
     NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
+    TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
 
 
 class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
@@ -117,12 +125,16 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     tls_verify: bool = True
     family: Family = "any"
     resolve_to: str | None = None
+    tls_findings: Literal["down", "degraded"] = "down"
+    tls_expiry_fraction: float = 0.2
+    client_certificate: ClientCertificate | None = None
 
     def __post_init__(self) -> None:
         check_way(self.family, self.resolve_to, self.location)
         _check_request(self)
         if self.expect_status != ("200-399",):
             _check_statuses(self.statuses, follows=self.redirects_max > 0)
+        _check_tls(self)
         _check_rules(self)
         _check_limits(self)
 
@@ -217,6 +229,13 @@ def _status_range(entry: int | str) -> range:
 def _check_statuses(statuses: tuple[range, ...], *, follows: bool) -> None:
     if follows and all(status in FOLLOWED for span in statuses for status in span):
         raise ValueError("expect_status names redirects only, which are followed: set redirects_max to 0 to see them")
+
+
+def _check_tls(spec: HttpSpec) -> None:
+    if spec.client_certificate is not None:
+        check_client_certificate(spec.client_certificate, secure=spec.location.scheme == "https")
+    if not 0 <= spec.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
+        raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
 
 
 def _check_request(spec: HttpSpec) -> None:
