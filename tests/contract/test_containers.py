@@ -192,7 +192,8 @@ def test_a_slim_image_holds_what_its_service_imports_and_no_more(name: str):
     assert ("asyncpg" in kept) == (name == "results")
     assert ("litestar" in kept) == (name == "gateway")
     packages = {
-        top: {each.lower().replace("_", "-") for each in owners} for top, owners in packages_distributions().items()
+        top: {re.sub(r"[-_.]+", "-", each.lower()) for each in owners}
+        for top, owners in packages_distributions().items()
     }
     hidden = [top for top, owners in packages.items() if not owners & kept]
     command = [sys.executable, "-c", IN_IMAGE, name, *hidden]
