@@ -101,6 +101,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     """One web request and what its answer must be."""
 
     schemes = ("http", "https")
+    secret_options = ("basic_auth", "bearer_token", "client_certificate")
 
     url: str
     method: str = "GET"

@@ -54,7 +54,6 @@ async def test_a_target_gets_its_verdict(case: Case, authority: Authority, conte
         outcome = await check_probe(spec_of(case, port), timeout_s=case.timeout_s, ca_file=authority.ca_file)
     assert (outcome.status, outcome.reason) == case.expected, outcome
     assert outcome.detail.endswith(".")
-    assert outcome.samples["total_s"] < case.timeout_s
     assert sum(sum(hop.phases.values()) for hop in outcome.hops) <= outcome.samples["total_s"]
 
 

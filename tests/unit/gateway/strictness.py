@@ -67,6 +67,8 @@ MONITORS: list[tuple[Any, str, str]] = [
     (_spec(kind="gateway"), "spec.kind", "must be one of http"),
     (GOOD | {"spec": {"kind": "http"}}, "spec.url", "required"),
     (_spec(url=5), "spec.url", "`str`"),
+    (_spec(bearer_token="abc"), "spec.bearer_token", "sealed"),
+    (_spec(basic_auth={"username": "a", "password": "b"}), "spec.basic_auth", "sealed"),
     (_spec(url="ftp://example.org/"), "spec.url", "http://"),
     (_spec(url="http://user:secret@example.org/"), "spec.url", "credentials"),
     (_spec(url="http://example.org@evil.example/"), "spec.url", "credentials"),
