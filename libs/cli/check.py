@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,7 +42,19 @@ def spec_of(question: Question) -> Spec:
     spec = known[scheme].from_url(question.url)
     if not question.fields:
         return spec
-    return decode_spec(msgspec.json.encode({**msgspec.to_builtins(spec), **question.fields}))
+    fields = {name: _meant(spec, name, value) for name, value in question.fields.items()}
+    return decode_spec(msgspec.json.encode({**msgspec.to_builtins(spec), **fields}))
+
+
+def _meant(spec: Spec, name: str, value: Any) -> Any:
+    """Returns a whole number as text where the field takes text alone: `--set family=4`."""
+    hint = get_type_hints(type(spec)).get(name)
+    if hint is None or type(value) is not int:
+        return value
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError:
+        return str(value)
 
 
 async def check(spec: Spec, question: Question, settings: Settings) -> int:

@@ -1,10 +1,12 @@
 """An outcome as text for a person: the verdict, and each phase of each hop on one common scale of time."""
 
+import re
 from collections.abc import Iterator
 
 from libs.model.outcome import Hop, Outcome, Status
 
 _WIDTH = 40
+_LISTED = re.compile(r"tls_(chain|finding)_[0-9]+")
 _COLORS = {Status.UP: 32, Status.DEGRADED: 33, Status.DOWN: 31, Status.UNKNOWN: 35, Status.MISSED: 35}
 
 
@@ -18,7 +20,7 @@ def render(target: str, outcome: Outcome, *, colored: bool) -> str:
         lines.append(f"  {printable(outcome.detail)}")
     begin_s = 0.0
     for hop in outcome.hops:
-        lines += ["", *_hop(hop, begin_s, total_s)]
+        lines += ["", *_hop(hop, begin_s, total_s), *_lists(hop, colored=colored)]
         begin_s += sum(hop.phases.values())
     lines += _samples(outcome)
     return "\n".join(lines)
@@ -35,7 +37,19 @@ def _hop(hop: Hop, begin_s: float, total_s: float) -> Iterator[str]:
         yield f"    {_words(name):<12}{_ms(duration_s)}  {_bar(begin_s, duration_s, total_s)}".rstrip()
         begin_s += duration_s
     for name, value in hop.facts.items():
-        yield f"    {_words(name):<14} {printable(str(value))}"
+        if not _LISTED.fullmatch(name):
+            yield f"    {_words(name):<14} {printable(str(value))}"
+
+
+def _lists(hop: Hop, *, colored: bool) -> Iterator[str]:
+    """Yields the certificates in the order in which they were sent, and what is wrong with them."""
+    for kind, title, color in (("chain", "chain", ""), ("finding", "findings", "\x1b[33m")):
+        lines = [str(value) for name, value in hop.facts.items() if re.fullmatch(rf"tls_{kind}_[0-9]+", name)]
+        if lines:
+            yield f"    {title}"
+        for place, line in enumerate(lines, 1):
+            text = f"      {place} {printable(line)}"
+            yield f"{color}{text}\x1b[0m" if color and colored else text
 
 
 def _samples(outcome: Outcome) -> list[str]:

@@ -13,6 +13,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     """
 
     schemes: ClassVar[tuple[str, ...]] = ()
+    # Options that hold a secret. They may not lie on the bus or in a table as they are.
+    secret_options: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def from_url(cls, url: str) -> Self:

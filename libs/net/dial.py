@@ -4,7 +4,8 @@ import errno
 import socket
 from typing import NamedTuple
 
-from libs.net.fault import os_error
+from libs.net.egress import Egress
+from libs.net.fault import EgressRefusedError, os_error
 
 
 class Address(NamedTuple):
@@ -23,8 +24,11 @@ def literal(host: str, port: int) -> Address:
     return Address(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
 
 
-def begin_connect(address: Address) -> socket.socket:
-    """Returns a socket on its way to `address`; OSError when this machine cannot even try."""
+def begin_connect(address: Address, egress: Egress) -> socket.socket:
+    """Returns a socket on its way to `address`; OSError when this machine cannot even try, or must not."""
+    refusal = egress.refusal(address.host)
+    if refusal is not None:
+        raise EgressRefusedError(refusal)
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.settimeout(0)

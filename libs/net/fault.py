@@ -15,6 +15,14 @@ class Fault(NamedTuple):
     detail: str
 
 
+class EgressRefusedError(PermissionError):
+    """Our own policy forbids the address; `sentence` says why."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(errno.EACCES, sentence)
+        self.sentence = sentence
+
+
 _OURS = {
     errno.EMFILE: Reason.NO_DESCRIPTORS,
     errno.ENFILE: Reason.NO_DESCRIPTORS,
@@ -52,6 +60,8 @@ def connect_fault(error: OSError, *, answered: bool) -> Fault:
     `answered` tells that the attempt left this machine: "unreachable" is then somebody's word about the target,
     and otherwise that of our own routes.
     """
+    if isinstance(error, EgressRefusedError):
+        return Fault(Status.UNKNOWN, Reason.EGRESS_REFUSED, error.sentence)
     code = error.errno or 0
     if code in _ROUTES:
         return _fault(Status.DOWN, Reason.UNREACHABLE) if answered else _fault(Status.UNKNOWN, Reason.NO_ROUTE)

@@ -24,6 +24,7 @@ _TRY_S = 1.5
 # ARES_AI_NOSORT: sorting would open a UDP socket per address, and we dial what the server named first.
 _AS_ANSWERED = 1 << 7
 _ABSENT = frozenset({ares.ARES_ENODATA, ares.ARES_ENOTFOUND, ares.ARES_ENONAME})
+_FAMILIES = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 _WORDS = {
     ares.ARES_ESERVFAIL: "it could not find out",
     ares.ARES_EREFUSED: "it refuses to answer us",
@@ -47,13 +48,18 @@ class Resolver:
     ) -> None:
         await self._ares.close()
 
-    async def resolve(self, host: str, port: int, deadline: float) -> list[Address] | Fault:
-        """Returns the IPv4 addresses of `host`, or the IPv6 ones if it has no other, as the server ordered them.
+    async def resolve(
+        self, host: str, port: int, deadline: float, family: socket.AddressFamily | None = None
+    ) -> list[Address] | Fault:
+        """Returns the addresses of `host` in one family, as the server ordered them.
 
-        `deadline` is an instant of time.monotonic().
+        Without a `family` they are the IPv4 ones, or the IPv6 ones if it has no other. `deadline` is an instant of
+        time.monotonic().
         """
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
+                if family is not None:
+                    return await self.resolve_family(family, host, port, wanted=f"{_FAMILIES[family]} address")
                 found = await self.resolve_family(socket.AF_INET, host, port)
                 if isinstance(found, Fault) and found.reason == Reason.NAME_NOT_FOUND:
                     return await self.resolve_family(socket.AF_INET6, host, port)
@@ -61,20 +67,22 @@ class Resolver:
         except TimeoutError:
             return Fault(Status.UNKNOWN, Reason.RESOLVER_FAILED, f"Our resolver did not answer for {host} in time.")
 
-    async def resolve_family(self, family: socket.AddressFamily, host: str, port: int) -> list[Address] | Fault:
+    async def resolve_family(
+        self, family: socket.AddressFamily, host: str, port: int, *, wanted: str = "address"
+    ) -> list[Address] | Fault:
         """Returns the addresses of one family. Waits as long as c-ares does: the caller sets the deadline."""
         try:
             found = await self._ares.getaddrinfo(host, family, type=socket.SOCK_STREAM, flags=_AS_ANSWERED)
         except aiodns.error.DNSError as error:
-            return _fault(host, error.args[0])
+            return _fault(host, error.args[0], wanted)
         addresses = [Address(family, node.addr[0].decode(), port) for node in found.nodes if node.family == family]
-        return addresses or _fault(host, ares.ARES_ENODATA)
+        return addresses or _fault(host, ares.ARES_ENODATA, wanted)
 
 
-def _fault(host: str, code: int) -> Fault:
+def _fault(host: str, code: int, wanted: str) -> Fault:
     if code == ares.ARES_ENOTFOUND:
         return Fault(Status.DOWN, Reason.NAME_NOT_FOUND, f"The name {host} does not exist.")
     if code in _ABSENT:
-        return Fault(Status.DOWN, Reason.NAME_NOT_FOUND, f"The name {host} has no address.")
+        return Fault(Status.DOWN, Reason.NAME_NOT_FOUND, f"The name {host} has no {wanted}.")
     why = _WORDS.get(code, f"c-ares error {code}")
     return Fault(Status.UNKNOWN, Reason.RESOLVER_FAILED, f"Our resolver has no answer for {host}: {why}.")

@@ -1,70 +1,86 @@
 """TLS without a socket: sessions in memory, so that the peer's certificates can be read even when they are refused."""
 
 import functools
+import os
+import re
 import ssl
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography import x509
-from cryptography.x509.oid import NameOID
+from libs.net.findings import Flaw, Roots
 
 _PIECE_BYTES = 65536
 
 
 class TlsFailure(StrEnum):
-    """Why a handshake failed. The words are also reasons of the kinds that speak TLS."""
+    """Why a handshake failed, certificates apart (Flaw). The words are also reasons of the kinds that speak TLS."""
 
-    CERTIFICATE_EXPIRED = "tls_certificate_expired"
-    CERTIFICATE_NOT_YET_VALID = "tls_certificate_not_yet_valid"
-    HOSTNAME_MISMATCH = "tls_hostname_mismatch"
-    SELF_SIGNED = "tls_self_signed"
-    UNTRUSTED = "tls_untrusted"
-    CERTIFICATE_INVALID = "tls_certificate_invalid"
     CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"
+    CLIENT_CERTIFICATE_REFUSED = "tls_client_certificate_refused"
     NOT_SPOKEN = "tls_not_spoken"
     FAILED = "tls_failed"
 
 
 # What browsers accept for TLS 1.2; the suites of TLS 1.3 are always on.
-_CIPHERS = (
-    "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:!AESCCM:!aNULL:!eNULL:@SECLEVEL=2"
-)
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:!AESCCM:!aNULL:!eNULL"
+# 112 bits of security and more; a certificate that is taken as it is may be as weak as it likes.
+_STRICT = "@SECLEVEL=2"
+_LENIENT = "@SECLEVEL=0"
+_IDENTITIES_MAX = 64
+_ROOT_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 # X509_V_ERR_* of OpenSSL, which have been stable for decades.
 _VERIFY_CODES = {
-    2: TlsFailure.UNTRUSTED,  # unable to get issuer certificate
-    9: TlsFailure.CERTIFICATE_NOT_YET_VALID,
-    10: TlsFailure.CERTIFICATE_EXPIRED,
-    18: TlsFailure.SELF_SIGNED,
-    19: TlsFailure.UNTRUSTED,  # self-signed certificate in the chain
-    20: TlsFailure.UNTRUSTED,  # unable to get local issuer certificate
-    21: TlsFailure.UNTRUSTED,  # unable to verify the first certificate
-    27: TlsFailure.UNTRUSTED,  # root not trusted
-    62: TlsFailure.HOSTNAME_MISMATCH,
-    64: TlsFailure.HOSTNAME_MISMATCH,  # address mismatch
+    2: Flaw.UNTRUSTED,  # unable to get issuer certificate
+    9: Flaw.CERTIFICATE_NOT_YET_VALID,
+    10: Flaw.CERTIFICATE_EXPIRED,
+    18: Flaw.SELF_SIGNED,
+    19: Flaw.UNTRUSTED,  # self-signed certificate in the chain
+    20: Flaw.UNTRUSTED,  # unable to get local issuer certificate
+    21: Flaw.UNTRUSTED,  # unable to verify the first certificate
+    27: Flaw.UNTRUSTED,  # root not trusted
+    62: Flaw.HOSTNAME_MISMATCH,
+    64: Flaw.HOSTNAME_MISMATCH,  # address mismatch
+    66: Flaw.WEAK_KEY,  # of the server itself
+    67: Flaw.WEAK_KEY,  # of an authority
+    68: Flaw.WEAK_SIGNATURE,
 }
 # The library's words for an answer that is no TLS record.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"})
+# Alerts about the client's certificate, or about its absence. The second set says so only once the server has shown
+# its own certificate: TLS 1.2 has no alert for "I want yours", and before that it means "no common parameters".
 _WANTS_CERTIFICATE = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED"})
+_ABOUT_CERTIFICATE = frozenset(
+    {
+        *("SSLV3_ALERT_HANDSHAKE_FAILURE", "SSLV3_ALERT_NO_CERTIFICATE", "SSLV3_ALERT_BAD_CERTIFICATE"),
+        *("SSLV3_ALERT_UNSUPPORTED_CERTIFICATE", "SSLV3_ALERT_CERTIFICATE_REVOKED"),
+        *("SSLV3_ALERT_CERTIFICATE_EXPIRED", "SSLV3_ALERT_CERTIFICATE_UNKNOWN"),
+        *("TLSV1_ALERT_UNKNOWN_CA", "TLSV1_ALERT_ACCESS_DENIED"),
+    }
+)
 
 
-class Leaf(NamedTuple):
-    """What the peer's own certificate says."""
+class Identity(NamedTuple):
+    """What a client shows of itself: its certificate, with the chain to its authority, and the key to it."""
 
-    subject: str
-    issuer: str
-    begins_at: datetime
-    expires_at: datetime
+    certificate_pem: str
+    key_pem: str
+
+    def __repr__(self) -> str:
+        return "Identity(...)"
 
 
 class Session:
     """One TLS session between two memory buffers: bytes in, bytes out, no waiting."""
 
-    __slots__ = ("_in", "_out", "_tls", "closed")
+    __slots__ = ("_in", "_out", "_tls", "closed", "has_identity", "server_name", "shaken", "verifies")
 
-    def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
+    def __init__(self, context: ssl.SSLContext, server_name: str, *, has_identity: bool = False) -> None:
+        self.server_name = server_name
+        self.verifies = context.verify_mode is ssl.CERT_REQUIRED
+        self.has_identity = has_identity
+        self.shaken = False
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=server_name)
@@ -76,6 +92,7 @@ class Session:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        self.shaken = True
         return True
 
     def feed(self, data: bytes) -> None:
@@ -110,37 +127,80 @@ class Session:
         return cipher[0] if cipher else None
 
     @property
-    def leaf(self) -> Leaf | None:
-        """Returns the facts of the peer's certificate, also after a refused handshake; None if none came."""
-        try:
-            der = self._tls.getpeercert(binary_form=True)
-        except ValueError:  # the handshake did not get to its end
-            der = next(iter(_unverified_chain(self._tls)), None)
-        return read_leaf(der) if der else None
+    def protocol(self) -> str | None:
+        """Returns what was agreed on to speak next, by ALPN; None before that, and when the server agreed to nothing."""
+        return self._tls.selected_alpn_protocol() if self.shaken else None
+
+    def sent(self) -> list[bytes]:
+        """Returns the server's certificates as it sent them, in DER, also after a refused handshake."""
+        return _chain(self._tls, "get_unverified_chain")
+
+    def verified(self) -> list[bytes]:
+        """Returns the chain that was verified, from the server's certificate to a root; empty if none was."""
+        return _chain(self._tls, "get_verified_chain") if self.shaken and self.verifies else []
+
+    def failure(self, error: ssl.SSLError) -> TlsFailure | Flaw:
+        """Returns what an error of the handshake, or of the first words after it, means."""
+        found = failure(error)
+        about_ours = found is TlsFailure.CLIENT_CERTIFICATE_REQUIRED or (
+            error.reason in _ABOUT_CERTIFICATE and found is TlsFailure.FAILED and bool(self.sent())
+        )
+        if not about_ours:
+            return found
+        if self.has_identity:
+            return TlsFailure.CLIENT_CERTIFICATE_REFUSED
+        return TlsFailure.CLIENT_CERTIFICATE_REQUIRED
 
 
 class Trust:
     """The client contexts of this process, made once: loading root certificates takes far longer than a check."""
 
     def __init__(self, ca_file: Path | None = None, alpn: Sequence[str] = ()) -> None:
-        self._verifying = _context(alpn)
-        if ca_file is None:
-            self._verifying.set_default_verify_paths()
+        self._ca_file = ca_file
+        self._alpn = alpn
+        self._verifying = self._context(verify=True)
+        self._lenient = self._context(verify=False)
+        self._with_identity: dict[tuple[Identity, bool], ssl.SSLContext] = {}
+        self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or any(_root_files())
+
+    def session(self, server_name: str, *, verify: bool, identity: Identity | None = None) -> Session:
+        """Returns a new session; ValueError if `identity` cannot be used."""
+        if identity is None:
+            return Session(self._verifying if verify else self._lenient, server_name)
+        return Session(self._identified(identity, verify=verify), server_name, has_identity=True)
+
+    @functools.cached_property
+    def roots(self) -> Roots:
+        """The root certificates one by one, read when a chain is first in doubt."""
+        ders = self._verifying.get_ca_certs(binary_form=True)
+        return Roots([*ders, *_roots_of_folder()] if self._ca_file is None else ders)
+
+    def _context(self, *, verify: bool) -> ssl.SSLContext:
+        context = _context(self._alpn, _STRICT if verify else _LENIENT)
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif self._ca_file is None:
+            context.set_default_verify_paths()
         else:
-            self._verifying.load_verify_locations(ca_file)
-        self._lenient = _context(alpn)
-        self._lenient.check_hostname = False
-        self._lenient.verify_mode = ssl.CERT_NONE
-        self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or _has_root_folder()
+            context.load_verify_locations(self._ca_file)
+        return context
 
-    def session(self, server_name: str, *, verify: bool) -> Session:
-        return Session(self._verifying if verify else self._lenient, server_name)
+    def _identified(self, identity: Identity, *, verify: bool) -> ssl.SSLContext:
+        key = (identity, verify)
+        if key not in self._with_identity:
+            context = self._context(verify=verify)
+            _load(context, identity)
+            if len(self._with_identity) >= _IDENTITIES_MAX:
+                del self._with_identity[next(iter(self._with_identity))]
+            self._with_identity[key] = context
+        return self._with_identity[key]
 
 
-def failure(error: ssl.SSLError) -> TlsFailure:
-    """Returns which failure an error of the handshake is."""
+def failure(error: ssl.SSLError) -> TlsFailure | Flaw:
+    """Returns what an error of a handshake says by itself."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _VERIFY_CODES.get(error.verify_code, TlsFailure.CERTIFICATE_INVALID)
+        return _VERIFY_CODES.get(error.verify_code, Flaw.CERTIFICATE_INVALID)
     word = error.reason or ""
     if word in _NOT_TLS:
         return TlsFailure.NOT_SPOKEN
@@ -154,46 +214,54 @@ def words(error: ssl.SSLError) -> str:
     return (error.reason or "no reason given").lower().replace("_", " ")
 
 
-@functools.lru_cache(maxsize=2048)
-def read_leaf(der: bytes) -> Leaf | None:
-    """Returns the facts of one certificate; None if it cannot be read. Most checks meet a certificate they know."""
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        return Leaf(
-            subject=_common_name(certificate.subject),
-            issuer=_common_name(certificate.issuer),
-            begins_at=certificate.not_valid_before_utc,
-            expires_at=certificate.not_valid_after_utc,
-        )
-    except ValueError:
-        return None
-
-
-def _common_name(name: x509.Name) -> str:
-    names = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value)[:256] if names else ""
-
-
-def _context(alpn: Sequence[str]) -> ssl.SSLContext:
+def _context(alpn: Sequence[str], level: str) -> ssl.SSLContext:
     """Returns a context whose rules are all said here: the interpreter's defaults move from version to version."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
-    context.set_ciphers(_CIPHERS)
+    context.hostname_checks_common_name = False
+    context.set_ciphers(f"{_CIPHERS}:{level}")
     if alpn:
         context.set_alpn_protocols(list(alpn))
     return context
 
 
-def _has_root_folder() -> bool:
+def _load(context: ssl.SSLContext, identity: Identity) -> None:
+    """Hands an identity to a context, which reads files only: one in memory, so that no key touches a disk."""
+    descriptor = os.memfd_create("identity")
+    try:
+        os.write(descriptor, f"{identity.certificate_pem}\n{identity.key_pem}\n".encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        reason = words(error) if isinstance(error, ssl.SSLError) else "the key is encrypted"
+        raise ValueError(f"the client certificate cannot be used: {reason}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _no_password() -> str:
+    """Stands where OpenSSL would ask the terminal."""
+    raise ValueError
+
+
+def _root_files() -> Iterator[Path]:
     folder = ssl.get_default_verify_paths().capath
-    return any(Path(folder).iterdir()) if folder else False
+    return (path for path in Path(folder).iterdir() if _ROOT_FILE.fullmatch(path.name)) if folder else iter(())
 
 
-def _unverified_chain(tls: ssl.SSLObject) -> list[bytes]:
-    """Returns the certificates as sent, in DER. The method became public with Python 3.13."""
-    public = getattr(tls, "get_unverified_chain", None)
+def _roots_of_folder() -> Iterator[bytes]:
+    """Yields the certificates of the folder of roots, of which a context tells only those that it has used."""
+    for path in _root_files():
+        try:
+            yield ssl.PEM_cert_to_DER_cert(path.read_text())
+        except (OSError, ValueError):
+            continue
+
+
+def _chain(tls: ssl.SSLObject, method: str) -> list[bytes]:
+    """Returns certificates in DER. The methods became public with Python 3.13."""
+    public = getattr(tls, method, None)
     if public is not None:
         return list(public() or ())
-    private = tls._sslobj.get_unverified_chain()  # type: ignore[attr-defined]  # noqa: SLF001
+    private = getattr(tls._sslobj, method)()  # type: ignore[attr-defined]  # noqa: SLF001
     return [certificate.public_bytes(2) for certificate in private or ()]  # 2 is _ssl.ENCODING_DER

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from libs.net.dial import Address, begin_connect
+from libs.net.egress import Egress
 from libs.net.fault import os_error
 from libs.net.tls import Session
 
@@ -22,7 +23,7 @@ class Talk(Protocol):
     """What is said on a wire."""
 
     def opened(self) -> bytes:
-        """Returns what to send once the connection, and TLS if asked for, stands."""
+        """Returns what to send once the connection, and TLS if asked for, stands; asked again after `start_tls`."""
 
     def received(self, data: bytes) -> bool:
         """Takes what came; True when nothing more is needed."""
@@ -52,11 +53,18 @@ class Wire:
 
     __slots__ = (
         *("address", "end", "ended_at", "error", "marks", "phase", "session"),
-        *("_answered", "_done", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer", "_writing"),
+        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer"),
+        "_writing",
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, talk: Talk, address: Address, session: Session | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        talk: Talk,
+        address: Address,
+        session: Session | None = None,
+        *,
+        egress: Egress,
     ) -> None:
         self.address = address
         self.session = session
@@ -67,6 +75,7 @@ class Wire:
         self.ended_at = 0.0
         self._loop = loop
         self._talk = talk
+        self._egress = egress
         self._done: asyncio.Future[None] = loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
         self._sock: socket.socket | None = None
@@ -90,9 +99,26 @@ class Wire:
             raise RuntimeError("a wire ended without an end")
         return self.end
 
+    def say(self, data: bytes) -> None:
+        """Sends more; for a talk, from inside `received`."""
+        if self._sock is None:
+            raise RuntimeError("nothing is said on a wire that is not open")
+        self._send(self._sock, data if self.session is None else self.session.seal(data))
+
+    def start_tls(self, session: Session) -> None:
+        """Goes over to TLS on the same connection; for a talk, from inside `received`, at the peer's consent.
+
+        What the peer said in the clear after that is gone: somebody in between could have said it.
+        """
+        if self._sock is None or self.session is not None:
+            raise RuntimeError("TLS starts on an open connection, and once")
+        self.session = session
+        self.phase = Phase.TLS
+        self._shake(self._sock, session)
+
     def _open(self, deadline: float) -> None:
         try:
-            self._sock = begin_connect(self.address)
+            self._sock = begin_connect(self.address, self._egress)
         except OSError as error:
             self._finish(End.BROKEN, error)
             return
@@ -136,7 +162,7 @@ class Wire:
         self.phase = Phase.FIRST_BYTE
         request = self._talk.opened()
         if self.session is not None:
-            request = self.session.seal(request)
+            request = self.session.seal(request) if request else self.session.outgoing()
         self._send(sock, request)
 
     def _shake(self, sock: socket.socket, session: Session) -> None:

@@ -5,7 +5,8 @@ VEDETTE_<NAME>_FILE names. A value that is not allowed, and a variable that nobo
 """
 
 import difflib
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,9 @@ from libs.process import wording
 
 PREFIX = "VEDETTE_"
 SECRETS = frozenset({"nats_url", "nats_password", "postgres_dsn", "postgres_password"})
+
+_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny"})
+_RANGES = frozenset({"egress_allow", "egress_deny"})
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Days = Annotated[int, Meta(ge=1, le=36500)]
@@ -46,6 +50,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 2000
     resolvers: Annotated[
         tuple[str, ...], Meta(description="DNS servers for targets, separated by commas; those of the system if empty")
+    ] = ()
+    egress_private: Annotated[
+        bool, Meta(description="Let probes reach private, loopback and other addresses that are not public")
+    ] = True
+    egress_allow: Annotated[
+        tuple[str, ...], Meta(description="Ranges (CIDR, separated by commas) that probes may reach in any case")
+    ] = ()
+    egress_deny: Annotated[
+        tuple[str, ...], Meta(description="Ranges that probes may not reach; cloud metadata never, whatever is set")
     ] = ()
     shards: Annotated[int, Meta(ge=1, le=64, description="Parts into which schedules are split")] = 1
     results_bytes_max: Annotated[
@@ -121,13 +134,23 @@ def _unknown(key: str) -> str:
 
 def _value(name: str, value: Any) -> Any:
     kind = hints()[name]
-    if isinstance(value, str) and name == "resolvers":
+    if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
+    if name in _RANGES:
+        _check_ranges(name, value)
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
         shown = "..." if name in SECRETS else repr(value)
         raise ValueError(f"{variable(name)} is {shown}, but must be {wording.allowed(kind)}") from error
+
+
+def _check_ranges(name: str, texts: Iterable[str]) -> None:
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"{variable(name)} must hold ranges such as 10.0.0.0/8 or fd00::/8: {error}") from None
 
 
 def _with_passwords(settings: Settings) -> Settings:

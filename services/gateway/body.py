@@ -64,7 +64,16 @@ def decode_spec(raw: msgspec.Raw, at: str = "spec") -> Spec:
     # PostgreSQL stores no NUL, and no spec has a use for one.
     if b"\\u0000" in bytes(raw) and (path := _nul(msgspec.json.decode(raw))) is not None:
         raise RefusedError(RefusalCode.INVALID, "must not contain a NUL character", f"{at}{path}")
+    _refuse_secrets(spec, at)
     return spec
+
+
+def _refuse_secrets(spec: Spec, at: str) -> None:
+    """Secrets are sealed before they leave this process, or they stay out: there is no seal yet."""
+    for name in spec.secret_options:
+        if getattr(spec, name) is not None:
+            detail = "holds a secret, which cannot be stored sealed yet; only `vedette check` takes this option"
+            raise RefusedError(RefusalCode.INVALID, detail, f"{at}.{name}")
 
 
 class _Tagged(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
 """Reads one answer as it arrives: HTTP/1.1 by httptools, within bounds, and no further than the verdict needs."""
 
-from typing import NamedTuple
-
 import httptools
 
+from services.http.assertions import unmet_header
+from services.http.body import Body, Flaw
 from services.http.request import Request, encode
 from services.http.spec import FOLLOWED, HttpReason, HttpSpec
 from services.http.texts import Texts
@@ -14,22 +14,26 @@ HEADER_LINES_MAX = 256
 _FRAMING_MAX = 8
 
 _BODYLESS = frozenset({204, 304})
-_READ = frozenset({b"location", b"content-length", b"transfer-encoding", b"content-encoding"})
-
-
-class Flaw(NamedTuple):
-    """What is wrong with the answer itself, whatever was asked for."""
-
-    reason: HttpReason
-    detail: str
+_READ = frozenset({b"location", b"content-length", b"transfer-encoding"})
 
 
 class Answer:
     """The talk of one hop: sends the request, takes the answer, and knows when it has seen enough."""
 
     __slots__ = (
-        *("body_bytes", "complete", "expected", "flaw", "header_bytes", "headed", "headers", "redirects", "status"),
-        *("texts", "version"),
+        *(
+            "body",
+            "body_bytes",
+            "complete",
+            "expected",
+            "flaw",
+            "header_bytes",
+            "headed",
+            "headers",
+            "redirects",
+            "status",
+            "version",
+        ),
         *("_length", "_parser", "_read", "_received_bytes", "_request", "_spec", "_until_close"),
     )
 
@@ -45,7 +49,7 @@ class Answer:
         self.redirects = False
         self.complete = False
         self.flaw: Flaw | None = None
-        self.texts = Texts(spec.body_contains, spec.body_lacks) if spec.body_contains or spec.body_lacks else None
+        self.body = Body(spec) if spec.reads_body else None
         self._spec = spec
         self._request = request
         self._received_bytes = 0
@@ -74,10 +78,8 @@ class Answer:
         return [value.decode("latin-1") for name, value in self.headers if name.lower() == b"set-cookie"]
 
     @property
-    def encoding(self) -> str:
-        """Returns the content coding that the server chose, although we asked for none."""
-        value = (self._read.get(b"content-encoding") or b"").decode("latin-1").lower()
-        return "" if value == "identity" else value
+    def texts(self) -> Texts | None:
+        return None if self.body is None else self.body.texts
 
     def opened(self) -> bytes:
         return encode(self._request)
@@ -97,8 +99,10 @@ class Answer:
 
     def closed(self) -> None:
         """Takes the peer's orderly close, which ends a body without an announced length."""
+        if self.enough:
+            return
         if self._until_close:
-            self.complete = True
+            self._whole()
         elif not self.headed:
             self._spoil(HttpReason.INCOMPLETE_HEADERS, "The server closed the connection inside the headers.")
         else:
@@ -143,10 +147,17 @@ class Answer:
         spec = self._spec
         self.redirects = status in FOLLOWED and spec.redirects_max > 0 and b"location" in self._read
         self.expected = any(status in span for span in spec.statuses)
-        if self.redirects or not self.expected or self._request.method == "HEAD" or status in _BODYLESS:
+        if self.redirects or not self.expected:
             self.complete = True
-        elif self._length is not None and self._length > self._spec.body_bytes_max:
+            return
+        if spec.header_assertions and (unmet := unmet_header(spec.header_assertions, self.headers, spec.secrets)):
+            self._spoil(HttpReason.HEADER_MISMATCH, unmet)
+        elif self._request.method == "HEAD" or status in _BODYLESS:
+            self._whole()
+        elif self._length is not None and self._length > spec.body_bytes_max:
             self._spoil_by_size(self._length)
+        elif self.body is not None:
+            self._begin_body(self.body)
 
     def on_body(self, data: bytes) -> None:
         if self.enough:
@@ -154,13 +165,29 @@ class Answer:
         self.body_bytes += len(data)
         if self.body_bytes > self._spec.body_bytes_max:
             self._spoil_by_size(self.body_bytes)
-        elif self.texts is not None:
-            self.texts.feed(data)
-            self.complete = self.texts.found is not None
+        elif self.body is not None:
+            self.body.feed(data)
+            self.flaw = self.body.flaw
+            self.complete = self.body.enough and self.flaw is None
 
     def on_message_complete(self) -> None:
         if self.headed and not self.enough:
-            self.complete = True
+            self._whole()
+
+    def _begin_body(self, body: Body) -> None:
+        codings = [value for name, value in self.headers if name.lower() == b"content-encoding"]
+        if codings:
+            body.begin(b",".join(codings).decode("latin-1"))
+            self.flaw = body.flaw
+
+    def _whole(self) -> None:
+        """Takes the end of a body that is all there."""
+        if self.body_bytes < self._spec.body_bytes_min:
+            detail = f"The body has {self.body_bytes} bytes, and body_bytes_min is {self._spec.body_bytes_min}."
+            self._spoil(HttpReason.BODY_TOO_SMALL, detail)
+        elif self.body is not None:
+            self.flaw = self.body.end()
+        self.complete = self.flaw is None
 
     def _interim(self, status: int) -> None:
         """Forgets an interim answer; the final one follows. Its bytes stay counted."""

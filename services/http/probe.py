@@ -8,13 +8,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from libs.model.outcome import Outcome, Reason, Status
+from libs.net.egress import Egress
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
+from services.http.family import fits, joined
 from services.http.request import Request, first_request, next_request
+from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec
-from services.http.verdict import Verdict
+from services.http.verdict import Verdict, too_late, too_old
 from services.http.visit import Visit, Visitor
 
 # The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
@@ -31,17 +36,20 @@ class HttpProbe:
         nameservers: Sequence[str] = (),
         ca_file: Path | None = None,
         clock: Callable[[], float] = time.time,
+        *,
+        egress: Egress | None = None,
     ) -> None:
         self._clock = clock
         self._nameservers = nameservers
         self._ca_file = ca_file
+        self._egress = egress or Egress()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
         self._meter = await self._stack.enter_async_context(StallMeter(loop))
-        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)))
+        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)), self._egress, self._clock)
         return self
 
     async def __aexit__(
@@ -50,12 +58,30 @@ class HttpProbe:
         await self._stack.aclose()
 
     async def __call__(self, spec: HttpSpec, timeout_s: float) -> Outcome:
+        if spec.family == "both":
+            # At once, so that each family has the whole time, and each for itself, so that neither hides the other.
+            async with asyncio.TaskGroup() as group:
+                four = group.create_task(self._one(replace(spec, family="4"), timeout_s))
+                six = group.create_task(self._one(replace(spec, family="6"), timeout_s))
+            outcome = joined(four.result(), six.result())
+        else:
+            outcome = await self._one(spec, timeout_s)
+        return redacted(outcome, spec.secrets) if spec.secrets else outcome
+
+    async def _one(self, spec: HttpSpec, timeout_s: float) -> Outcome:
         begun_at = time.monotonic()
         stalled_s = self._meter.stalled_s
         # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
         deadline = begun_at + timeout_s - min(0.1, timeout_s / 20)
         visits, verdict = await self._follow(spec, deadline)
-        if visits[-1].timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
+        late = None
+        if spec.time_s_max is not None and verdict.status is Status.UP:
+            late = too_late(spec, time.monotonic() - begun_at)
+            verdict = late or verdict
+        if verdict.status is Status.UP:
+            verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
+        timed_out = late is not None or visits[-1].timed_out
+        if timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
         return Outcome(
             status=verdict.status,
@@ -71,6 +97,8 @@ class HttpProbe:
         visits: list[Visit] = []
         while True:
             visits.append(await self._visitor.visit(spec, request, deadline))
+            if spec.examines and visits[-1].verdict.status is Status.UP:
+                visits[-1].verdict = await examined(spec, visits[-1], deadline)
             if visits[-1].verdict.status is not Status.UP or not visits[-1].answer.redirects:
                 return visits, visits[-1].verdict
             step = next_step(spec, visits)
@@ -87,9 +115,31 @@ class HttpProbe:
             samples["status_code"] = last.answer.status
             samples["header_bytes"] = last.answer.header_bytes
             samples["body_bytes"] = last.answer.body_bytes
-        if last.leaf is not None:
-            samples["tls_expires_in_s"] = last.leaf.expires_at.timestamp() - self._clock()
+        if last.answer.body is not None and last.answer.body.coded:
+            samples["decoded_bytes"] = last.answer.body.decoded_bytes
+        if last.peer.leaf is not None:
+            samples["tls_expires_in_s"] = last.peer.leaf.expires_at.timestamp() - self._clock()
+        if last.peer.chain_expires_at is not None:
+            samples["tls_chain_expires_in_s"] = last.peer.chain_expires_at.timestamp() - self._clock()
         return samples
+
+
+async def examined(spec: HttpSpec, visit: Visit, deadline: float) -> Verdict:
+    """Returns the verdict on a good hop after the rules that come last: its TLS version, and what the body holds."""
+    answer, version = visit.answer, visit.facts.get("tls_version")
+    old = too_old(spec, None if version is None else str(version), final=not answer.redirects)
+    if old is not None or answer.body is None or answer.redirects:
+        return old or visit.verdict
+    if not spec.patterns:
+        flaw = answer.body.examine()
+        return visit.verdict if flaw is None else _refused(*flaw)
+    try:
+        # RE2 runs without the GIL, so that other checks go on beside the worst of patterns.
+        async with asyncio.timeout(deadline - time.monotonic()):
+            flaw = await asyncio.get_running_loop().run_in_executor(None, answer.body.examine)
+    except TimeoutError:
+        return Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober did not get through the patterns in time.")
+    return visit.verdict if flaw is None else _refused(*flaw)
 
 
 def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:
@@ -99,6 +149,11 @@ def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:
         step = next_request(last.request, last.answer.status, last.answer.location or "", last.answer.cookies)
     except ValueError as error:
         return _refused(HttpReason.REDIRECT_INVALID, f"The server redirects to an address that {error}.")
+    if step.url.is_address and not fits(spec.family, step.url.host):
+        detail = f"The server redirects to {step.url.host}, which cannot be reached over IPv{spec.family}."
+        return _refused(HttpReason.REDIRECT_INVALID, detail)
+    if spec.redirects_same_host and step.url.host not in (spec.location.host, visits[0].request.host):
+        return _refused(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {step.url.host}.")
     if any(step == visit.request for visit in visits):
         return _refused(HttpReason.REDIRECT_LOOP, f"The server redirects to {step.url.redacted} again.")
     if len(visits) > spec.redirects_max:

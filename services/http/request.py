@@ -11,36 +11,54 @@ COOKIES_LENGTH_MAX = 8192
 
 # What a user's header may tell a host that the user did not name.
 _HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+# Servers wait for a length from these, even when it is 0.
+_SENDERS = frozenset({"POST", "PUT", "PATCH"})
 _COOKIE = re.compile(r"[!-+\--:<>-~]+=[ -:<-~]*")
 _DEFAULTS = (("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
 _DEFAULT_LINES = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 
 class Request(NamedTuple):
-    """One request on the way. `cookies` are those that this chain's own host has set."""
+    """One request on the way. `cookies` are those that this chain's own host has set; `named` is the user's server_name."""
 
     method: str
     url: Url
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     cookies: tuple[tuple[str, str], ...] = ()
+    named: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Request({self.method} {self.url.redacted})"
 
     @property
     def server_name(self) -> str:
-        """Returns the name to ask for in TLS: that of the Host header, which is what the answer is chosen by."""
+        """Returns the name to ask for in TLS: the one that the user named, that of the Host header, that of the URL.
+
+        An address among them is compared with the certificate and, as RFC 6066 wants it, not sent.
+        """
+        return parse_authority(self.named)[0].rstrip(".") if self.named is not None else self.host.rstrip(".")
+
+    @property
+    def host(self) -> str:
+        """Returns the host that the answer is chosen by: that of the Host header, which is mostly that of the URL."""
+        if not self.headers:
+            return self.url.host
         host = next((value for name, value in self.headers if name.lower() == "host"), None)
-        return (self.url.host if host is None else parse_authority(host)[0]).rstrip(".")
+        return self.url.host if host is None else parse_authority(host)[0]
 
 
 def first_request(spec: HttpSpec) -> Request:
-    return Request(spec.method, spec.location, tuple(spec.headers.items()), spec.body.encode())
+    return Request(
+        spec.method, spec.location, spec.sent_headers, spec.body.encode() if spec.body else b"", named=spec.server_name
+    )
 
 
 def encode(request: Request) -> bytes:
     """Returns the request as it goes on the wire."""
     host = f"Host: {request.url.authority}\r\n"
     own = f"{host}{_DEFAULT_LINES}" if not request.headers and not request.cookies else _header_lines(request, host)
-    length = f"Content-Length: {len(request.body)}\r\n" if request.method == "POST" else ""
+    length = f"Content-Length: {len(request.body)}\r\n" if request.body or request.method in _SENDERS else ""
     head = f"{request.method} {request.url.path} HTTP/1.1\r\n{own}{length}Connection: close\r\n\r\n"
     return head.encode() + request.body
 
@@ -56,7 +74,8 @@ def next_request(request: Request, status: int, location: str, cookies: list[str
         request = request._replace(method="HEAD" if request.method == "HEAD" else "GET", body=b"")
         request = request._replace(headers=_without(request.headers, {"content-type"}))
     if url.origin != request.url.origin:
-        request = request._replace(headers=tuple(pair for pair in request.headers if pair[0].lower() in _HARMLESS))
+        harmless = tuple(pair for pair in request.headers if pair[0].lower() in _HARMLESS)
+        request = request._replace(headers=harmless, named=None)
     return request._replace(url=url, cookies=_jar(request, url, cookies))
 
 

@@ -8,28 +8,38 @@ from typing import Literal
 import msgspec
 
 from libs.model.spec import Spec
-from libs.model.url import Url, parse_authority, parse_url
+from libs.model.url import Url, parse_url
+from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
+from services.http.family import Family, check_way
+from services.http.headers import (
+    BasicAuth,
+    HeaderValue,
+    check_credentials,
+    check_headers,
+    check_method,
+    check_server_name,
+    flat,
+    is_secret_name,
+)
+from services.http.identity import ClientCertificate, check_client_certificate
+from services.http.pattern import check_patterns, text_bytes_max
+from services.http.texts import check_texts
 
-HEADERS_MAX = 64
-HEADERS_LENGTH_MAX = 16 * 1024
+TLS_EXPIRY_FRACTION_MAX = 0.9
 BODY_LENGTH_MAX = 64 * 1024
-TEXTS_MAX = 16
-TEXT_LENGTH_MAX = 1024
 REDIRECTS_MAX = 20
 BODY_BYTES_MAX = 64 * 1024 * 1024
 STATUSES_MAX = 32
+# What the answer to these is would depend on who reads the request (RFC 9110 section 9.3).
+_BODYLESS = frozenset({"GET", "HEAD", "TRACE"})
+_OF_BODIES = ("body_contains", "body_lacks", "body_matches", "body_lacks_match", "json_assertions", "body_bytes_min")
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
 
-# The engine writes these itself: a second one would make two readers of the request disagree.
-_OWN_HEADERS = frozenset(
-    {
-        *("connection", "content-length", "expect", "keep-alive", "proxy-connection"),
-        *("te", "trailer", "transfer-encoding", "upgrade"),
-    }
-)
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
+
+# A body that patterns or paths look through is held in memory until its end.
+HELD_BYTES_MAX = 1024 * 1024
+TIME_S_MAX = 3600.0
 
 
 class HttpReason(StrEnum):
@@ -51,54 +61,83 @@ class HttpReason(StrEnum):
     TLS_CERTIFICATE_NOT_YET_VALID = "tls_certificate_not_yet_valid"  # a certificate of the chain is not valid yet
     TLS_HOSTNAME_MISMATCH = "tls_hostname_mismatch"  # the certificate is for another name or address
     TLS_SELF_SIGNED = "tls_self_signed"  # the certificate is signed by itself
-    TLS_UNTRUSTED = "tls_untrusted"  # no trusted authority signed the chain, or the chain has a hole
+    TLS_UNTRUSTED = "tls_untrusted"  # no authority that this machine trusts stands behind the chain
+    TLS_INCOMPLETE_CHAIN = "tls_incomplete_chain"  # the server left out a certificate between its own and a root
+    TLS_WEAK_KEY = "tls_weak_key"  # a key of the chain is shorter than is safe
+    TLS_WEAK_SIGNATURE = "tls_weak_signature"  # a signature of the chain is by MD5 or SHA-1
     TLS_CERTIFICATE_INVALID = "tls_certificate_invalid"  # verification failed in another way; the detail says how
+    TLS_EXPIRING = "tls_expiring"  # `degraded`: little of a certificate's lifetime is left
     TLS_CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"  # the server wants a certificate of ours
+    TLS_CLIENT_CERTIFICATE_REFUSED = "tls_client_certificate_refused"  # the server does not take client_certificate
     TLS_NOT_SPOKEN = "tls_not_spoken"  # what came back is not TLS, often plain HTTP on a TLS port
     TLS_FAILED = "tls_failed"  # the handshake failed; the detail has the alert
+    # One of the two address families.
+    FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
     # The answer is not HTTP, or too much of it.
     PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP/1.1
     HEADERS_TOO_LARGE = "headers_too_large"  # more header bytes or lines than we read
     BODY_TOO_LARGE = "body_too_large"  # more body than body_bytes_max
+    BODY_TOO_SMALL = "body_too_small"  # less body than body_bytes_min
+    CODING_UNSUPPORTED = "coding_unsupported"  # a rule needs the body, and it is in a content coding we do not read
+    CODING_INVALID = "coding_invalid"  # the body is not what its content coding says
+    DECOMPRESSION_BOMB = "decompression_bomb"  # a small body that its content coding makes huge
     # The answer is HTTP, and not what was asked for.
     STATUS_UNEXPECTED = "status_unexpected"  # the status is not in expect_status
-    BODY_MISMATCH = "body_mismatch"  # a text of body_contains is missing, or one of body_lacks is there
+    HEADER_MISMATCH = "header_mismatch"  # one of header_assertions does not hold
+    BODY_MISMATCH = "body_mismatch"  # a text or pattern is missing, or one is there that must not be
+    JSON_MISMATCH = "json_mismatch"  # one of json_assertions does not hold, or the body is not JSON
+    TIME_EXCEEDED = "time_exceeded"  # the answer was right, and later than time_s_max
+    TLS_VERSION = "tls_version"  # less than tls_version_min, or no TLS at all
     REDIRECT_LOOP = "redirect_loop"  # a redirect led to where we had been
     REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
+    REDIRECT_OTHER_HOST = "redirect_other_host"  # a redirect to another host, and redirects_same_host is set
     REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
     # Ours: `unknown`, never `down`.
     NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
+    TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
 
 
 class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     """One web request and what its answer must be."""
 
     schemes = ("http", "https")
+    secret_options = ("basic_auth", "bearer_token", "client_certificate")
 
     url: str
-    method: Literal["GET", "HEAD", "POST"] = "GET"
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    method: str = "GET"
+    headers: dict[str, HeaderValue] = msgspec.field(default_factory=dict)
+    basic_auth: BasicAuth | None = None
+    bearer_token: str | None = None
+    server_name: str | None = None
     body: str = ""
     expect_status: tuple[int | str, ...] = ("200-399",)
     redirects_max: int = 10
+    redirects_same_host: bool = False
     body_contains: tuple[str, ...] = ()
     body_lacks: tuple[str, ...] = ()
+    body_matches: tuple[str, ...] = ()
+    body_lacks_match: tuple[str, ...] = ()
+    header_assertions: tuple[HeaderAssertion, ...] = ()
+    json_assertions: tuple[JsonAssertion, ...] = ()
+    body_bytes_min: int = 0
     body_bytes_max: int = 4 * 1024 * 1024
+    time_s_max: float | None = None
+    tls_version_min: Literal["1.2", "1.3"] | None = None
     tls_verify: bool = True
+    family: Family = "any"
+    resolve_to: str | None = None
+    tls_findings: Literal["down", "degraded"] = "down"
+    tls_expiry_fraction: float = 0.2
+    client_certificate: ClientCertificate | None = None
 
     def __post_init__(self) -> None:
-        _ = self.location
-        if self.headers:
-            _check_headers(self.headers)
-        if self.body:
-            _check_body(self.method, self.body)
+        check_way(self.family, self.resolve_to, self.location)
+        _check_request(self)
         if self.expect_status != ("200-399",):
             _check_statuses(self.statuses, follows=self.redirects_max > 0)
-        if self.body_contains or self.body_lacks:
-            _check_texts("body_contains", self.method, self.body_contains)
-            _check_texts("body_lacks", self.method, self.body_lacks)
-        _check_range("redirects_max", self.redirects_max, 0, REDIRECTS_MAX)
-        _check_range("body_bytes_max", self.body_bytes_max, 1, BODY_BYTES_MAX)
+        _check_tls(self)
+        _check_rules(self)
+        _check_limits(self)
 
     @classmethod
     def from_url(cls, url: str) -> "HttpSpec":
@@ -107,6 +146,54 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @property
     def target(self) -> str:
         return self.location.redacted
+
+    def address_of(self, url: Url) -> str | None:
+        """Returns the address at which `url` is dialled without asking for it; None for a name to resolve."""
+        if url.is_address:
+            return url.host
+        return self.resolve_to if url.host == self.location.host else None
+
+    def __repr__(self) -> str:
+        return f"HttpSpec({self.method} {self.target})"
+
+    @functools.cached_property
+    def sent_headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers of the first request, one pair for each line, with the credentials."""
+        if self.basic_auth is not None:
+            return (*flat(self.headers), ("Authorization", self.basic_auth.value))
+        if self.bearer_token is not None:
+            return (*flat(self.headers), ("Authorization", f"Bearer {self.bearer_token}"))
+        return flat(self.headers)
+
+    @functools.cached_property
+    def secrets(self) -> frozenset[str]:
+        """What must not be shown even when a server says it back: credentials and values of telling headers."""
+        values = [value for name, value in self.sent_headers if is_secret_name(name)]
+        words = {value.partition(" ")[2] for value in values if value.lower().startswith(("basic ", "bearer "))}
+        password = {self.basic_auth.password} if self.basic_auth is not None else set[str]()
+        return frozenset({*values, *words, *password} - {""})
+
+    @functools.cached_property
+    def patterns(self) -> tuple[str, ...]:
+        """All patterns that a body is held against."""
+        return (*self.body_matches, *self.body_lacks_match)
+
+    @functools.cached_property
+    def examines(self) -> bool:
+        """Whether there are rules that come last, when the answer is all there."""
+        return self.tls_version_min is not None or self.held_bytes_max > 0
+
+    @functools.cached_property
+    def reads_body(self) -> bool:
+        """Whether anything is looked for in the body."""
+        return bool(self.body_contains or self.body_lacks or self.held_bytes_max)
+
+    @functools.cached_property
+    def held_bytes_max(self) -> int:
+        """How much of a body is held for rules that need all of it; 0 if there are none."""
+        if self.patterns:
+            return min(HELD_BYTES_MAX, text_bytes_max(self.patterns))
+        return HELD_BYTES_MAX if self.json_assertions else 0
 
     @functools.cached_property
     def location(self) -> Url:
@@ -145,45 +232,53 @@ def _check_statuses(statuses: tuple[range, ...], *, follows: bool) -> None:
         raise ValueError("expect_status names redirects only, which are followed: set redirects_max to 0 to see them")
 
 
-def _check_headers(headers: dict[str, str]) -> None:
-    if len(headers) > HEADERS_MAX or sum(map(len, [*headers, *headers.values()])) > HEADERS_LENGTH_MAX:
-        raise ValueError(f"headers must be at most {HEADERS_MAX}, with {HEADERS_LENGTH_MAX} characters in all")
-    if len({name.lower() for name in headers}) != len(headers):
-        raise ValueError("headers must name each header once; upper and lower case are the same name")
-    for name, value in headers.items():
-        _check_header(name, value)
+def _check_tls(spec: HttpSpec) -> None:
+    if spec.client_certificate is not None:
+        check_client_certificate(spec.client_certificate, secure=spec.location.scheme == "https")
+    if not 0 <= spec.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
+        raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
 
 
-def _check_header(name: str, value: str) -> None:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"headers must have names of letters, digits and dashes, not {name[:40]!r}")
-    if name.lower() in _OWN_HEADERS:
-        raise ValueError(f"headers must not name {name}: the probe writes it itself")
-    if _UNPRINTABLE.search(value) or value != value.strip():
-        raise ValueError(f"headers must not have control characters or outer blanks in the value of {name}")
-    if name.lower() == "host":
-        _check_host(value)
-
-
-def _check_host(value: str) -> None:
-    try:
-        parse_authority(value)
-    except ValueError as error:
-        raise ValueError(f"headers: the value of Host {error}") from None
-
-
-def _check_body(method: str, body: str) -> None:
-    if method != "POST":
-        raise ValueError("body is sent with the method POST only")
-    if len(body) > BODY_LENGTH_MAX:
+def _check_request(spec: HttpSpec) -> None:
+    if spec.method != "GET":
+        check_method(spec.method)
+    if spec.headers:
+        check_headers(spec.headers)
+    if spec.basic_auth is not None or spec.bearer_token is not None:
+        check_credentials(spec.headers, spec.basic_auth, spec.bearer_token)
+    if spec.server_name is not None:
+        check_server_name(spec.server_name)
+    if spec.body and spec.method in _BODYLESS:
+        raise ValueError(f"body is not sent with {spec.method}: use POST, PUT or PATCH")
+    if len(spec.body) > BODY_LENGTH_MAX:
         raise ValueError(f"body must be at most {BODY_LENGTH_MAX} characters long")
 
 
-def _check_texts(field: str, method: str, texts: tuple[str, ...]) -> None:
-    if texts and method == "HEAD":
-        raise ValueError(f"{field} needs a body, and the answer to HEAD has none: use GET")
-    if len(texts) > TEXTS_MAX or not all(1 <= len(text) <= TEXT_LENGTH_MAX for text in texts):
-        raise ValueError(f"{field} must hold at most {TEXTS_MAX} texts of 1 to {TEXT_LENGTH_MAX} characters")
+def _check_rules(spec: HttpSpec) -> None:
+    if spec.header_assertions:
+        check_header_rules(spec.header_assertions)
+    for field in _OF_BODIES if spec.method == "HEAD" else ():
+        if getattr(spec, field):
+            raise ValueError(f"{field} needs a body, and the answer to HEAD has none: use GET")
+    if spec.body_contains or spec.body_lacks:
+        check_texts("body_contains", spec.body_contains)
+        check_texts("body_lacks", spec.body_lacks)
+    if spec.patterns:
+        check_patterns("body_matches", spec.body_matches)
+        check_patterns("body_lacks_match", spec.body_lacks_match)
+    if spec.json_assertions:
+        check_json_rules(spec.json_assertions)
+
+
+def _check_limits(spec: HttpSpec) -> None:
+    _check_range("redirects_max", spec.redirects_max, 0, REDIRECTS_MAX)
+    _check_range("body_bytes_max", spec.body_bytes_max, 1, BODY_BYTES_MAX)
+    if spec.body_bytes_min:
+        _check_range("body_bytes_min", spec.body_bytes_min, 0, spec.body_bytes_max)
+    if spec.time_s_max is not None and not 0 < spec.time_s_max <= TIME_S_MAX:
+        raise ValueError(f"time_s_max must be above 0 and at most {TIME_S_MAX:.0f}")
+    if spec.tls_version_min is not None and spec.redirects_max == 0 and spec.location.scheme == "http":
+        raise ValueError("tls_version_min can never hold: the url is plain HTTP, and no redirect is followed")
 
 
 def _check_range(field: str, value: int, least: int, most: int) -> None:

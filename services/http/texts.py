@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+TEXTS_MAX = 16
+TEXT_LENGTH_MAX = 1024
+
 
 class Texts:
     """Which of the wanted texts are still `missing`, and which unwanted one was `found`."""
@@ -20,3 +23,8 @@ class Texts:
         self.missing = [text for text in self.missing if text not in window]
         self.found = self.found or next((text for text in self._unwanted if text in window), None)
         self._tail = window[-self._overlap :] if self._overlap else b""
+
+
+def check_texts(field: str, texts: Sequence[str]) -> None:
+    if len(texts) > TEXTS_MAX or not all(1 <= len(text) <= TEXT_LENGTH_MAX for text in texts):
+        raise ValueError(f"{field} must hold at most {TEXTS_MAX} texts of 1 to {TEXT_LENGTH_MAX} characters")

@@ -5,6 +5,8 @@ from typing import Protocol
 
 from libs.model.outcome import Reason, Status
 from libs.net.fault import Fault, connect_fault
+from libs.net.findings import UNROOTED, Finding, Flaw
+from libs.net.peer import Peer
 from libs.net.tls import TlsFailure, failure, words
 from libs.net.wire import End, Phase
 from services.http.answer import Answer
@@ -38,25 +40,20 @@ _RESETS: dict[Phase, tuple[Reason | HttpReason, str]] = {
     Phase.TRANSFER: (HttpReason.TRANSFER_RESET, "The connection was reset inside the answer."),
 }
 _TLS_SENTENCES = {
-    TlsFailure.CERTIFICATE_EXPIRED: "A certificate of the chain has expired",
-    TlsFailure.CERTIFICATE_NOT_YET_VALID: "A certificate of the chain is not valid yet",
-    TlsFailure.HOSTNAME_MISMATCH: "The certificate is for another name",
-    TlsFailure.SELF_SIGNED: "The certificate is signed by itself",
-    TlsFailure.UNTRUSTED: "No authority that this machine trusts stands behind the certificate",
-    TlsFailure.CERTIFICATE_INVALID: "The certificate does not hold",
     TlsFailure.CLIENT_CERTIFICATE_REQUIRED: "The server wants a certificate from its clients",
+    TlsFailure.CLIENT_CERTIFICATE_REFUSED: "The server does not take the client certificate",
     TlsFailure.NOT_SPOKEN: "What answered does not speak TLS",
     TlsFailure.FAILED: "The TLS handshake failed",
 }
-_NEEDS_ROOTS = frozenset({TlsFailure.UNTRUSTED, TlsFailure.SELF_SIGNED})
+NO_PEER = Peer()
 
 
-def judge(spec: HttpSpec, wire: Ended, answer: Answer, *, has_roots: bool) -> Verdict:
+def judge(spec: HttpSpec, wire: Ended, answer: Answer, peer: Peer = NO_PEER, *, has_roots: bool) -> Verdict:
     """Returns what one finished hop means. An answer that redirects is up: where it leads decides."""
     if wire.end is End.TIMEOUT:
         return _down(*_TIMEOUTS[wire.phase])
     if wire.end is End.TLS_FAILED and isinstance(wire.error, ssl.SSLError):
-        return _tls_failed(wire.error, has_roots=has_roots)
+        return _tls_failed(wire.error, peer, has_roots=has_roots)
     if wire.end is End.BROKEN and isinstance(wire.error, OSError):
         return _broken(wire, wire.error)
     if wire.end is End.CLOSED and wire.phase is not Phase.TRANSFER:
@@ -64,11 +61,43 @@ def judge(spec: HttpSpec, wire: Ended, answer: Answer, *, has_roots: bool) -> Ve
     return _answered(spec, answer)
 
 
-def _tls_failed(error: ssl.SSLError, *, has_roots: bool) -> Verdict:
-    kind = failure(error)
-    if kind in _NEEDS_ROOTS and not has_roots:
-        return Verdict(Status.UNKNOWN, HttpReason.NO_TRUST_STORE, "This machine has no root certificates to judge by.")
+def concern(spec: HttpSpec, peer: Peer) -> Verdict | None:
+    """Returns what is worth a warning about certificates that were accepted."""
+    soon = next((finding for finding in peer.findings if finding.flaw is Flaw.EXPIRING), None)
+    if soon is None or not spec.tls_verify:
+        return None
+    return Verdict(Status.DEGRADED, HttpReason.TLS_EXPIRING, f"{soon.detail}.")
+
+
+def too_old(spec: HttpSpec, version: str | None, *, final: bool) -> Verdict | None:
+    """Returns what is wrong with the TLS version of a hop, such as "TLSv1.2"; None stands for plain HTTP."""
+    if spec.tls_version_min is None or (version is None and not final):
+        return None
+    if version is not None and version.removeprefix("TLSv") >= spec.tls_version_min:
+        return None
+    seen = "The answer came without TLS" if version is None else f"The server speaks {version}"
+    return _down(HttpReason.TLS_VERSION, f"{seen}, and tls_version_min is {spec.tls_version_min}.")
+
+
+def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
+    """Returns what is wrong with the time that everything took."""
+    if spec.time_s_max is None or total_s <= spec.time_s_max:
+        return None
+    return _down(HttpReason.TIME_EXCEEDED, f"It took {total_s:.3f} s in all, and time_s_max is {spec.time_s_max:g}.")
+
+
+def _tls_failed(error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
+    kind = peer.failure or failure(error)
+    if isinstance(kind, Flaw):
+        return _refused(peer.findings or [Finding(kind, f"The certificate was refused ({words(error)})")], has_roots)
     return _down(HttpReason(kind.value), f"{_TLS_SENTENCES[kind]} ({words(error)}).")
+
+
+def _refused(findings: list[Finding], has_roots: bool) -> Verdict:
+    """Returns the verdict on refused certificates: the gravest finding is the reason, the detail has them all."""
+    if findings[0].flaw in UNROOTED and not has_roots:
+        return Verdict(Status.UNKNOWN, HttpReason.NO_TRUST_STORE, "This machine has no root certificates to judge by.")
+    return _down(HttpReason(findings[0].flaw.value), " ".join(f"{finding.detail}." for finding in findings))
 
 
 def _answered(spec: HttpSpec, answer: Answer) -> Verdict:
@@ -87,8 +116,7 @@ def _texts(answer: Answer) -> Verdict | None:
         return _down(HttpReason.BODY_MISMATCH, f"The body holds {_quoted(answer.texts.found)}.")
     if not answer.texts.missing:
         return None
-    coded = f" (it is encoded with {answer.encoding}, which was not asked for)" if answer.encoding else ""
-    return _down(HttpReason.BODY_MISMATCH, f"The body does not hold {_quoted(answer.texts.missing[0])}{coded}.")
+    return _down(HttpReason.BODY_MISMATCH, f"The body does not hold {_quoted(answer.texts.missing[0])}.")
 
 
 def _broken(wire: Ended, error: OSError) -> Verdict:

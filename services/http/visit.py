@@ -1,21 +1,28 @@
 """One hop: resolve, connect, TLS, request and answer, all under one deadline. Returns what was seen, judged."""
 
 import asyncio
+import socket
+import ssl
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from libs.model.outcome import Fact, Hop
+from libs.model.outcome import Fact, Hop, Status
 from libs.net.dial import Address, literal
+from libs.net.egress import Egress
 from libs.net.fault import Fault
+from libs.net.peer import Peer, look, session_facts
 from libs.net.resolve import Resolver
-from libs.net.tls import Leaf, Session, Trust
+from libs.net.tls import Identity, Session, Trust
 from libs.net.wire import End, Phase, Wire
 from services.http.answer import Answer
 from services.http.request import Request
-from services.http.spec import HttpSpec
-from services.http.verdict import UNSEEN, Verdict, judge
+from services.http.spec import HttpReason, HttpSpec
+from services.http.verdict import NO_PEER, UNSEEN, Verdict, concern, judge
 
 _ORDER = (Phase.CONNECT, Phase.TLS, Phase.FIRST_BYTE, Phase.TRANSFER)
+_FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 _NAMES = {phase: f"{phase}_s" for phase in _ORDER}
 
 
@@ -26,11 +33,12 @@ class Visit:
     request: Request
     answer: Answer
     verdict: Verdict = UNSEEN
+    concern: Verdict | None = None  # what a good answer does not make good
     timed_out: bool = False
     overrun_s: float = 0.0  # how late the deadline was noticed
     address: Address | None = None
     phases: dict[str, float] = field(default_factory=dict)
-    leaf: Leaf | None = None
+    peer: Peer = NO_PEER
     facts: dict[str, Fact] = field(default_factory=dict)
 
     def hop(self) -> Hop:
@@ -49,41 +57,95 @@ class Visitor:
     loop: asyncio.AbstractEventLoop
     resolver: Resolver
     trust: Trust
+    egress: Egress
+    clock: Callable[[], float] = time.time
 
     async def visit(self, spec: HttpSpec, request: Request, deadline: float) -> Visit:
         """Makes one request to one address; `deadline` is an instant of time.monotonic()."""
         begun_at = time.monotonic()
         answer = Answer(spec, request)
-        if request.url.is_address:
-            return await self._call(spec, Visit(request, answer), begun_at, deadline)
-        found = await self.resolver.resolve(request.url.host, request.url.port, deadline)
+        fixed = spec.address_of(request.url)
+        if fixed is not None:
+            seen = Visit(request, answer, address=literal(fixed, request.url.port))
+            return await self._call(spec, seen, begun_at, deadline)
+        family = _FAMILIES.get(spec.family)
+        found = await self.resolver.resolve(request.url.host, request.url.port, deadline, family)
         resolved_at = time.monotonic()
         seen = Visit(request, answer, phases={"resolve_s": resolved_at - begun_at})
         if isinstance(found, Fault):
             seen.verdict = found
+            if family is not None:
+                seen.facts["ip_protocol"] = int(spec.family)
             return seen
         seen.address = found[0]
         return await self._call(spec, seen, resolved_at, deadline)
 
     async def _call(self, spec: HttpSpec, seen: Visit, begun_at: float, deadline: float) -> Visit:
         seen.address = seen.address or literal(seen.request.url.host, seen.request.url.port)
-        session = self._session(spec, seen.request)
-        wire = Wire(self.loop, seen.answer, seen.address, session)
+        try:
+            session = self._session(spec, seen.request, verify=spec.tls_verify)
+        except ValueError as error:
+            seen.verdict = Verdict(Status.UNKNOWN, HttpReason.TLS_CLIENT_CERTIFICATE_UNUSABLE, f"In the spec, {error}.")
+            return seen
+        wire = await self._talk(spec, seen, session, begun_at, deadline)
+        if wire.session is None or not _is_forgiven(spec, seen.verdict, wire):
+            return seen
+        seen.concern = seen.verdict._replace(status=Status.DEGRADED)
+        lenient = self._session(spec, seen.request, verify=False)
+        await self._talk(spec, seen, lenient, time.monotonic(), deadline)
+        return seen
+
+    async def _talk(
+        self, spec: HttpSpec, seen: Visit, session: Session | None, begun_at: float, deadline: float
+    ) -> Wire:
+        """Makes one connection and notes what it showed. A second one adds to what the first has seen."""
+        if seen.address is None:
+            raise RuntimeError("a visit needs an address")
+        seen.facts["ip_protocol"] = 6 if seen.address.family == socket.AF_INET6 else 4
+        wire = Wire(self.loop, seen.answer, seen.address, session, egress=self.egress)
         await wire.run(deadline)
         if wire.end is End.CLOSED and wire.phase is Phase.TRANSFER:
             seen.answer.closed()
-        seen.answer.release()
         seen.timed_out = wire.end is End.TIMEOUT
         seen.overrun_s = wire.ended_at - deadline
-        seen.verdict = judge(spec, wire, seen.answer, has_roots=self.trust.has_roots)
+        if session is not None:
+            self._look(spec, seen, session, wire)
+        seen.verdict = judge(spec, wire, seen.answer, seen.peer, has_roots=self.trust.has_roots)
+        seen.answer.release()
         _note_phases(seen.phases, wire, begun_at)
-        _note_facts(seen, session)
-        return seen
+        if seen.answer.headed:
+            answered: dict[str, Fact] = {"status_code": seen.answer.status, "http_version": seen.answer.version}
+            seen.facts = answered | seen.facts
+        return wire
 
-    def _session(self, spec: HttpSpec, request: Request) -> Session | None:
+    def _look(self, spec: HttpSpec, seen: Visit, session: Session, wire: Wire) -> None:
+        if seen.concern is not None:
+            failed = session.failure(wire.error) if isinstance(wire.error, ssl.SSLError) else None
+            seen.peer = replace(seen.peer, failure=failed)
+            seen.facts |= session_facts(session)
+            return
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        seen.peer = look(session, self.trust, now, expiry_fraction=spec.tls_expiry_fraction, error=wire.error)
+        seen.facts |= seen.peer.facts
+        seen.concern = concern(spec, seen.peer)
+
+    def _session(self, spec: HttpSpec, request: Request, *, verify: bool) -> Session | None:
         if request.url.scheme != "https":
             return None
-        return self.trust.session(request.server_name, verify=spec.tls_verify)
+        identity = None
+        if spec.client_certificate is not None and request.url.origin == spec.location.origin:
+            identity = Identity(spec.client_certificate.certificate_pem, spec.client_certificate.key_pem)
+        return self.trust.session(request.server_name, verify=verify, identity=identity)
+
+
+def _is_forgiven(spec: HttpSpec, verdict: Verdict, wire: Wire) -> bool:
+    """Tells whether a refused certificate is but a warning.
+
+    The handshake that refused it is over: OpenSSL alone knows all the rules, and Python lets it judge or go on, not
+    both. So the request goes over a second connection, which takes any certificate.
+    """
+    refused = isinstance(wire.error, ssl.SSLCertVerificationError) and verdict.status is Status.DOWN
+    return refused and spec.tls_findings == "degraded"
 
 
 def _note_phases(phases: dict[str, float], wire: Wire, begun_at: float) -> None:
@@ -97,20 +159,3 @@ def _note_phases(phases: dict[str, float], wire: Wire, begun_at: float) -> None:
         begun_at = ended_at
         if phase is wire.phase:
             return
-
-
-def _note_facts(seen: Visit, session: Session | None) -> None:
-    if seen.answer.headed:
-        seen.facts["status_code"] = seen.answer.status
-        seen.facts["http_version"] = seen.answer.version
-    if session is None:
-        return
-    seen.leaf = session.leaf
-    if session.version is not None:
-        seen.facts |= {"tls_version": session.version, "tls_cipher": session.cipher}
-    if seen.leaf is not None:
-        seen.facts |= {
-            "tls_subject": seen.leaf.subject,
-            "tls_issuer": seen.leaf.issuer,
-            "tls_expires_at": f"{seen.leaf.expires_at:%Y-%m-%dT%H:%M:%SZ}",
-        }

@@ -82,6 +82,12 @@ def test_a_server_is_pinned_checked_and_kept_from_outside(name: str):
     assert server["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if (ROOT / "services" / name / "spec.py").exists()])
+def test_a_kind_reaches_no_private_address_unless_told(name: str):
+    environment = container(name)["environment"]
+    assert environment["VEDETTE_EGRESS_PRIVATE"] == "${VEDETTE_EGRESS_PRIVATE:-false}"
+
+
 def variables() -> list[tuple[str, str]]:
     return [
         (name, variable)
@@ -186,7 +192,8 @@ def test_a_slim_image_holds_what_its_service_imports_and_no_more(name: str):
     assert ("asyncpg" in kept) == (name == "results")
     assert ("litestar" in kept) == (name == "gateway")
     packages = {
-        top: {each.lower().replace("_", "-") for each in owners} for top, owners in packages_distributions().items()
+        top: {re.sub(r"[-_.]+", "-", each.lower()) for each in owners}
+        for top, owners in packages_distributions().items()
     }
     hidden = [top for top, owners in packages.items() if not owners & kept]
     command = [sys.executable, "-c", IN_IMAGE, name, *hidden]

@@ -3,16 +3,18 @@
 import asyncio
 import hashlib
 import socket
+import ssl
 import time
 from pathlib import Path
 
 import pytest
 
 from libs.net.dial import Address
-from libs.net.tls import Trust
+from libs.net.egress import Egress
+from libs.net.tls import Session, Trust
 from libs.net.wire import End, Phase, Wire
 from tests.support.targets.certificates import Authority
-from tests.support.targets.web import serving
+from tests.support.targets.web import Handler, serving, shakes_hands
 
 SPEECH = bytes(range(256)) * 32768
 DIGEST = hashlib.sha256(SPEECH).digest()
@@ -43,7 +45,9 @@ async def test_a_long_request_is_sent_as_the_peer_takes_it(tmp_path: Path, *, se
     session = Trust(authority.ca_file).session("127.0.0.1", verify=True) if secure else None
     speech = Speech()
     async with serving(listens, authority.server("127.0.0.1") if secure else None) as port:
-        wire = Wire(asyncio.get_running_loop(), speech, Address(socket.AF_INET, "127.0.0.1", port), session)
+        wire = Wire(
+            asyncio.get_running_loop(), speech, Address(socket.AF_INET, "127.0.0.1", port), session, egress=Egress()
+        )
         end = await wire.run(time.monotonic() + 30)
     assert (end, wire.phase, speech.heard) == (End.ENOUGH, Phase.TRANSFER, DIGEST)
 
@@ -54,6 +58,61 @@ async def test_a_bug_in_a_talk_is_raised_where_it_is_waited_for() -> None:
             raise LookupError("a bug")
 
     async with serving(listens) as port:
-        wire = Wire(asyncio.get_running_loop(), Buggy(), Address(socket.AF_INET, "127.0.0.1", port))
+        wire = Wire(asyncio.get_running_loop(), Buggy(), Address(socket.AF_INET, "127.0.0.1", port), egress=Egress())
         with pytest.raises(LookupError):
             await wire.run(time.monotonic() + 30)
+
+
+class MailClient:
+    """Asks for TLS in the middle of a conversation, as mail and directories do."""
+
+    def __init__(self, session: Session) -> None:
+        self.wire: Wire
+        self.heard = b""
+        self._session = session
+
+    def opened(self) -> bytes:
+        return b"EHLO again\r\n" if self.wire.session else b""
+
+    def received(self, data: bytes) -> bool:
+        self.heard += data
+        if data.startswith(b"220 hello"):
+            self.wire.say(b"STARTTLS\r\n")
+        elif data.startswith(b"220 go"):
+            self.wire.start_tls(self._session)
+        return data.startswith(b"250")
+
+
+def mail_server(context: ssl.SSLContext, consent: bytes) -> Handler:
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        assert await reader.readline() == b"STARTTLS\r\n"
+        writer.write(consent)
+        await shakes_hands(context, b"250 inside\r\n")(reader, writer)
+
+    return handler
+
+
+@pytest.mark.parametrize("slipped_in", [b"", b"250 from somebody in between\r\n"], ids=["clean", "slipped in"])
+async def test_tls_starts_in_the_middle_of_a_conversation(tmp_path: Path, slipped_in: bytes) -> None:
+    authority = Authority(tmp_path)
+    client = MailClient(Trust(authority.ca_file).session("127.0.0.1", verify=True))
+    handler = mail_server(authority.server("127.0.0.1"), b"220 go\r\n" + slipped_in)
+    async with serving(handler) as port:
+        address = Address(socket.AF_INET, "127.0.0.1", port)
+        client.wire = Wire(asyncio.get_running_loop(), client, address, egress=Egress())
+        end = await client.wire.run(time.monotonic() + 30)
+    assert end is End.ENOUGH
+    assert client.heard.endswith(b"250 inside\r\n")
+    assert list(client.wire.marks) == [Phase.CONNECT, Phase.FIRST_BYTE, Phase.TLS]
+    assert client.wire.session is not None
+    assert client.wire.session.verified()
+
+
+async def test_a_certificate_is_refused_in_the_middle_of_a_conversation_too(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    client = MailClient(Trust(authority.ca_file).session("127.0.0.1", verify=True))
+    async with serving(mail_server(authority.server("127.0.0.2"), b"220 go\r\n")) as port:
+        address = Address(socket.AF_INET, "127.0.0.1", port)
+        client.wire = Wire(asyncio.get_running_loop(), client, address, egress=Egress())
+        assert await client.wire.run(time.monotonic() + 30) is End.TLS_FAILED

@@ -1,40 +1,19 @@
 """Every broken or hostile target, with the status and the reason that it must get."""
 
 import ssl
-from dataclasses import dataclass, field
-from typing import Any
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from libs.model.outcome import Reason, Status
 from services.http.spec import HttpReason
 from tests.support.targets import web
+from tests.support.targets.case import Case
 from tests.support.targets.certificates import Authority
-from tests.support.targets.web import Handler, moved, page, routes, says
+from tests.support.targets.ruled import CODED, RULED
+from tests.support.targets.web import moved, page, routes, says
 
-UP, DOWN = Status.UP, Status.DOWN
 HEAD = b"HTTP/1.1 200 OK\r\n"
 OPEN_END = HEAD + b"\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One target and its verdict. `server` names a certificate of the `servers` below, or "" for plain HTTP."""
-
-    name: str
-    handler: Handler
-    reason: Reason | HttpReason = Reason.OK
-    options: dict[str, Any] = field(default_factory=dict)
-    path: str = "/"
-    server: str = ""
-    scheme: str = ""
-    timeout_s: float = 5.0
-    status: Status | None = None
-
-    @property
-    def expected(self) -> tuple[Status, str]:
-        return self.status or (UP if self.reason == Reason.OK else DOWN), self.reason
 
 
 def servers(authority: Authority, stranger: Authority) -> dict[str, ssl.SSLContext]:
@@ -187,6 +166,17 @@ REDIRECTED = (
     Case("to another protocol", says(moved("ftp://files.example/")), HttpReason.REDIRECT_INVALID),
     Case("to credentials", says(moved("http://a:b@127.0.0.1/")), HttpReason.REDIRECT_INVALID),
     Case("to a port that is none", says(moved("http://127.0.0.1:99999/")), HttpReason.REDIRECT_INVALID),
+    Case(
+        "to another host, which is not wanted",
+        says(moved("http://localhost:1/")),
+        HttpReason.REDIRECT_OTHER_HOST,
+        {"redirects_same_host": True},
+    ),
+    Case(
+        "to the same host, which is wanted",
+        routes({"/": moved("/a"), "/a": page()}),
+        options={"redirects_same_host": True},
+    ),
     Case("to an error", routes({"/": moved("/gone")}), HttpReason.STATUS_UNEXPECTED),
 )
 
@@ -207,4 +197,4 @@ TLS = (
     Case("an alert", web.then_silence(b"\x15\x03\x01\x00\x02\x02\x28"), HttpReason.TLS_FAILED, scheme="https"),
 )
 
-CASES = (*GOOD, *SILENT, *BROKEN, *HOSTILE, *UNWANTED, *REDIRECTED, *TLS)
+CASES = (*GOOD, *SILENT, *BROKEN, *HOSTILE, *UNWANTED, *REDIRECTED, *TLS, *RULED, *CODED)

@@ -13,8 +13,10 @@ FOREVER_S = 3600.0
 
 
 @contextlib.asynccontextmanager
-async def serving(handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[int]:
-    """Serves on a free port until the end; connections that still hang then are cut."""
+async def serving(
+    handler: Handler, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[int]:
+    """Serves, on a free port if none is given, until the end; connections that still hang then are cut."""
     async with asyncio.TaskGroup() as group:
         visits: set[asyncio.Task[None]] = set()
 
@@ -24,7 +26,7 @@ async def serving(handler: Handler, tls: ssl.SSLContext | None = None, host: str
             task.add_done_callback(lambda _: writer.transport.abort())
             task.add_done_callback(visits.discard)
 
-        server = await asyncio.start_server(met, host, 0, ssl=tls, backlog=1024)
+        server = await asyncio.start_server(met, host, port, ssl=tls, backlog=1024)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -199,8 +201,11 @@ def blurts(answer: bytes) -> Handler:
     return handler
 
 
-def shakes_hands(context: ssl.SSLContext) -> Handler:
-    """Does a TLS handshake and sends the alert if it fails, which asyncio's own server does not."""
+def shakes_hands(context: ssl.SSLContext, answer: bytes = b"") -> Handler:
+    """Does a TLS handshake and sends the alert if it fails, which asyncio's own server does not.
+
+    Answers, if it has an answer, and hangs up without the goodbye of TLS.
+    """
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -209,6 +214,9 @@ def shakes_hands(context: ssl.SSLContext) -> Handler:
             incoming.write(data)
             try:
                 session.do_handshake()
+                if answer and session.read(65536):
+                    session.write(answer)
+                    return
             except ssl.SSLWantReadError:
                 pass
             except ssl.SSLError:

@@ -34,3 +34,24 @@ def test_colors_only_when_asked():
 
 def test_an_outcome_without_any_time_has_no_bars():
     assert render("t", Outcome(status=Status.UNKNOWN, reason="no_route"), colored=False) == "unknown  no_route  t"
+
+
+def test_the_chain_and_the_findings_stand_under_the_phases():
+    facts = {
+        "tls_chain_1": "a by b",
+        "tls_chain_2": "b by c",
+        "tls_chain_sent": 2,
+        "tls_findings": "tls_untrusted",
+        "tls_finding_1": "Not\x1b trusted.",
+    }
+    outcome = Outcome(status=Status.DOWN, reason="tls_untrusted", hops=[Hop(target="https://a/", facts=facts)])
+    lines = render("https://a/", outcome, colored=False).splitlines()
+    assert lines[-5:] == [
+        "    chain",
+        "      1 a by b",
+        "      2 b by c",
+        "    findings",
+        "      1 Not\N{REPLACEMENT CHARACTER} trusted.",
+    ]
+    assert "    tls chain sent 2" in lines
+    assert "\x1b[33m      1 Not" in render("https://a/", outcome, colored=True)

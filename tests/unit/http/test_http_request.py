@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.url import parse_url
+from services.http.headers import BasicAuth
 from services.http.request import Request, encode, first_request, next_request
 from services.http.spec import HttpSpec
 
@@ -40,6 +41,56 @@ def test_the_name_for_tls_is_that_of_the_host_header() -> None:
     spec = HttpSpec(url="https://192.0.2.1/", headers={"Host": "Shop.example.:8443"})
     assert first_request(spec).server_name == "shop.example"
     assert first_request(HttpSpec(url="https://shop.example./")).server_name == "shop.example"
+
+
+def test_a_server_name_comes_before_the_host_header() -> None:
+    spec = HttpSpec(url="https://a.example/", headers={"Host": "b.example"}, server_name="C.example")
+    first = first_request(spec)
+    assert (first.server_name, first.host) == ("c.example", "b.example")
+    assert next_request(first, 302, "/x", []).server_name == "c.example"
+    assert next_request(first, 302, "https://d.example/", []).server_name == "d.example"
+
+
+def test_a_header_with_several_values_is_sent_as_often() -> None:
+    sent = encode(first_request(HttpSpec(url="http://a.example/", headers={"X-A": ("1", "2"), "x-b": "3"})))
+    assert b"X-A: 1\r\nX-A: 2\r\nx-b: 3\r\n" in sent
+
+
+@pytest.mark.parametrize(
+    ("spec", "value"),
+    [
+        (HttpSpec(url="https://a.example/", bearer_token="t0ken"), b"Bearer t0ken"),
+        (HttpSpec(url="https://a.example/", basic_auth=BasicAuth(username="ü", password="p:q")), b"Basic w7w6cDpx"),
+    ],
+)
+@pytest.mark.parametrize(
+    "location", ["http://a.example/", "https://a.example:444/", "https://b.example/", "//b.example"]
+)
+def test_credentials_go_to_their_origin_only(spec: HttpSpec, value: bytes, location: str) -> None:
+    first = first_request(spec)
+    assert encode(first).count(b"Authorization: " + value + b"\r\n") == 1
+    assert value in encode(next_request(first, 307, "/elsewhere", []))
+    away = next_request(first, 307, location, [])
+    assert b"uthorization" not in encode(away)
+    back = next_request(away, 307, "https://a.example/", [])
+    assert b"uthorization" not in encode(back)
+    assert value.split()[1].decode() not in repr((first, away, spec))
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [
+        ("PUT", "", b"Content-Length: 0"),
+        ("PATCH", "ab", b"Content-Length: 2"),
+        ("PURGE", "a", b"Content-Length: 1"),
+        ("DELETE", "", None),
+        ("OPTIONS", "", None),
+    ],
+)
+def test_any_method_is_sent_with_the_length_it_needs(method: str, body: str, length: bytes | None) -> None:
+    sent = encode(first_request(HttpSpec(url="http://a.example/", method=method, body=body)))
+    assert sent.startswith(method.encode() + b" / HTTP/1.1\r\n")
+    assert (length is not None and length in sent) or (length is None and b"Content-Length" not in sent)
 
 
 @pytest.mark.parametrize(

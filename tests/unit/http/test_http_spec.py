@@ -14,11 +14,97 @@ from services.http.spec import HttpReason, HttpSpec, status_ranges
 
 URL = "https://example.org/a?token=secret"
 
+
+def json_rules(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"json_assertions": [{"path": "a.b"} | rule for rule in rules]}
+
+
+def header_rules(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"header_assertions": [{"name": "Via"} | rule for rule in rules]}
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a pattern that is none": ({"body_matches": ["("]}, "body_matches must hold patterns of RE2"),
+    "a pattern that looks ahead": ({"body_lacks_match": ["(?=a)"]}, "body_lacks_match must hold patterns of RE2"),
+    "a pattern that looks back": ({"body_matches": [r"(a)\1"]}, "body_matches must hold patterns of RE2"),
+    "a pattern of half a character": ({"body_matches": ["a" * 513]}, "body_matches must hold patterns of 1 to"),
+    "an empty pattern": ({"body_matches": [""]}, "body_matches must hold patterns of 1 to"),
+    "a pattern that grows": ({"body_matches": ["(.{0,30}){0,30}"]}, "body_matches must hold simpler patterns"),
+    "too many patterns": ({"body_matches": ["a"] * 9}, "body_matches must hold at most 8"),
+    "patterns of HEAD": ({"method": "HEAD", "body_matches": ["a"]}, "body_matches needs a body"),
+    "JSON of HEAD": ({"method": "HEAD"} | json_rules({}), "json_assertions needs a body"),
+    "bytes of HEAD": ({"method": "HEAD", "body_bytes_min": 1}, "body_bytes_min needs a body"),
+    "less than more": ({"body_bytes_min": 9, "body_bytes_max": 8}, "body_bytes_min must be from 0 to 8"),
+    "no time": ({"time_s_max": 0}, "time_s_max must be above 0"),
+    "an old TLS": ({"tls_version_min": "1.1"}, "Invalid enum value"),
+    "TLS of plain HTTP": (
+        {"url": "http://a.example/", "redirects_max": 0, "tls_version_min": "1.2"},
+        "tls_version_min can never hold",
+    ),
+    "a header rule without a name": (header_rules({"name": ""}), "header_assertions must have names"),
+    "a header that equals nothing": (header_rules({"op": "equals"}), "header_assertions: equals needs a value"),
+    "a header present with a value": (header_rules({"value": "x"}), "header_assertions: present takes no value"),
+    "a header that can never match": (
+        header_rules({"op": "matches", "value": "*"}),
+        "header_assertions must hold patterns of RE2",
+    ),
+    "a header of two lines": (header_rules({"op": "equals", "value": "a\nb"}), "header_assertions must have values of"),
+    "a header that is there and not": (
+        header_rules({"op": "absent"}, {"name": "VIA"}),
+        "header_assertions can never hold",
+    ),
+    "too many header rules": (header_rules(*({} for _ in range(17))), "header_assertions must be at most"),
+    "a path that is none": (json_rules({"path": "a..b"}), "json_assertions must have paths"),
+    "no path": (json_rules({"path": ""}), "json_assertions must have paths"),
+    "a path too long": (json_rules({"path": "a" * 257}), "json_assertions must have paths of at most"),
+    "JSON without a value": (json_rules({"op": "=="}), "json_assertions: == needs a value"),
+    "a text that is less": (json_rules({"op": "<", "value": "3"}), "json_assertions can never hold"),
+    "null that is less": (json_rules({"op": ">=", "value": None}), "json_assertions can never hold"),
+    "true that is less": (json_rules({"op": "<=", "value": True}), "json_assertions can never hold"),
+    "a list as a value": (json_rules({"op": "==", "value": [1]}), "Expected"),
+    "an unknown comparison": (json_rules({"op": "=~", "value": "x"}), "Invalid enum value"),
+    "existing in numbers": (json_rules({"op": "exists", "value": 1}), "json_assertions: exists takes"),
+    "two values at once": (
+        json_rules({"op": "==", "value": 1}, {"op": "==", "value": "1"}),
+        "json_assertions can never hold together",
+    ),
+    "a value and none": (
+        json_rules({"op": "exists", "value": False}, {"path": "$.a.b", "op": "!=", "value": 1}),
+        "json_assertions can never hold together",
+    ),
+    "a value outside its range": (
+        json_rules({"op": "==", "value": 5}, {"op": "<", "value": 5}),
+        "json_assertions can never hold together",
+    ),
+    "an empty range": (
+        json_rules({"op": ">", "value": 5}, {"op": "<=", "value": 5}),
+        "json_assertions can never hold together",
+    ),
+    "too many JSON rules": (json_rules(*({} for _ in range(17))), "json_assertions must be at most"),
     "a url with credentials": ({"url": "http://a:b@c.example/"}, "url must not hold credentials"),
     "a url as a number": ({"url": 5}, "Expected `str`"),
     "an unknown field": ({"urll": "x"}, "unknown field"),
-    "another method": ({"method": "BREW"}, "Invalid enum value"),
+    "a method of two words": ({"method": "GET /"}, "method must be a word"),
+    "an empty method": ({"method": ""}, "method must be a word"),
+    "a method in lower case": ({"method": "post"}, "method must be POST"),
+    "a tunnel": ({"method": "CONNECT"}, "method must not be CONNECT"),
+    "a header of no values": ({"headers": {"X-A": []}}, "headers must give 'X-A' a value"),
+    "two hosts": ({"headers": {"host": ["a.example", "b.example"]}}, "headers must give 'host' one value"),
+    "a line end in one of the values": ({"headers": {"X-A": ["1", "2\n3"]}}, "headers must not have control"),
+    "two kinds of credentials": (
+        {"bearer_token": "x", "basic_auth": {"username": "a", "password": "b"}},
+        "bearer_token, basic_auth and a header Authorization exclude",
+    ),
+    "credentials beside their header": (
+        {"bearer_token": "x", "headers": {"AUTHORIZATION": "y"}},
+        "bearer_token, basic_auth and a header Authorization exclude",
+    ),
+    "a token with a line end": ({"bearer_token": "x\r\nX-A: 1"}, "bearer_token must be"),
+    "a username with a colon": ({"basic_auth": {"username": "a:b", "password": ""}}, "basic_auth must not have"),
+    "a password with a line end": ({"basic_auth": {"username": "a", "password": "\n"}}, "basic_auth must not have"),
+    "credentials with more": ({"basic_auth": {"username": "a", "password": "b", "c": ""}}, "unknown field"),
+    "a name for TLS with a port": ({"server_name": "a.example:443"}, "server_name must not have a port"),
+    "a name for TLS that is none": ({"server_name": "a b"}, "server_name must name a host"),
     "a header twice": ({"headers": {"X-A": "1", "x-a": "2"}}, "headers must name each header once"),
     "a line end in a value": ({"headers": {"X-A": "1\r\nX-B: 2"}}, "headers must not have control"),
     "a line end in a name": ({"headers": {"X-A\r\nX-B": "1"}}, "headers must have names"),
@@ -31,7 +117,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a Host that is none": ({"headers": {"Host": "a b"}}, "headers: the value of Host must"),
     "too many headers": ({"headers": {f"x-{n}": "" for n in range(65)}}, "headers must be at most"),
     "headers too long": ({"headers": {"x": "y" * 16384}}, "headers must be at most"),
-    "a body with GET": ({"body": "x"}, "body is sent with the method POST only"),
+    "a body with GET": ({"body": "x"}, "body is not sent with GET"),
     "a body too long": ({"method": "POST", "body": "x" * 65537}, "body must be at most"),
     "no status": ({"expect_status": []}, "expect_status must have"),
     "a status that is none": ({"expect_status": [99]}, "expect_status must hold statuses"),
@@ -66,13 +152,23 @@ def test_a_spec_that_cannot_be_meant_is_refused_with_its_field(name: str) -> Non
 
 def test_a_spec_with_everything_is_taken_and_told_again() -> None:
     spec = decode(
-        method="POST",
-        headers={"X-A": "ä", "Host": "other.example:81", "Authorization": "Bearer x"},
+        method="PURGE",
+        headers={"X-A": ["ä", "b"], "Host": "other.example:81"},
+        basic_auth={"username": "ä", "password": "p:q"},
+        server_name="tls.example",
+        redirects_same_host=True,
         body="{}",
         expect_status=[201, "300-399"],
         redirects_max=0,
         body_contains=["ok"],
         body_lacks=["error"],
+        body_matches=["^a"],
+        body_lacks_match=["b$"],
+        header_assertions=[{"name": "Via", "op": "matches", "value": "^1"}, {"name": "X-A"}],
+        json_assertions=[{"path": "a", "op": "!=", "value": None}, {"path": "b", "op": "exists", "value": False}],
+        body_bytes_min=10,
+        time_s_max=2.5,
+        tls_version_min="1.3",
         body_bytes_max=1000,
         tls_verify=False,
     )
@@ -81,6 +177,13 @@ def test_a_spec_with_everything_is_taken_and_told_again() -> None:
 
 def test_the_target_shows_no_query() -> None:
     assert HttpSpec.from_url(URL).target == "https://example.org/a"
+
+
+def test_a_spec_shows_no_secret() -> None:
+    secret = decode(headers={"X-Api-Key": "SECRET"}, basic_auth={"username": "a", "password": "SECRET"})
+    assert "SECRET" not in repr(secret) + str(secret) + secret.target + repr(secret.basic_auth)
+    assert "SECRET" not in repr(decode(bearer_token="SECRET"))
+    assert secret.secrets == {"SECRET", "Basic YTpTRUNSRVQ=", "YTpTRUNSRVQ="}
 
 
 def test_a_bad_url_on_the_command_line_is_a_value_error() -> None:

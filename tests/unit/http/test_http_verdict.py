@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from libs.model.outcome import Reason, Status
 from libs.net.fault import connect_fault, os_error
+from libs.net.findings import Flaw
 from libs.net.tls import TlsFailure, failure
 from services.http.spec import HttpReason
 from services.http.texts import Texts
@@ -53,13 +54,13 @@ def test_an_error_that_nobody_foresaw_is_raised() -> None:
 
 
 def test_every_failure_of_tls_is_a_reason_of_the_kind() -> None:
-    assert {HttpReason(kind.value) for kind in TlsFailure} < set(HttpReason)
+    assert {HttpReason(kind.value) for kind in (*TlsFailure, *Flaw)} < set(HttpReason)
 
 
 def test_a_verification_that_fails_in_an_unknown_way_is_still_named() -> None:
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_code = 92
-    assert failure(error) is TlsFailure.CERTIFICATE_INVALID
+    assert failure(error) is Flaw.CERTIFICATE_INVALID
 
 
 @given(

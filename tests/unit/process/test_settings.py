@@ -99,6 +99,13 @@ def test_lists_are_separated_by_commas():
     assert load({"VEDETTE_RESOLVERS": " 10.0.0.1, 10.0.0.2 ,"}).resolvers == ("10.0.0.1", "10.0.0.2")
 
 
+def test_ranges_are_checked_when_the_environment_is_read():
+    settings = load({"VEDETTE_EGRESS_ALLOW": "10.0.0.0/8, fd00::/8", "VEDETTE_EGRESS_DENY": "192.0.2.1"})
+    assert (settings.egress_allow, settings.egress_deny) == (("10.0.0.0/8", "fd00::/8"), ("192.0.2.1",))
+    with pytest.raises(ValueError, match=r"VEDETTE_EGRESS_DENY must hold ranges such as .*10\.0\.0\.1/8 has host bits"):
+        load({"VEDETTE_EGRESS_DENY": "10.0.0.1/8"})
+
+
 def test_every_default_is_allowed():
     for name in Settings.__struct_fields__:
         value = getattr(Settings(), name)

@@ -1,0 +1,186 @@
+"""Which addresses this process may connect to. Pure; asked by libs.net.dial for every connection of every kind.
+
+The address is judged, never the name: between a check of the name and the connection its answer could change.
+An IPv6 address that carries an IPv4 address (NAT64, 6to4, Teredo, ISATAP ...) is judged by both.
+"""
+
+import functools
+import ipaddress
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+# Whoever reads these gets the credentials of this machine or of its cloud account. No setting opens them.
+METADATA = {
+    "169.254.169.254/32": "AWS, Azure, Google, Oracle, OpenStack, DigitalOcean, Hetzner",
+    "169.254.170.2/32": "AWS ECS task credentials",
+    "169.254.170.23/32": "AWS EKS pod identity",
+    "fd00:ec2::23/128": "AWS EKS pod identity",
+    "fd00:ec2::254/128": "AWS",
+    "fd20:ce::254/128": "Google",
+    "fe80::a9fe:a9fe/128": "OpenStack",
+    "100.100.100.200/32": "Alibaba",
+    "168.63.129.16/32": "Azure WireServer: the certificates and settings of the machine's extensions",
+    "169.254.0.23/32": "Tencent",
+    "169.254.42.42/32": "Scaleway",
+    "fd00:42::42/128": "Scaleway",
+    "192.0.0.192/32": "Oracle Classic",
+}
+
+# Everything that is no public unicast address, after IANA's registries of special addresses (RFC 6890 and later),
+# written out: what the ipaddress module calls private moves from one version of Python to the next.
+# The first range that holds an address names it.
+NOT_PUBLIC = {
+    "0.0.0.0/8": "this host",
+    "10.0.0.0/8": "private",
+    "100.64.0.0/10": "carrier-grade NAT",
+    "127.0.0.0/8": "loopback",
+    "169.254.0.0/16": "link-local",
+    "172.16.0.0/12": "private",
+    "192.0.0.0/24": "IETF protocol assignments",
+    "192.0.2.0/24": "documentation",
+    "192.31.196.0/24": "AS112",
+    "192.52.193.0/24": "multicast tunnels",
+    "192.88.99.0/24": "6to4 relays",
+    "192.168.0.0/16": "private",
+    "192.175.48.0/24": "AS112",
+    "198.18.0.0/15": "benchmarks",
+    "198.51.100.0/24": "documentation",
+    "203.0.113.0/24": "documentation",
+    "224.0.0.0/4": "multicast",
+    "255.255.255.255/32": "broadcast",
+    "240.0.0.0/4": "reserved",
+    "::/128": "this host",
+    "::1/128": "loopback",
+    "64:ff9b:1::/48": "local NAT64",
+    "100::/64": "discarded",
+    "2001::/23": "IETF protocol assignments",  # with Teredo, benchmarks, ORCHID
+    "2001:db8::/32": "documentation",
+    "2620:4f:8000::/48": "AS112",
+    "3fff::/20": "documentation",
+    "5f00::/16": "segment routing",
+    "fc00::/7": "unique local",
+    "fe80::/10": "link-local",
+    "fec0::/10": "site-local",
+    "ff00::/8": "multicast",
+    # Global unicast is 2000::/3; the rest belongs to nobody yet.
+    "::/3": "reserved",
+    "4000::/2": "reserved",
+    "8000::/1": "reserved",
+}
+
+
+class Range(NamedTuple):
+    """One range of addresses of one family, as numbers, and the words for it."""
+
+    version: int
+    first: int
+    last: int
+    words: str
+
+
+class Table:
+    """Ranges in their order; the first that holds an address counts."""
+
+    def __init__(self, ranges: Iterable[Range]) -> None:
+        self._ranges: dict[int, list[Range]] = {4: [], 6: []}
+        for each in ranges:
+            self._ranges[each.version].append(each)
+
+    def find(self, address: IPv4Address | IPv6Address) -> Range | None:
+        number = int(address)
+        for each in self._ranges[address.version]:
+            if each.first <= number <= each.last:
+                return each
+        return None
+
+
+class Carried(NamedTuple):
+    """The IPv4 addresses inside an IPv6 address. `alone` tells that only they are reached."""
+
+    addresses: tuple[IPv4Address, ...] = ()
+    alone: bool = False
+
+
+class Egress:
+    """The policy of this process: `private` opens all addresses that are not public, `allow` and `deny` single ranges.
+
+    Metadata addresses are refused whatever is set; then `deny` wins over `allow`, and `allow` over `private`.
+    """
+
+    def __init__(self, *, private: bool = True, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
+        denied = (_range(text, "denied by VEDETTE_EGRESS_DENY") for text in deny)
+        self._closed = Table((*(_range(text, "cloud metadata") for text in METADATA), *denied))
+        self._allowed = Table(_range(text, "allowed") for text in allow)
+        self._not_public = Table(() if private else (_range(text, words) for text, words in NOT_PUBLIC.items()))
+        # Most targets are few and are met again every minute; many thousands cost a few microseconds each.
+        self.refusal = functools.lru_cache(maxsize=8192)(self._refusal)
+
+    def _refusal(self, host: str) -> str | None:
+        """Returns the sentence that refuses the IP literal `host`, or None if it may be reached."""
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return f"Our egress policy refuses {host[:100]!r}: it is no IP address."
+        inner = carried(address) if isinstance(address, IPv6Address) else Carried()
+        forms = inner.addresses if inner.alone else (address, *inner.addresses)
+        found = _first(self._closed, forms)
+        if found is None and self._allowed.find(address) is None:
+            found = _first(self._not_public, [form for form in forms if self._allowed.find(form) is None])
+        if found is None:
+            return None
+        form, rule = found
+        inside = "" if form == address else f", which carries {form}"
+        return f"Our egress policy refuses {host}{inside}: {rule.words}."
+
+
+def carried(address: IPv6Address) -> Carried:
+    """Returns the IPv4 addresses that a packet to `address` may end at."""
+    number = int(address)
+    low = IPv4Address(number & 0xFFFFFFFF)
+    prefix = number >> 32
+    if prefix in _ALONE:
+        return Carried((low,), alone=True)
+    if prefix in _BOTH and number > 1:
+        return Carried((low,))
+    if number >> 80 == _LOCAL_NAT64:
+        return Carried(_local_nat64(number))
+    if number >> 112 == 0x2002:
+        return Carried((IPv4Address(number >> 80 & 0xFFFFFFFF), *_isatap(number)))
+    if number >> 96 == 0x20010000:  # Teredo: the server, and the client with its bits turned (RFC 4380 section 4)
+        return Carried((IPv4Address(number >> 64 & 0xFFFFFFFF), IPv4Address(~number & 0xFFFFFFFF)))
+    return Carried(_isatap(number))
+
+
+# Mapped (::ffff:0:0/96) and the well-known NAT64 (64:ff9b::/96).
+_ALONE = frozenset({0xFFFF, 0x64FF9B << 64})
+# Compatible (::/96, RFC 4291) and translated (::ffff:0:0:0/96, RFC 2765): nobody uses them any more.
+_BOTH = frozenset({0, 0xFFFF << 16})
+_LOCAL_NAT64 = 0x64FF9B0001
+
+
+def _isatap(number: int) -> tuple[IPv4Address, ...]:
+    """ISATAP (RFC 5214): any prefix, then 5efe with or without the bit for a unique address, then the address."""
+    return (IPv4Address(number & 0xFFFFFFFF),) if number >> 32 & 0xFCFFFFFF == 0x5EFE else ()
+
+
+def _local_nat64(number: int) -> tuple[IPv4Address, ...]:
+    """The site chose how long its prefix is (RFC 6052 section 2.2): every place where the address can stand.
+
+    Bits 64 to 71 are skipped; they are cut out before the prefixes of 48, 56 and 64 bits are.
+    """
+    joined = (number >> 64 << 56) | (number & (1 << 56) - 1)
+    return (
+        *(IPv4Address(joined >> 120 - size - 32 & 0xFFFFFFFF) for size in (48, 56, 64)),
+        IPv4Address(number & 0xFFFFFFFF),
+    )
+
+
+def _range(text: str, words: str) -> Range:
+    """Returns the range that CIDR notation means; a single address is one too. ValueError if it is none."""
+    network = ipaddress.ip_network(text)
+    return Range(network.version, int(network[0]), int(network[-1]), f"{words} ({text})")
+
+
+def _first(table: Table, forms: Iterable[IPv4Address | IPv6Address]) -> tuple[IPv4Address | IPv6Address, Range] | None:
+    return next(((form, rule) for form in forms if (rule := table.find(form)) is not None), None)

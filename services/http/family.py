@@ -1,0 +1,72 @@
+"""Over which address family a check goes, and what two families together mean. Pure."""
+
+import ipaddress
+from typing import Literal
+
+from libs.model.outcome import Outcome, Reason, Status
+from libs.model.url import Url
+
+Family = Literal["any", "4", "6", "both"]
+
+FAMILY_DOWN = "family_down"
+
+
+def check_way(family: Family, resolve_to: str | None, url: Url) -> None:
+    """Refuses what could never be dialled; the ValueError starts with the field's name."""
+    if family == "any" and resolve_to is None:
+        return
+    if url.is_address and (family == "both" or not fits(family, url.host)):
+        raise ValueError(f"family {family} needs a url with a host name, or an address of that family")
+    if resolve_to is None:
+        return
+    try:
+        address = ipaddress.ip_address(resolve_to)
+    except ValueError:
+        raise ValueError("resolve_to must be an IPv4 or IPv6 address, without brackets and port") from None
+    if "%" in resolve_to:
+        raise ValueError("resolve_to must not name a network interface after an IPv6 address")
+    if url.is_address:
+        raise ValueError("resolve_to needs a url with a host name: this one names an address already")
+    if family == "both" or not fits(family, str(address)):
+        raise ValueError(f"resolve_to is one address of IPv{address.version}: family must be any or {address.version}")
+
+
+def fits(family: Family, host: str) -> bool:
+    """Tells whether an IP literal can be reached over `family`."""
+    return family in ("any", "both") or (":" in host) == (family == "6")
+
+
+def joined(four: Outcome, six: Outcome) -> Outcome:
+    """Returns what the outcomes over IPv4 and over IPv6 mean together: neither family hides the other.
+
+    A family that we could not judge leaves the whole unknown, unless the other one is down: that much is known.
+    The samples of each family have its name in front; the plain ones are those of the family that decided.
+    """
+    decides = _deciding(four, six)
+    status, reason = decides.status, decides.reason
+    if status is Status.DOWN and four.status is not six.status:
+        status, reason = Status.DEGRADED, FAMILY_DOWN
+    return Outcome(
+        status=status,
+        reason=reason,
+        detail=f"Over IPv4: {four.detail} Over IPv6: {six.detail}",
+        samples=decides.samples
+        | _named("ipv4", four)
+        | _named("ipv6", six)
+        | {"total_s": max(part.samples.get("total_s", 0.0) for part in (four, six))},
+        hops=[*four.hops, *six.hops],
+    )
+
+
+_RANK = {Status.DOWN: 0, Status.UNKNOWN: 1, Status.DEGRADED: 2, Status.UP: 3}
+
+
+def _deciding(four: Outcome, six: Outcome) -> Outcome:
+    """Returns the worse part. Of two that are down, the one that had an address tells more."""
+    if four.status is six.status:
+        return six if four.reason == Reason.NAME_NOT_FOUND else four
+    return min(four, six, key=lambda part: _RANK[part.status])
+
+
+def _named(family: str, part: Outcome) -> dict[str, float]:
+    return {f"{family}_{name}": value for name, value in part.samples.items()}

@@ -1,0 +1,81 @@
+"""Which way a check may go, and what two families together mean."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.outcome import Hop, Outcome, Reason, Status
+from services.http.family import FAMILY_DOWN, joined
+from services.http.spec import HttpReason, HttpSpec
+
+NAMED = "http://shop.example/"
+REFUSED = {
+    "both of an address": ({"url": "http://127.0.0.1/", "family": "both"}, "family both needs a url"),
+    "IPv6 of an IPv4 address": ({"url": "http://127.0.0.1/", "family": "6"}, "family 6 needs a url"),
+    "IPv4 of an IPv6 address": ({"url": "http://[::1]/", "family": "4"}, "family 4 needs a url"),
+    "an origin that is a name": ({"resolve_to": "origin.example"}, "resolve_to must be an IPv4 or IPv6 address"),
+    "an origin with a port": ({"resolve_to": "127.0.0.1:80"}, "resolve_to must be an IPv4 or IPv6 address"),
+    "an origin in brackets": ({"resolve_to": "[::1]"}, "resolve_to must be an IPv4 or IPv6 address"),
+    "an origin of few numbers": ({"resolve_to": "127.1"}, "resolve_to must be an IPv4 or IPv6 address"),
+    "an origin that is empty": ({"resolve_to": ""}, "resolve_to must be an IPv4 or IPv6 address"),
+    "an origin on an interface": ({"resolve_to": "fe80::1%eth0"}, "resolve_to must not name a network interface"),
+    "an origin of an address": ({"url": "http://127.0.0.1/", "resolve_to": "127.0.0.2"}, "resolve_to needs a url"),
+    "an origin in both": ({"resolve_to": "::1", "family": "both"}, "resolve_to is one address of IPv6"),
+    "an origin in the other": ({"resolve_to": "::1", "family": "4"}, "resolve_to is one address of IPv6"),
+}
+UP, DEGRADED, DOWN, UNKNOWN = Status.UP, Status.DEGRADED, Status.DOWN, Status.UNKNOWN
+TABLE = (
+    (UP, UP, (UP, "ok")),
+    (UP, DOWN, (DEGRADED, FAMILY_DOWN)),
+    (DEGRADED, DOWN, (DEGRADED, FAMILY_DOWN)),
+    (DOWN, DOWN, (DOWN, "four")),
+    (UP, DEGRADED, (DEGRADED, "six")),
+    (DEGRADED, DEGRADED, (DEGRADED, "four")),
+    (UP, UNKNOWN, (UNKNOWN, "six")),
+    (DEGRADED, UNKNOWN, (UNKNOWN, "six")),
+    (UNKNOWN, UNKNOWN, (UNKNOWN, "four")),
+    (DOWN, UNKNOWN, (DEGRADED, FAMILY_DOWN)),
+)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_way_that_leads_nowhere_is_refused_with_its_field(name: str) -> None:
+    fields, words = REFUSED[name]
+    with pytest.raises(ValueError, match="^" + words):
+        HttpSpec(**{"url": NAMED} | fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [{"family": "4"}, {"resolve_to": "10.0.0.1"}, {"resolve_to": "::1", "family": "6"}])
+def test_a_way_that_can_be_meant_is_taken(fields: dict[str, str]) -> None:
+    HttpSpec(**{"url": NAMED} | fields)  # type: ignore[arg-type]
+
+
+def part(status: Status, word: str) -> Outcome:
+    reason = Reason.OK if status is UP else word
+    samples = {"total_s": 1.0 if word == "four" else 2.0, "status_code": 200.0}
+    return Outcome(status=status, reason=reason, detail=f"{word}.", samples=samples, hops=[Hop(target=word)])
+
+
+@pytest.mark.parametrize(("four", "six", "expected"), TABLE)
+def test_two_families_mean(four: Status, six: Status, expected: tuple[Status, str]) -> None:
+    outcome = joined(part(four, "four"), part(six, "six"))
+    assert (outcome.status, outcome.reason) == expected
+    assert outcome.detail == "Over IPv4: four. Over IPv6: six."
+    assert [hop.target for hop in outcome.hops] == ["four", "six"]
+    assert outcome.samples["total_s"] == 2.0
+
+
+JUDGED = st.sampled_from([UP, DEGRADED, DOWN, UNKNOWN])
+
+
+@given(JUDGED, JUDGED)
+def test_the_families_are_equals_and_neither_hides_the_other(four: Status, six: Status) -> None:
+    one, other = joined(part(four, "four"), part(six, "six")), joined(part(six, "four"), part(four, "six"))
+    assert one.status is other.status
+    assert (one.status is UP) == (four is six is UP)
+    assert (one.status is DOWN) == (four is six is DOWN)
+    assert (one.reason == FAMILY_DOWN) == ((four is DOWN) != (six is DOWN))
+
+
+def test_the_reason_is_one_of_the_kinds() -> None:
+    assert HttpReason.FAMILY_DOWN == FAMILY_DOWN
