@@ -3,11 +3,12 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from libs.bus.barrier import barrier
@@ -30,17 +31,17 @@ class Inbox:
     @asynccontextmanager
     async def open(cls, client: Client, *subject: str, held_max: int = HELD_MAX) -> AsyncIterator["Inbox"]:
         inbox = cls(held_max)
-        with as_bus_errors(f"subscribe to {', '.join(subject)}"):
-            subscriptions = [await client.subscribe(name, cb=inbox.put) for name in subject]
-            await barrier(client)
+        subscriptions: list[Subscription] = []
         try:
+            with as_bus_errors(f"subscribe to {', '.join(subject)}"):
+                for name in subject:
+                    subscriptions.append(await client.subscribe(name, cb=inbox.put))  # noqa: PERF401 what came before a failure counts
+                await barrier(client)
             yield inbox
         finally:
             for subscription in subscriptions:
-                try:
+                with suppress(NatsError):  # the connection is gone, and the subscription with it
                     await subscription.unsubscribe()
-                except NatsError:
-                    continue  # the connection is gone, and the subscription with it
 
     async def put(self, message: Msg) -> None:
         if self._failure is not None:

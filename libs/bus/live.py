@@ -99,13 +99,11 @@ async def follow(
     live = [subjects.live(name) for name in filters.values()]
     async with Inbox.open(bus.client, *live, held_max=HELD_MAX) as inbox:
         forget = bus.on_disconnect(lambda: inbox.fail("the connection to NATS broke"))
-        here = await _present(bus)
-        items = _Feed(bus, inbox, filters, here).items(left_at)
         try:
-            yield items
+            async with aclosing(_Feed(bus, inbox, filters, await _present(bus)).items(left_at)) as items:
+                yield items
         finally:
             forget()
-            await items.aclose()
 
 
 class _Feed:

@@ -1,6 +1,7 @@
 """The live feed: each item once, in order, whatever happens to the reader or the connection."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -167,6 +168,31 @@ async def test_leaving_releases_the_subscriptions_and_the_replay(bus: Bus) -> No
             await take(items, 10)
     assert len(bus.client._subs) == before
     assert [info.name for info in await bus.jetstream.consumers_info("RESULTS")] == ["ingest"]
+
+
+async def test_a_feed_that_cannot_begin_holds_nothing(bus: Bus) -> None:
+    await bus.jetstream.delete_stream("RESULTS")
+    before = len(bus.client._subs), len(bus._losses._callbacks)
+    with pytest.raises(BusError, match="RESULTS"):
+        async with live.follow(bus, "t1"):
+            pass
+    assert (len(bus.client._subs), len(bus._losses._callbacks)) == before
+
+
+async def test_whoever_is_cancelled_while_it_subscribes_holds_nothing(bus: Bus, nats_server: NatsServer) -> None:
+    async def follow() -> None:
+        async with live.follow(bus, "t1"):
+            pass
+
+    before = len(bus.client._subs)
+    nats_server.process.signal(signal.SIGSTOP)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(follow())
+        await asyncio.sleep(0.2)
+        assert len(bus.client._subs) > before
+        task.cancel()
+    nats_server.process.signal(signal.SIGCONT)
+    assert len(bus.client._subs) == before
 
 
 async def test_an_id_that_is_none_of_ours_is_a_value_error(bus: Bus) -> None:
