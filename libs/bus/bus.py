@@ -189,6 +189,10 @@ async def _close(broker: NatsBroker, client: Client) -> None:
         await client.close()
 
 
-def _without_credentials(url: str) -> str:
+def _without_credentials(urls: str) -> str:
+    return ",".join(_one_without_credentials(url) for url in urls.split(","))
+
+
+def _one_without_credentials(url: str) -> str:
     scheme, _, rest = url.rpartition("://")
     return f"{scheme or 'nats'}://{rest.rpartition('@')[2]}"
