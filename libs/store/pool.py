@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from libs.store.driver import Db, open_pool, translated
-from libs.store.errors import UnavailableError
+from libs.store.errors import StoreError, UnavailableError
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -30,7 +30,9 @@ class Store:
         try:
             yield Db(connection)
         finally:
-            with translated():
+            # The pool itself drops a connection that cannot be released. That must hide neither what was done on it
+            # nor a cancellation.
+            with contextlib.suppress(StoreError), translated():
                 await self._pool.release(connection, timeout=_ACQUIRE_TIMEOUT_S)
 
     @contextlib.asynccontextmanager

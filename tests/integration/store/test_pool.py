@@ -1,4 +1,5 @@
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
@@ -141,3 +142,19 @@ async def test_the_pool_heals_after_an_administrator_cut_every_session(store: St
         with pytest.raises(UnavailableError):
             await db.rows(mine)
     await store.ping()
+
+
+async def test_a_cancellation_stays_one_when_postgres_does_not_hear_of_it(own_postgres_server: PostgresServer) -> None:
+    async def wait(store: Store) -> None:
+        async with store.connection() as db:
+            await db.value("SELECT pg_sleep(20)")
+
+    async with open_store(own_postgres_server.dsn(), size_max=4) as store:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(wait(store))
+            await asyncio.sleep(0.3)
+            own_postgres_server.process.signal(signal.SIGSTOP)
+            task.cancel()
+        own_postgres_server.process.signal(signal.SIGCONT)
+        assert task.cancelled()
+        await store.ping()
