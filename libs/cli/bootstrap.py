@@ -7,7 +7,7 @@ from libs.bus.bus import Bus
 from libs.bus.errors import BusError
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Bootstrap
-from libs.model.tenancy import KeyCreated
+from libs.model.tenancy import digest, new_secret
 from libs.process.errors import StartError
 from libs.process.settings import Settings
 from libs.process.signals import Stop
@@ -18,22 +18,26 @@ _PAUSE_S = 0.2
 
 async def bootstrap(tenant_name: str, settings: Settings, _stop: Stop) -> None:
     """Makes the first tenant and prints its key; StartError when there is one already."""
+    secret = new_secret()
     try:
         async with Bus.open(settings.nats_url, name="vedette:bootstrap") as bus:
-            key = await first_key(bus, tenant_name)
+            made = await first_key(bus, tenant_name, secret)
     except BusError as error:
         raise StartError(f"NATS cannot be reached: {error}") from error
-    if key is None:
+    if not made:
         raise StartError("there is a tenant already; an admin key of it makes more keys with POST /api/v2/keys")
-    print(key.key, flush=True)  # noqa: T201 - the one time that it is shown
+    print(secret, flush=True)  # noqa: T201 - the one time that it is shown
 
 
-async def first_key(bus: Bus, tenant_name: str) -> KeyCreated | None:
-    """Returns the first tenant's admin key, or None when there is a tenant already; waits for the results room."""
+async def first_key(bus: Bus, tenant_name: str, secret: str) -> bool:
+    """Makes the first tenant with `secret` as its admin key; returns whether that key works.
+
+    Waits for the results room, and asks again when an answer is lost: the same secret gets the same answer.
+    """
     until = time.monotonic() + ANSWER_S_MAX
     while True:
         try:
-            return await bus.ask(Bootstrap(tenant_name=tenant_name))
+            return await bus.ask(Bootstrap(tenant_name=tenant_name, key_sha256=digest(secret)))
         except RefusedError as error:
             if error.refusal.code is not RefusalCode.UNAVAILABLE or time.monotonic() > until:
                 raise StartError(f"no tenant could be made: {error}") from error

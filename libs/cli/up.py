@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from libs.bus.bus import Bus
 from libs.cli.bootstrap import first_key
 from libs.cli.progress import Progress
-from libs.model.tenancy import KeyCreated
+from libs.model.tenancy import is_secret, new_secret
 from libs.process.embedded.datadir import claimed, write_private
 from libs.process.embedded.nats import nats_server
 from libs.process.embedded.postgres import postgres_server
@@ -51,8 +52,7 @@ async def _serve(
         with progress.step("services", ", ".join(service.name for service in services)):
             context = await stack.enter_async_context(running(services, settings))
             await _until_ready(context.health)
-        key = await first_key(context.bus, TENANT)
-        _greet(settings, _kept(key, folder), progress)
+        _greet(settings, await _admin_key(context.bus, folder / KEY_FILE), progress)
         await stop.wait()
         progress.say("Stopping: checks in flight finish first; Ctrl-C again ends at once.")
 
@@ -83,14 +83,34 @@ async def _until_ready(health: Health) -> None:
         await asyncio.sleep(_POLL_S)
 
 
-def _kept(key: KeyCreated | None, folder: Path) -> str:
-    """Writes a new key down; returns the line that tells about it."""
-    path = folder / KEY_FILE
+async def _admin_key(bus: Bus, path: Path) -> str:
+    """Sees to the first tenant and its key; returns the line that tells about it.
+
+    The key is on the disk before anybody takes it, and offered again after a crash: none that works is ever lost.
+    """
+    secret, is_new = _offered(path)
+    works = await first_key(bus, TENANT, secret)
+    return _told(path, secret, is_new=is_new, works=works)
+
+
+def _offered(path: Path) -> tuple[str, bool]:
+    """Returns the key that is written down, and whether that was done just now."""
+    known = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    if is_secret(known):
+        return known, False
+    secret = new_secret()
+    write_private(path, secret + "\n")
+    return secret, True
+
+
+def _told(path: Path, secret: str, *, is_new: bool, works: bool) -> str:
     shown = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-    if key is None:
-        return f"in {shown}" if path.exists() else "made earlier (POST /api/v2/keys makes more)"
-    write_private(path, key.key + "\n")
-    return f"{key.key}   (shown this once; kept in {shown})"
+    if works:
+        return f"{secret}   (shown this once; kept in {shown})" if is_new else f"in {shown}"
+    if not is_new:
+        return f"made earlier; the one in {shown} does not work any more"
+    path.unlink()
+    return "made earlier (POST /api/v2/keys makes more)"
 
 
 def _greet(settings: Settings, key: str, progress: Progress) -> None:

@@ -155,12 +155,17 @@ class DeleteKey(Request[None], frozen=True, kw_only=True):
     key_id: str
 
 
-class Bootstrap(Request[KeyCreated | None], frozen=True, kw_only=True):
-    """Makes the first tenant with its first admin key; None when there is a tenant already."""
+class Bootstrap(Request[bool], frozen=True, kw_only=True):
+    """Makes the first tenant with an admin key of this SHA-256 (hex), whose secret only the asker knows.
+
+    Returns whether that key works: also when this was asked before and the answer was lost. False when another tenant
+    is there already.
+    """
 
     verb = "tenants.bootstrap"
-    reply = KeyCreated | None
+    reply = bool
     tenant_name: str
+    key_sha256: str
 
 
 class Authenticate(Request[Principal], frozen=True, kw_only=True):

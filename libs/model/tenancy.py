@@ -1,9 +1,29 @@
 """Who asks: tenants, keys and what a key may do."""
 
+import hashlib
+import re
+import secrets
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
+
+_SECRET = re.compile(r"vdt_[A-Za-z0-9_-]{43}")
+
+
+def new_secret() -> str:
+    """Returns what the bearer of a new key sends: 256 random bits."""
+    return f"vdt_{secrets.token_urlsafe(32)}"
+
+
+def is_secret(text: str) -> bool:
+    """Tells whether `text` looks like a secret that we made."""
+    return _SECRET.fullmatch(text) is not None
+
+
+def digest(secret: str) -> str:
+    """Returns the SHA-256 of a secret in hex: all that is stored of it, or travels over the bus."""
+    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Scope(StrEnum):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import ipaddress
 import time
 from collections import OrderedDict, defaultdict
@@ -23,7 +22,7 @@ from litestar.types.callable_types import Guard
 from libs.bus.bus import Bus
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
-from libs.model.tenancy import Principal, Scope
+from libs.model.tenancy import Principal, Scope, digest
 
 REMEMBERED_S = 5.0
 REMEMBERED_MAX = 10_000
@@ -57,7 +56,7 @@ class Authority:
 
     async def principal(self, secret: str, address: str) -> Principal:
         """Returns who bears `secret` and asks from `address`, or raises the HTTP error that says why not."""
-        bearer = await self._bearer(hashlib.sha256(secret.encode()).hexdigest())
+        bearer = await self._bearer(digest(secret))
         if bearer is None or bearer.principal.key_id in self._revoked:
             raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
         expires_at = bearer.principal.expires_at

@@ -1,7 +1,5 @@
 """Tenants and keys: made, listed, revoked, and recognised."""
 
-import hashlib
-import secrets
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -13,7 +11,7 @@ from libs.bus.errors import BusError
 from libs.model.ids import is_id, new_id
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate, Bootstrap, CreateKey, DeleteKey, ListKeys
-from libs.model.tenancy import Key, KeyCreated, Principal, Scope
+from libs.model.tenancy import Key, KeyCreated, Principal, Scope, digest, new_secret
 from libs.process.service import Clock
 from libs.store import keys, locks, tenants
 from libs.store.driver import Db
@@ -21,8 +19,6 @@ from libs.store.pool import Store
 from services.results.answering.idempotency import Claim
 from services.results.answering.refusing import NO_KEY, not_found
 
-PREFIX = "vdt_"
-SECRET_BYTES = 32
 TOUCH_EVERY = timedelta(minutes=1)
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -34,15 +30,18 @@ class Keys:
     def __init__(self, store: Store, bus: Bus, clock: Clock) -> None:
         self._store, self._bus, self._clock = store, bus, clock
 
-    async def bootstrap(self, request: Bootstrap) -> KeyCreated | None:
-        """Makes the first tenant and its key; asked by many at once, one of them gets it."""
+    async def bootstrap(self, request: Bootstrap) -> bool:
+        """Makes the first tenant and its key; of many who ask at once with a key each, one is told True."""
+        sha256 = _sha256(request.key_sha256)
         async with self._store.transaction() as db:
             await locks.hold(db, locks.Lock.BOOTSTRAP)
             if await tenants.exist(db):
-                return None
+                return await keys.bearer(db, sha256, self._clock()) is not None
             tenant_id = new_id()
             await tenants.add(db, tenant_id, request.tenant_name)
-            return await self._add(db, CreateKey(tenant_id=tenant_id, name="admin", scopes=[Scope.ADMIN]))
+            admin = CreateKey(tenant_id=tenant_id, name="admin", scopes=[Scope.ADMIN])
+            await keys.add(db, tenant_id, self._key(admin), sha256)
+            return True
 
     async def create(self, request: CreateKey) -> KeyCreated:
         async with self._store.transaction() as db:
@@ -77,16 +76,15 @@ class Keys:
     async def authenticate(self, request: Authenticate) -> Principal:
         now = self._clock()
         async with self._store.connection() as db:
-            bearer = await keys.bearer(db, _digest(request.key_sha256), now)
+            bearer = await keys.bearer(db, _sha256(request.key_sha256), now)
             if bearer is None:
                 raise not_found(NO_KEY)
             if bearer.last_used_at is None or bearer.last_used_at + TOUCH_EVERY <= now:
                 await keys.touch(db, bearer.principal.key_id, now)
         return bearer.principal
 
-    async def _add(self, db: Db, request: CreateKey) -> KeyCreated:
-        secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
-        key = Key(
+    def _key(self, request: CreateKey) -> Key:
+        return Key(
             id=new_id(),
             name=request.name,
             scopes=request.scopes,
@@ -94,7 +92,10 @@ class Keys:
             created_at=self._clock(),
             expires_at=request.expires_at,
         )
-        await keys.add(db, request.tenant_id, key, hashlib.sha256(secret.encode()).digest())
+
+    async def _add(self, db: Db, request: CreateKey) -> KeyCreated:
+        key, secret = self._key(request), new_secret()
+        await keys.add(db, request.tenant_id, key, _sha256(digest(secret)))
         return KeyCreated(
             id=key.id,
             key=secret,
@@ -115,7 +116,7 @@ def is_last_admin(key_id: str, present: list[Key], now: datetime) -> bool:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def _digest(text: str) -> bytes:
+def _sha256(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError as error:

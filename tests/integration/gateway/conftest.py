@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from libs.model.requests import Bootstrap
+from libs.model.tenancy import digest, new_secret
 from libs.process.run import running
 from libs.process.service import Context, Service
 from libs.process.settings import Settings
@@ -41,9 +42,9 @@ def house(nats_url: str, postgres_dsn: str) -> Open:
     async def opened(*others: Service, dsn: str = postgres_dsn) -> AsyncIterator[House]:
         settings = Settings(nats_url=nats_url, postgres_dsn=dsn, port=free_port(), health_port=0, shutdown_grace_s=2)
         async with running((results(), gateway(), *others), settings) as context:
-            created = await context.bus.ask(Bootstrap(tenant_name="first"))
-            assert created is not None
-            yield House(settings.port, created.key, context)
+            secret = new_secret()
+            assert await context.bus.ask(Bootstrap(tenant_name="first", key_sha256=digest(secret)))
+            yield House(settings.port, secret, context)
 
     return opened
 

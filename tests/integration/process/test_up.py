@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from libs.model.tenancy import new_secret
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Process
 from tests.support.servers import scratch
@@ -80,6 +81,19 @@ def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: Up):
     assert key not in up.start()
     assert me(up.port, key)
     assert up.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.timeout(180)
+def test_a_key_that_was_written_down_before_it_was_taken_is_taken_at_the_next_start(up: Up):
+    up.data.mkdir(mode=0o700)
+    (up.data / "admin.key").write_text(key := new_secret())
+    assert key not in up.start()
+    assert "admin" in me(up.port, key)["scopes"]  # type: ignore[operator]
+    assert up.stop() == 0
+    (up.data / "admin.key").unlink()
+    assert "made earlier" in up.start()
+    assert not (up.data / "admin.key").exists()
+    assert up.stop() == 0
 
 
 @pytest.mark.timeout(120)

@@ -7,12 +7,8 @@ import pytest
 from libs.bus import subjects
 from libs.model.refusal import RefusalCode
 from libs.model.requests import Authenticate, Bootstrap, CreateKey, DeleteKey, Idempotency, ListKeys
-from libs.model.tenancy import KeyCreated, Principal, Scope
+from libs.model.tenancy import KeyCreated, Principal, Scope, digest
 from tests.support.room import Room
-
-
-def digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 async def create(room: Room, *scopes: Scope, **fields: object) -> KeyCreated:
@@ -116,7 +112,17 @@ async def test_a_repeated_create_never_shows_the_secret_again(room: Room) -> Non
 async def test_many_bootstraps_at_once_make_one_tenant_with_one_key(room: Room) -> None:
     await room.rows("DELETE FROM tenants")
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(room.ask(Bootstrap(tenant_name="main"))) for _ in range(10)]
-    (made,) = [task.result() for task in tasks if task.result() is not None]
-    assert made.scopes == [Scope.ADMIN]
-    assert (await authenticate(room, made)).tenant_name == "main"
+        asked = [Bootstrap(tenant_name="main", key_sha256=digest(str(number))) for number in range(10)]
+        tasks = [group.create_task(room.ask(request)) for request in asked]
+    (made,) = [request for request, task in zip(asked, tasks, strict=True) if task.result()]
+    bearer = await room.ask(Authenticate(key_sha256=made.key_sha256))
+    assert (bearer.tenant_name, bearer.scopes) == ("main", [Scope.ADMIN])
+    assert len(await room.rows("SELECT * FROM keys")) == 1
+
+
+async def test_a_bootstrap_whose_answer_was_lost_is_asked_again(room: Room) -> None:
+    await room.rows("DELETE FROM tenants")
+    request = Bootstrap(tenant_name="main", key_sha256=digest("secret"))
+    assert await room.ask(request)
+    assert await room.ask(request)
+    assert len(await room.rows("SELECT * FROM keys")) == 1
