@@ -150,11 +150,13 @@ async def test_a_cancellation_stays_one_when_postgres_does_not_hear_of_it(own_po
             await db.value("SELECT pg_sleep(20)")
 
     async with open_store(own_postgres_server.dsn(), size_max=4) as store:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(wait(store))
-            await asyncio.sleep(0.3)
-            own_postgres_server.process.signal(signal.SIGSTOP)
-            task.cancel()
-        own_postgres_server.process.signal(signal.SIGCONT)
+        try:
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(wait(store))
+                await asyncio.sleep(0.3)
+                own_postgres_server.process.signal(signal.SIGSTOP)
+                task.cancel()
+        finally:
+            own_postgres_server.process.signal(signal.SIGCONT)
         assert task.cancelled()
         await store.ping()
