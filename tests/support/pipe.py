@@ -75,11 +75,16 @@ class Pipe:
         return str(await self.value("SELECT status FROM states WHERE monitor_id = $1", monitor.id))
 
     async def ingested(self, within_s: float = 30) -> None:
-        """Returns once the ingest has acknowledged everything that is in the stream."""
+        """Returns once the ingest has acknowledged everything that is in the stream.
+
+        The sequence decides, not the count of pending messages: the server learns that count a moment after it has
+        accepted a message, and says 0 until then.
+        """
+        last = (await self.bus.jetstream.stream_info(subjects.RESULTS)).state.last_seq
 
         async def done() -> bool:
             info = await self.bus.jetstream.consumer_info(subjects.RESULTS, layout.INGEST)
-            return info.num_pending == 0 and info.num_ack_pending == 0
+            return info.ack_floor is not None and info.ack_floor.stream_seq >= last
 
         await eventually(done, within_s=within_s, what="everything ingested", every_s=0.05)
 
