@@ -1,4 +1,4 @@
-"""One TCP connection to one address, driven by the event loop without streams, tasks or transports in between.
+"""One connection to one address, driven by the event loop without streams, tasks or transports in between.
 
 It is written on a bare non-blocking socket because a verdict needs what transports hide: the error number of each
 phase, the moment of each step, the peer's certificates after a failed handshake, and a close that always happens now.
@@ -53,8 +53,8 @@ class Wire:
 
     __slots__ = (
         *("address", "end", "ended_at", "error", "marks", "phase", "session"),
-        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer"),
-        "_writing",
+        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk"),
+        *("_timer", "_writing"),
     )
 
     def __init__(
@@ -115,6 +115,15 @@ class Wire:
         self.session = session
         self.phase = Phase.TLS
         self._shake(self._sock, session)
+
+    def hang_up(self, within_s: float = 0.0) -> None:
+        """Ends the connection, for a talk that is over; with `within_s` the peer may still answer its goodbye."""
+        if not within_s:
+            self._finish(End.ENOUGH)
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(within_s, self._finish, End.ENOUGH)
 
     def _open(self, deadline: float) -> None:
         try:

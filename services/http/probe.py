@@ -15,7 +15,7 @@ from libs.net.egress import Egress
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
-from services.http.family import fits, joined
+from libs.model.family import fits, joined
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.outcome import Hop, Outcome, Reason, Status
-from services.http.family import FAMILY_DOWN, joined
+from libs.model.family import FAMILY_DOWN, joined
 from services.http.spec import HttpReason, HttpSpec
 
 NAMED = "http://shop.example/"

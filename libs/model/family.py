@@ -4,19 +4,18 @@ import ipaddress
 from typing import Literal
 
 from libs.model.outcome import Outcome, Reason, Status
-from libs.model.url import Url
 
 Family = Literal["any", "4", "6", "both"]
 
 FAMILY_DOWN = "family_down"
 
 
-def check_way(family: Family, resolve_to: str | None, url: Url) -> None:
+def check_way(family: Family, resolve_to: str | None, host: str, *, is_address: bool) -> None:
     """Refuses what could never be dialled; the ValueError starts with the field's name."""
     if family == "any" and resolve_to is None:
         return
-    if url.is_address and (family == "both" or not fits(family, url.host)):
-        raise ValueError(f"family {family} needs a url with a host name, or an address of that family")
+    if is_address and (family == "both" or not fits(family, host)):
+        raise ValueError(f"family {family} needs a host name, or an address of that family")
     if resolve_to is None:
         return
     try:
@@ -25,8 +24,8 @@ def check_way(family: Family, resolve_to: str | None, url: Url) -> None:
         raise ValueError("resolve_to must be an IPv4 or IPv6 address, without brackets and port") from None
     if "%" in resolve_to:
         raise ValueError("resolve_to must not name a network interface after an IPv6 address")
-    if url.is_address:
-        raise ValueError("resolve_to needs a url with a host name: this one names an address already")
+    if is_address:
+        raise ValueError("resolve_to needs a host name: this target names an address already")
     if family == "both" or not fits(family, str(address)):
         raise ValueError(f"resolve_to is one address of IPv{address.version}: family must be any or {address.version}")
 
