@@ -76,6 +76,7 @@ class Call:
     host: str
     port: int
     over_udp: bool = False
+    over_tls: bool = False
     starttls: StartTlsPolicy = "auto"
     query_name: str = "."
     query_type: str = "SOA"

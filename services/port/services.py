@@ -1,6 +1,16 @@
 """The services that can be asked for by name: each is one entry beside the conversation that it has. Pure."""
 
 from services.port.conversation import Entry
-from services.port.conversations import shells
+from services.port.conversations import desktops, files, games, mail, shells, voice
 
-SERVICES: dict[str, Entry] = {entry.name: entry for entry in (*shells.SERVICES,)}
+SERVICES: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        *shells.SERVICES,
+        *mail.SERVICES,
+        *files.SERVICES,
+        *desktops.SERVICES,
+        *voice.SERVICES,
+        *games.SERVICES,
+    )
+}

@@ -95,6 +95,7 @@ class Visitor:
             host=spec.hostname,
             port=spec.number,
             over_udp=spec.over_udp,
+            over_tls=spec.tls_first,
             starttls=spec.policy,
             query_name=spec.query_name,
             query_type=spec.query_type,
