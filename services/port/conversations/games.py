@@ -64,7 +64,7 @@ def bedrock(call: Call) -> Talk:
         if pong[1:9] == token:
             break
     parts = pong[35:].decode(errors="replace").split(";")
-    if len(parts) < 6 or not (parts[4].isdigit() and parts[5].isdigit()):
+    if len(parts) < 6 or not (parts[4].isdecimal() and parts[5].isdecimal()):
         raise Unexpected("The server does not tell what it is", pong[35:])
     call.facts["software"] = shown(f"{parts[0]} {parts[3]}")
     call.facts["protocol_version"] = shown(parts[2])

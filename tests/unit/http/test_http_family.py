@@ -19,7 +19,10 @@ REFUSED = {
     "an origin of few numbers": ({"resolve_to": "127.1"}, "resolve_to must be an IPv4 or IPv6 address"),
     "an origin that is empty": ({"resolve_to": ""}, "resolve_to must be an IPv4 or IPv6 address"),
     "an origin on an interface": ({"resolve_to": "fe80::1%eth0"}, "resolve_to must not name a network interface"),
-    "an origin of an address": ({"url": "http://127.0.0.1/", "resolve_to": "127.0.0.2"}, "resolve_to needs a host name"),
+    "an origin of an address": (
+        {"url": "http://127.0.0.1/", "resolve_to": "127.0.0.2"},
+        "resolve_to needs a host name",
+    ),
     "an origin in both": ({"resolve_to": "::1", "family": "both"}, "resolve_to is one address of IPv6"),
     "an origin in the other": ({"resolve_to": "::1", "family": "4"}, "resolve_to is one address of IPv6"),
 }
