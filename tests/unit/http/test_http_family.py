@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.model.outcome import Hop, Outcome, Reason, Status
 from libs.model.family import FAMILY_DOWN, joined
+from libs.model.outcome import Hop, Outcome, Reason, Status
 from services.http.spec import HttpReason, HttpSpec
 
 NAMED = "http://shop.example/"

@@ -1,12 +1,16 @@
 """What holds for every service that can be asked for by name."""
 
+import inspect
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.model.tls import TlsReason
 from services.port.conversation import Call, ConversationError, Goodbye
 from services.port.services import SERVICES
-from services.port.spec import PortSpec
+from services.port.spec import PortReason, PortSpec
 from tests.support.spoken import converse
 
 NAMES = sorted(SERVICES)
@@ -49,3 +53,9 @@ def test_a_service_is_asked_for_by_its_name_alone(name: str):
 def test_names_and_ports_make_sense():
     assert all(entry.name == name and 1 <= entry.port <= 65535 for name, entry in SERVICES.items())
     assert {entry.transport for entry in SERVICES.values()} <= {"tcp", "udp"}
+
+
+def test_the_readme_tells_every_service_reason_and_option():
+    readme = Path(inspect.getfile(PortSpec)).with_name("README.md").read_text()
+    words = (*SERVICES, *PortReason, *TlsReason, *PortSpec.__struct_fields__)
+    assert not {word for word in words if f"`{word}`" not in readme}
