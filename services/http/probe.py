@@ -10,12 +10,12 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from libs.model.family import fits, joined
 from libs.model.outcome import Outcome, Reason, Status
 from libs.net.egress import Egress
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
-from libs.model.family import fits, joined
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec

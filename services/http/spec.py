@@ -7,10 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from libs.model.family import Family, check_way
 from libs.model.spec import Spec
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
-from libs.model.family import Family, check_way
 from services.http.headers import (
     BasicAuth,
     HeaderValue,
