@@ -16,9 +16,9 @@ from tests.support.targets.talkers import (
     answering,
     greets,
     hangs_up_at_once,
+    mail_server,
     probed,
     says_nothing,
-    smtp_server,
 )
 from tests.support.targets.web import Handler, deaf_port, reset, serving, then_reset
 
@@ -37,7 +37,7 @@ SMTP: dict[str, Any] = {"service": "smtp"}
 CASES = (
     Case("open", says_nothing, {}, Status.UP, Reason.OK),
     Case("identifies itself", greets(b"SSH-2.0-x\r\n"), SSH, Status.UP, Reason.OK),
-    Case("mail", smtp_server(), SMTP, Status.UP, Reason.OK),
+    Case("mail", greets(b"220 hi\r\n250 hi\r\n"), SMTP, Status.UP, Reason.OK),
     Case("silent", says_nothing, SSH, Status.DEGRADED, PortReason.SILENT, 0.3),
     Case("silent after TCP alone was asked for", says_nothing, {"tls": True}, Status.DOWN, TlsReason.TLS_TIMEOUT, 0.3),
     Case("refuses", greets(b"554 go away\r\n"), SMTP, Status.DEGRADED, PortReason.REFUSING),
@@ -48,7 +48,7 @@ CASES = (
     Case("resets in the middle", greets(b"220 hi\r\n", reset), SMTP, Status.DOWN, PortReason.RESET),
     Case("another protocol", greets(b"HTTP/1.1 400 Bad Request\r\n"), SMTP, Status.DOWN, PortReason.UNEXPECTED_ANSWER),
     Case("an endless line", greets(b"2" * 9999), SMTP, Status.DOWN, PortReason.UNEXPECTED_ANSWER),
-    Case("no TLS", smtp_server(), {"service": "submission"}, Status.DOWN, PortReason.STARTTLS_MISSING),
+    Case("no TLS", greets(b"220 hi\r\n250 hi\r\n"), {"service": "submission"}, Status.DOWN, PortReason.STARTTLS_MISSING),
     Case("plain text on a TLS port", greets(b"220 hi\r\n"), {"service": "smtps"}, Status.DOWN, TlsReason.TLS_NOT_SPOKEN),
     Case("resets the handshake", then_reset(b""), {"tls": True}, Status.DOWN, TlsReason.TLS_RESET),
 )  # fmt: skip
@@ -82,7 +82,7 @@ async def test_a_port_that_never_accepts_is_a_connect_timeout() -> None:
 
 async def test_mail_goes_over_to_tls_and_is_left_politely(authority: Authority) -> None:
     heard: list[bytes] = []
-    async with serving(smtp_server(authority.server("127.0.0.1"), heard)) as port:
+    with mail_server(authority.server("127.0.0.1"), heard) as port:
         outcome = await probed(port, service="submission", ca_file=authority.ca_file)
     assert (outcome.status, outcome.reason) == (Status.UP, Reason.OK)
     assert [line.split()[0] for line in heard] == [b"EHLO", b"STARTTLS", b"EHLO", b"QUIT"]
@@ -102,7 +102,7 @@ EXPIRED: dict[str, tuple[dict[str, Any], Status]] = {
 async def test_an_expired_certificate_behind_starttls(
     authority: Authority, options: dict[str, Any], status: Status
 ) -> None:
-    async with serving(smtp_server(authority.server("127.0.0.1", days=(-90, -1)))) as port:
+    with mail_server(authority.server("127.0.0.1", days=(-90, -1))) as port:
         outcome = await probed(port, ca_file=authority.ca_file, **options)
     assert (outcome.status, outcome.samples["tls_expires_in_s"] < 0) == (status, True)
     assert outcome.reason == (Reason.OK if status is Status.UP else TlsReason.TLS_CERTIFICATE_EXPIRED)

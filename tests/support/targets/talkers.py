@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import socket
+import socketserver
 import ssl
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +30,42 @@ async def probed(
         return outcome
 
 
-def smtp_server(context: ssl.SSLContext | None = None, heard: list[bytes] | None = None) -> Handler:
-    """A mail server that goes over to TLS if it has a context, and writes down what it hears."""
+@contextlib.contextmanager
+def mail_server(context: ssl.SSLContext | None = None, heard: list[bytes] | None = None) -> Iterator[int]:
+    """A mail server that goes over to TLS if it has a context, and writes down what it hears.
 
-    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 mail.example ESMTP\r\n")
-        while line := await reader.readline():
-            if heard is not None:
-                heard.append(line)
+    It runs in threads on plain sockets: asyncio's streams leave a connection behind when TLS fails in its middle.
+    """
+
+    class Visit(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.settimeout(30)
+            with contextlib.suppress(OSError):
+                _serve_mail(self.request, context, [] if heard is None else heard)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Visit) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _serve_mail(sock: socket.socket, context: ssl.SSLContext | None, heard: list[bytes]) -> None:
+    offers = b"250-mail.example\r\n" + (b"250-STARTTLS\r\n" if context else b"") + b"250 HELP\r\n"
+    answers = {b"EHLO": offers, b"STARTTLS": b"220 go\r\n", b"QUIT": b"221 bye\r\n"}
+    sock.sendall(b"220 mail.example ESMTP\r\n")
+    with contextlib.ExitStack() as stack:
+        while line := sock.recv(4096):
+            heard.append(line)
             word = line.split()[0].upper()
-            offers = b"250-mail.example\r\n" + (b"250-STARTTLS\r\n" if context else b"") + b"250 HELP\r\n"
-            writer.write(
-                {b"EHLO": offers, b"STARTTLS": b"220 go\r\n", b"QUIT": b"221 bye\r\n"}.get(word, b"500 no\r\n")
-            )
+            sock.sendall(answers.get(word, b"500 no\r\n"))
             if word == b"QUIT":
                 return
             if word == b"STARTTLS" and context is not None:
-                await writer.start_tls(context)
-
-    return handler
+                sock = stack.enter_context(context.wrap_socket(sock, server_side=True))
 
 
 def greets(greeting: bytes, then: Callable[[asyncio.StreamWriter], None] | None = None) -> Handler:
