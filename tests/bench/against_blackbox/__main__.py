@@ -20,7 +20,7 @@ from tests.bench.against_blackbox.servers import LATE_S, PAGE, Targets, running
 from tests.bench.against_blackbox.sides import NO_TARGET, Cost, Load, Ours, Theirs
 from tests.bench.against_blackbox.table import FRONTS, NO_PACKET, OURS, WHOLE, dearest, less, show, show_ratio, take
 
-_LATE_AT_ONCE = 100
+_LATE_AT_ONCE = 200
 
 
 def main() -> None:
@@ -43,10 +43,10 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.against_blackbox")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--concurrency", type=int, default=20)
-    parser.add_argument("--plain", type=int, default=2000, help="checks in a round over plain HTTP")
-    parser.add_argument("--https", type=int, default=1000, help="checks in a round over HTTPS")
+    parser.add_argument("--plain", type=int, default=1000, help="checks in a round over plain HTTP")
+    parser.add_argument("--https", type=int, default=500, help="checks in a round over HTTPS")
     parser.add_argument("--late", type=int, default=400, help="checks in a round that time out")
     return parser.parse_args()
 
