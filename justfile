@@ -36,6 +36,10 @@ fix:
 bench *options:
     @exec python -m tests.bench.end_to_end "$@"
 
+# hold the http probe against blackbox_exporter on one nginx; both must be on the path
+bench-blackbox *options:
+    @exec python -m tests.bench.against_blackbox "$@"
+
 # make a new kind of monitor from a working template: services/NAME
 new-kind name:
     @exec python deploy/new_kind.py "$@"

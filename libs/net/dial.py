@@ -29,9 +29,8 @@ def begin_connect(address: Address, egress: Egress) -> socket.socket:
     refusal = egress.refusal(address.host)
     if refusal is not None:
         raise EgressRefusedError(refusal)
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        sock.settimeout(0)
         code = sock.connect_ex((address.host, address.port))
     except BaseException:
         sock.close()

@@ -81,8 +81,6 @@ def _facts(sent: tuple[Facts, ...], verified: tuple[Facts, ...], found: list[Fin
     if sent:
         facts |= _leaf_facts(sent[0])
         facts |= _chain_facts(sent, verified)
-    if verified:
-        facts["tls_chain_expires_at"] = _instant(min(each.expires_at for each in verified))
     if found:
         facts["tls_findings"] = ", ".join(dict.fromkeys(finding.flaw for finding in found))
         facts |= {f"tls_finding_{place}": f"{finding.detail}." for place, finding in enumerate(found, 1)}
@@ -121,6 +119,8 @@ def _chain_facts(sent: tuple[Facts, ...], verified: tuple[Facts, ...]) -> dict[s
         facts["tls_chain_extra"] = extra
     if any(each.is_self_issued for each in sent[1:]):
         facts["tls_chain_root_sent"] = True
+    if verified:
+        facts["tls_chain_expires_at"] = _instant(min(each.expires_at for each in verified))
     return facts
 
 

@@ -143,15 +143,16 @@ class Wire:
             self._done.set_exception(error)
 
     def _connected(self, sock: socket.socket) -> None:
-        self._loop.remove_writer(self._fd)
-        self._writing = False
         self._answered = True
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise os_error(code)
         self._mark(Phase.CONNECT)
+        # In this order: a descriptor that nobody watches in between is given up by the loop and taken on anew.
         self._reading = True
         self._loop.add_reader(self._fd, self._guarded, self._readable)
+        self._loop.remove_writer(self._fd)
+        self._writing = False
         if self.session is None:
             self._begin_talk(sock)
             return

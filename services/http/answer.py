@@ -124,7 +124,7 @@ class Answer:
     # The parser calls these.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.enough or self.headed:
+        if self.complete or self.flaw is not None or self.headed:  # `enough`, without a call for every line
             return
         self.headers.append((name, value))
         if (known := name.lower()) in _READ:
