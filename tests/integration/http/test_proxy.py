@@ -18,7 +18,7 @@ from tests.support.targets.certificates import Authority
 from tests.support.targets.dns import name_server
 from tests.support.targets.probing import check_probe
 from tests.support.targets.proxies import PASSWORD, USERNAME, Passed, http_proxy, socks_proxy
-from tests.support.targets.proxy_cases import PROXIED
+from tests.support.targets.proxy_cases import PROXIED, turn
 from tests.support.targets.web import Handler, deaf_port, moved, page, routes, says, serving
 
 AUTH = {"username": USERNAME, "password": PASSWORD}
@@ -250,3 +250,10 @@ async def test_what_comes_right_behind_the_consent_is_the_targets() -> None:
         spec = spec_of({"url": "https://shop.example/"}, proxy=f"http://127.0.0.1:{port}")
         outcome = await check_probe(spec)
     assert verdict(outcome) == (Status.DOWN, HttpReason.TLS_FAILED)
+
+
+async def test_an_answer_right_behind_the_consent_is_the_targets() -> None:
+    async with serving(turn(b"\x05\x00", b"\x05\x00\x00\x01" + bytes(6) + page())) as port:
+        outcome = await check_probe(spec_of({"url": "http://shop.example/"}, proxy=f"socks5h://127.0.0.1:{port}"))
+    assert outcome.status is Status.UP, outcome
+    assert list(outcome.hops[0].phases) == ["connect_s", "proxy_s", "first_byte_s", "transfer_s"]
