@@ -14,6 +14,7 @@ from typing import Protocol
 from libs.net.dial import Address, begin_connect
 from libs.net.egress import Egress
 from libs.net.fault import os_error
+from libs.net.proxy import Tunnel
 from libs.net.tls import Session
 
 _RECEIVE_BYTES = 65536
@@ -33,6 +34,7 @@ class Phase(StrEnum):
     """Where on its way a connection is."""
 
     CONNECT = "connect"
+    PROXY = "proxy"
     TLS = "tls"
     FIRST_BYTE = "first_byte"
     TRANSFER = "transfer"
@@ -41,7 +43,7 @@ class Phase(StrEnum):
 class End(StrEnum):
     """How a connection ended, seen from here."""
 
-    ENOUGH = "enough"  # the talk has what it wants
+    ENOUGH = "enough"  # the talk has what it wants; in the phase of the proxy: that one refused
     CLOSED = "closed"  # the peer closed in good order
     BROKEN = "broken"  # an error of the socket: `error` is an OSError
     TLS_FAILED = "tls_failed"  # `error` is an ssl.SSLError
@@ -52,12 +54,12 @@ class Wire:
     """One connection from the first packet to the close. `run` once; then read how it went."""
 
     __slots__ = (
-        *("address", "end", "ended_at", "error", "marks", "phase", "session"),
+        *("address", "end", "ended_at", "error", "marks", "phase", "session", "tunnel"),
         *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer"),
         "_writing",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what it says, where, and by what rules
         self,
         loop: asyncio.AbstractEventLoop,
         talk: Talk,
@@ -65,9 +67,11 @@ class Wire:
         session: Session | None = None,
         *,
         egress: Egress,
+        tunnel: Tunnel | None = None,
     ) -> None:
         self.address = address
         self.session = session
+        self.tunnel = tunnel
         self.phase = Phase.CONNECT
         self.end: End | None = None
         self.error: OSError | ssl.SSLError | None = None
@@ -153,6 +157,26 @@ class Wire:
         self._loop.add_reader(self._fd, self._guarded, self._readable)
         self._loop.remove_writer(self._fd)
         self._writing = False
+        if self.tunnel is None:
+            self._begin(sock)
+            return
+        self.phase = Phase.PROXY
+        self._send(sock, self.tunnel.opened())
+
+    def _agree(self, sock: socket.socket, tunnel: Tunnel, data: bytes) -> None:
+        """Takes the words with a proxy one step on."""
+        self._send(sock, tunnel.received(data))
+        if tunnel.refusal is not None:
+            self._finish(End.ENOUGH)
+        elif tunnel.rest is not None:
+            self._mark(Phase.PROXY)
+            self._begin(sock)
+            if self.session is None:
+                self._take(tunnel.rest)
+            elif tunnel.rest:
+                self._unseal(sock, self.session, tunnel.rest)
+
+    def _begin(self, sock: socket.socket) -> None:
         if self.session is None:
             self._begin_talk(sock)
             return
@@ -184,6 +208,8 @@ class Wire:
         data = sock.recv(_RECEIVE_BYTES)
         if not data:
             self._finish(End.CLOSED)
+        elif self.phase is Phase.PROXY and self.tunnel is not None:
+            self._agree(sock, self.tunnel, data)
         elif self.session is None:
             self._take(data)
         else:

@@ -25,7 +25,7 @@ from services.http.visit import Visit, Visitor
 # The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
 _STALLED_SHARE = 0.1
 _STALLED_S = 0.2
-_PHASES = ("resolve_s", "connect_s", "tls_s", "first_byte_s", "transfer_s")
+_PHASES = ("resolve_s", "connect_s", "proxy_s", "tls_s", "first_byte_s", "transfer_s")
 
 
 class HttpProbe:

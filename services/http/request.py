@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from libs.model.proxy import Credentials, Proxy
 from libs.model.url import Url, join, parse_authority
 from services.http.spec import HttpSpec
 
@@ -19,7 +20,10 @@ _DEFAULT_LINES = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 
 class Request(NamedTuple):
-    """One request on the way. `cookies` are those that this chain's own host has set; `named` is the user's server_name."""
+    """One request on the way. `cookies` are those that this chain's own host has set; `named` is the user's server_name.
+
+    `forwarder` holds the header lines for an HTTP proxy; None if there is no such proxy.
+    """
 
     method: str
     url: Url
@@ -27,9 +31,15 @@ class Request(NamedTuple):
     body: bytes = b""
     cookies: tuple[tuple[str, str], ...] = ()
     named: str | None = None
+    forwarder: str | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.url.redacted})"
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Tells whether an HTTP proxy reads this request; what goes over TLS passes by it in a tunnel."""
+        return self.forwarder is not None and self.url.scheme == "http"
 
     @property
     def server_name(self) -> str:
@@ -49,17 +59,20 @@ class Request(NamedTuple):
 
 
 def first_request(spec: HttpSpec) -> Request:
-    return Request(
-        spec.method, spec.location, spec.sent_headers, spec.body.encode() if spec.body else b"", named=spec.server_name
-    )
+    body = spec.body.encode() if spec.body else b""
+    request = Request(spec.method, spec.location, spec.sent_headers, body, named=spec.server_name)
+    return request if spec.via is None else request._replace(forwarder=forwarder(spec.via, spec.proxy_auth))
 
 
 def encode(request: Request) -> bytes:
-    """Returns the request as it goes on the wire."""
+    """Returns the request as it goes on the wire; in absolute-form where a proxy forwards it (RFC 9112 section 3.2.2)."""
     host = f"Host: {request.url.authority}\r\n"
     own = f"{host}{_DEFAULT_LINES}" if not request.headers and not request.cookies else _header_lines(request, host)
     length = f"Content-Length: {len(request.body)}\r\n" if request.body or request.method in _SENDERS else ""
-    head = f"{request.method} {request.url.path} HTTP/1.1\r\n{own}{length}Connection: close\r\n\r\n"
+    target = request.url.path
+    if request.is_forwarded:
+        target, own = str(request.url), f"{own}{request.forwarder}"
+    head = f"{request.method} {target} HTTP/1.1\r\n{own}{length}Connection: close\r\n\r\n"
     return head.encode() + request.body
 
 
@@ -77,6 +90,13 @@ def next_request(request: Request, status: int, location: str, cookies: list[str
         harmless = tuple(pair for pair in request.headers if pair[0].lower() in _HARMLESS)
         request = request._replace(headers=harmless, named=None)
     return request._replace(url=url, cookies=_jar(request, url, cookies))
+
+
+def forwarder(proxy: Proxy, credentials: Credentials | None) -> str | None:
+    """Returns the header lines that are meant for a proxy alone; None for one that reads no requests."""
+    if proxy.scheme != "http":
+        return None
+    return "" if credentials is None else f"Proxy-Authorization: {credentials.basic}\r\n"
 
 
 def _header_lines(request: Request, host: str) -> str:

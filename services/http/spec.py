@@ -1,12 +1,12 @@
 """What kind `http` can be asked for, and the reasons it answers with. Pure data."""
 
 import functools
-import re
 from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
+from libs.model.proxy import Credentials, Proxy
 from libs.model.spec import Spec
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
@@ -23,19 +23,18 @@ from services.http.headers import (
 )
 from services.http.identity import ClientCertificate, check_client_certificate
 from services.http.pattern import check_patterns, text_bytes_max
+from services.http.proxied import check_proxy_auth, check_proxy_headers, check_proxy_way, proxy_of, proxy_secrets
+from services.http.statuses import status_ranges
 from services.http.texts import check_texts
 
 TLS_EXPIRY_FRACTION_MAX = 0.9
 BODY_LENGTH_MAX = 64 * 1024
 REDIRECTS_MAX = 20
 BODY_BYTES_MAX = 64 * 1024 * 1024
-STATUSES_MAX = 32
 # What the answer to these is would depend on who reads the request (RFC 9110 section 9.3).
 _BODYLESS = frozenset({"GET", "HEAD", "TRACE"})
 _OF_BODIES = ("body_contains", "body_lacks", "body_matches", "body_lacks_match", "json_assertions", "body_bytes_min")
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
-
-_STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 # A body that patterns or paths look through is held in memory until its end.
 HELD_BYTES_MAX = 1024 * 1024
@@ -92,7 +91,11 @@ class HttpReason(StrEnum):
     REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
     REDIRECT_OTHER_HOST = "redirect_other_host"  # a redirect to another host, and redirects_same_host is set
     REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
+    PROXY_TARGET_UNREACHABLE = "proxy_target_unreachable"  # the proxy says that it cannot reach the target
     # Ours: `unknown`, never `down`.
+    PROXY_FAILED = "proxy_failed"  # the proxy cannot be reached, breaks its protocol or wants other credentials
+    PROXY_REFUSED = "proxy_refused"  # the proxy's rules are against this target
+    PROXY_TIMEOUT = "proxy_timeout"  # the proxy took what we said and answered nothing: it or the target is silent
     NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
     TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
 
@@ -101,7 +104,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     """One web request and what its answer must be."""
 
     schemes = ("http", "https")
-    secret_options = ("basic_auth", "bearer_token", "client_certificate")
+    secret_options = ("basic_auth", "bearer_token", "client_certificate", "proxy_auth")
 
     url: str
     method: str = "GET"
@@ -129,6 +132,8 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     tls_findings: Literal["down", "degraded"] = "down"
     tls_expiry_fraction: float = 0.2
     client_certificate: ClientCertificate | None = None
+    proxy: str | None = None
+    proxy_auth: Credentials | None = None
 
     def __post_init__(self) -> None:
         check_way(self.family, self.resolve_to, self.location)
@@ -136,6 +141,8 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
         if self.expect_status != ("200-399",):
             _check_statuses(self.statuses, follows=self.redirects_max > 0)
         _check_tls(self)
+        if self.proxy is not None or self.proxy_auth is not None:
+            _check_proxy(self)
         _check_rules(self)
         _check_limits(self)
 
@@ -171,7 +178,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
         values = [value for name, value in self.sent_headers if is_secret_name(name)]
         words = {value.partition(" ")[2] for value in values if value.lower().startswith(("basic ", "bearer "))}
         password = {self.basic_auth.password} if self.basic_auth is not None else set[str]()
-        return frozenset({*values, *words, *password} - {""})
+        return frozenset({*values, *words, *password, *proxy_secrets(self.proxy_auth)} - {""})
 
     @functools.cached_property
     def patterns(self) -> tuple[str, ...]:
@@ -204,27 +211,14 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
             raise ValueError(f"url {error}") from None
 
     @functools.cached_property
+    def via(self) -> Proxy | None:
+        """The proxy through which every request goes."""
+        return None if self.proxy is None else proxy_of(self.proxy)
+
+    @functools.cached_property
     def statuses(self) -> tuple[range, ...]:
         """The statuses that are expected, as ranges."""
         return status_ranges(self.expect_status)
-
-
-@functools.lru_cache(maxsize=1024)
-def status_ranges(expected: tuple[int | str, ...]) -> tuple[range, ...]:
-    """Returns the ranges that `expect_status` means; ValueError if one entry is neither a status nor a range."""
-    if not 1 <= len(expected) <= STATUSES_MAX:
-        raise ValueError(f"expect_status must have 1 to {STATUSES_MAX} entries")
-    return tuple(_status_range(entry) for entry in expected)
-
-
-def _status_range(entry: int | str) -> range:
-    match = _STATUS.fullmatch(str(entry))
-    if match is None:
-        raise ValueError('expect_status must hold statuses from 100 to 599, such as 204, or ranges, such as "200-299"')
-    first, last = int(match.group(1)), int(match.group(2) or match.group(1))
-    if last < first:
-        raise ValueError(f"expect_status must hold ranges with the lower status first, not {entry!r}")
-    return range(first, last + 1)
 
 
 def _check_statuses(statuses: tuple[range, ...], *, follows: bool) -> None:
@@ -237,6 +231,14 @@ def _check_tls(spec: HttpSpec) -> None:
         check_client_certificate(spec.client_certificate, secure=spec.location.scheme == "https")
     if not 0 <= spec.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
         raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
+
+
+def _check_proxy(spec: HttpSpec) -> None:
+    if spec.via is not None:
+        check_proxy_way(spec.via, spec.family, spec.resolve_to)
+        check_proxy_headers(spec.via, spec.headers, spec.location)
+    if spec.proxy_auth is not None:
+        check_proxy_auth(spec.via, spec.proxy_auth)
 
 
 def _check_request(spec: HttpSpec) -> None:

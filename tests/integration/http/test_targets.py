@@ -16,6 +16,7 @@ from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.cases import CASES, Case, servers
 from tests.support.targets.certificates import Authority
 from tests.support.targets.probing import check_probe
+from tests.support.targets.proxy_cases import PROXIED
 from tests.support.targets.tls_cases import CERTIFICATES
 from tests.support.targets.web import deaf_port, moved, page, says, serving, shakes_hands
 
@@ -58,7 +59,7 @@ async def test_a_target_gets_its_verdict(case: Case, authority: Authority, conte
 
 
 def test_every_reason_of_the_kind_has_a_target() -> None:
-    assert {case.reason for case in (*CASES, *CERTIFICATES)} | ELSEWHERE >= set(HttpReason)
+    assert {case.reason for case in (*CASES, *CERTIFICATES, *PROXIED)} | ELSEWHERE >= set(HttpReason)
 
 
 def test_case_names_are_told_apart() -> None:

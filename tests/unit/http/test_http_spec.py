@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.kinds import decode_spec, kinds
-from services.http.spec import HttpReason, HttpSpec, status_ranges
+from services.http.spec import HttpReason, HttpSpec
+from services.http.statuses import status_ranges
 
 URL = "https://example.org/a?token=secret"
 
