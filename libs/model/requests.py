@@ -68,12 +68,13 @@ class DeleteMonitor(Request[None], frozen=True, kw_only=True):
 
 
 class GetMonitor(Request[MonitorView], frozen=True, kw_only=True):
-    """Returns one monitor."""
+    """Returns one monitor. Only with `sealed` does its spec hold the sealed values, for a check of it."""
 
     verb = "monitors.get"
     reply = MonitorView
     tenant_id: str
     monitor_id: str
+    sealed: bool = False
 
 
 class ListMonitors(Request[Page[MonitorView]], frozen=True, kw_only=True):

@@ -3,11 +3,11 @@
 import functools
 import re
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from libs.model.spec import Spec
+from libs.model.spec import SecretPath, Spec
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
 from services.http.family import Family, check_way
@@ -21,8 +21,9 @@ from services.http.headers import (
     flat,
     is_secret_name,
 )
-from services.http.identity import ClientCertificate, check_client_certificate
+from services.http.identity import CERTIFICATE_STAND_IN, ClientCertificate, check_client_certificate
 from services.http.pattern import check_patterns, text_bytes_max
+from services.http.secrecy import WAYS, recipient, unspeakable
 from services.http.texts import check_texts
 
 TLS_EXPIRY_FRACTION_MAX = 0.9
@@ -102,6 +103,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
 
     schemes = ("http", "https")
     secret_options = ("basic_auth", "bearer_token", "client_certificate")
+    secret_maps = ("headers",)
 
     url: str
     method: str = "GET"
@@ -147,6 +149,18 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     def target(self) -> str:
         return self.location.redacted
 
+    @property
+    def recipient(self) -> str:
+        return recipient(self.location, self.headers, ((name, getattr(self, name)) for name in WAYS))
+
+    @classmethod
+    def names_secret(cls, name: str) -> bool:
+        return is_secret_name(name)
+
+    @classmethod
+    def stand_in(cls, path: SecretPath) -> Any:
+        return CERTIFICATE_STAND_IN if path == ("client_certificate",) else super().stand_in(path)
+
     def address_of(self, url: Url) -> str | None:
         """Returns the address at which `url` is dialled without asking for it; None for a name to resolve."""
         if url.is_address:
@@ -168,10 +182,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @functools.cached_property
     def secrets(self) -> frozenset[str]:
         """What must not be shown even when a server says it back: credentials and values of telling headers."""
-        values = [value for name, value in self.sent_headers if is_secret_name(name)]
-        words = {value.partition(" ")[2] for value in values if value.lower().startswith(("basic ", "bearer "))}
-        password = {self.basic_auth.password} if self.basic_auth is not None else set[str]()
-        return frozenset({*values, *words, *password} - {""})
+        return unspeakable(self.sent_headers, self.basic_auth)
 
     @functools.cached_property
     def patterns(self) -> tuple[str, ...]:
