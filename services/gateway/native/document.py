@@ -24,7 +24,7 @@ VERSION = "2.0.0"
 
 _REF = "#/components/schemas/{name}"
 _SPEC = {"$ref": _REF.format(name="Spec"), "description": "What to check: `kind`, and the options of that kind."}
-_SECRET = 'Write-only: stored sealed, and shown as `{"sealed": true}`.'
+_WRITE_ONLY = 'Write-only: stored sealed, and shown as `{"sealed": true}`.'
 _KEPT = {
     "type": "object",
     "title": "Kept",
@@ -124,11 +124,11 @@ def _describe_secrets(properties: Json, shape: type[Spec]) -> None:
     for name in shape.secret_options:
         schema = properties[name]
         default = {"default": schema.pop("default")} if "default" in schema else {}
-        properties[name] = {"anyOf": [*schema.get("anyOf", [schema]), kept], "description": _SECRET, **default}
+        properties[name] = {"anyOf": [*schema.get("anyOf", [schema]), kept], "description": _WRITE_ONLY, **default}
     for name in shape.secret_maps:
         values = properties[name]["additionalProperties"]
         properties[name]["additionalProperties"] = {"anyOf": [*values.get("anyOf", [values]), kept]}
-        properties[name]["description"] = f"Of what a name says is secret: {_SECRET[0].lower()}{_SECRET[1:]}"
+        properties[name]["description"] = f"Of what a name says is secret: {_WRITE_ONLY[0].lower()}{_WRITE_ONLY[1:]}"
 
 
 def _discriminated(spec: Json) -> Json:
