@@ -74,7 +74,7 @@ def test_a_service_waits_for_healthy_servers_and_only_results_knows_the_database
     assert ("postgres_password" in container(name)["secrets"]) == (name == "results")
 
 
-@pytest.mark.parametrize("name", [*NAMES, *SERVERS])
+@pytest.mark.parametrize("name", [*NAMES, *sorted(SERVERS)])
 def test_the_keys_of_secrets_are_where_secrets_are_sealed_or_opened(name: str):
     kind = (ROOT / "services" / name / "spec.py").exists()
     has_keys = "sealing_keys" in container(name)["secrets"]
