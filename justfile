@@ -44,7 +44,7 @@ bench-blackbox *options:
 new-kind name:
     @exec python deploy/new_kind.py "$@"
 
-# write random passwords for docker-compose.yml into deploy/secrets, once
+# write random passwords and a key for docker-compose.yml into deploy/secrets, once
 secrets:
     @python deploy/make_secrets.py
 

@@ -11,6 +11,7 @@ from typing import Any
 from libs.cli import folders
 from libs.cli.bootstrap import bootstrap
 from libs.cli.check import Question, check, spec_of
+from libs.cli.reseal import reseal
 from libs.cli.up import TENANT, up
 from libs.process import logs
 from libs.process.run import run
@@ -59,6 +60,10 @@ def _check(options: argparse.Namespace) -> int:
 
 def _bootstrap(options: argparse.Namespace) -> int:
     return drive(functools.partial(bootstrap, options.tenant, _settings()))
+
+
+def _reseal(_: argparse.Namespace) -> int:
+    return drive(functools.partial(reseal, _settings()))
 
 
 def _settings(**options: Any) -> Settings:
@@ -116,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     first = commands.add_parser("bootstrap", help="make the first tenant and print its admin key, once")
     first.add_argument("--tenant", default=TENANT, metavar="NAME", help="what to call it (default: %(default)s)")
     first.set_defaults(command=_bootstrap)
+    again = commands.add_parser("reseal", help="seal all stored secrets with the newest key")
+    again.set_defaults(command=_reseal)
     return parser
 
 

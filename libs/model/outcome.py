@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NO_PORTS = "no_ports"  # EADDRNOTAVAIL: our ephemeral ports are used up
     NO_BUFFERS = "no_buffers"  # ENOBUFS, ENOMEM
     EGRESS_REFUSED = "egress_refused"  # our policy forbids this address
+    SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 - a word; no key here opens a secret of the spec
     LATE_LOOP = "late_loop"  # our event loop stalled, so that a timeout proves nothing
     PROBE_CRASHED = "probe_crashed"  # a bug in the probe; the log has the traceback
     # Ticks without a check.

@@ -17,6 +17,7 @@ from libs.process.http import serve
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
 from libs.process.tasks import ended
+from libs.sealing.sealer import Sealer
 from services.gateway.app import build
 from services.gateway.auth import Authority
 from services.gateway.means import Means
@@ -39,7 +40,8 @@ async def opened(context: Context) -> AsyncIterator[Running]:
     settings = context.settings
     streams = Streams()
     authority = Authority(context.bus, context.clock)
-    api = native(Means(context.bus, authority, streams, context.clock, settings.shards))
+    sealer = Sealer.of(settings.sealing_keys)
+    api = native(Means(context.bus, authority, streams, context.clock, settings.shards, sealer))
     app = build([api], document(api.router) if settings.api_docs else None, context.health)
     grace_s = min(settings.shutdown_grace_s, GRACE_S_MAX)
     async with asyncio.TaskGroup() as group:

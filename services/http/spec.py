@@ -2,12 +2,12 @@
 
 import functools
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from libs.model.proxy import Credentials, Proxy
-from libs.model.spec import Spec
+from libs.model.spec import SecretPath, Spec
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
 from services.http.family import Family, check_way
@@ -21,9 +21,10 @@ from services.http.headers import (
     flat,
     is_secret_name,
 )
-from services.http.identity import ClientCertificate, check_client_certificate
+from services.http.identity import CERTIFICATE_STAND_IN, ClientCertificate, check_client_certificate
 from services.http.pattern import check_patterns, text_bytes_max
 from services.http.proxied import check_proxy_auth, check_proxy_headers, check_proxy_way, proxy_of, proxy_secrets
+from services.http.secrecy import WAYS, recipient, unspeakable
 from services.http.statuses import status_ranges
 from services.http.texts import check_texts
 
@@ -105,6 +106,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
 
     schemes = ("http", "https")
     secret_options = ("basic_auth", "bearer_token", "client_certificate", "proxy_auth")
+    secret_maps = ("headers",)
 
     url: str
     method: str = "GET"
@@ -154,6 +156,18 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     def target(self) -> str:
         return self.location.redacted
 
+    @property
+    def recipient(self) -> str:
+        return recipient(self.location, self.headers, ((name, getattr(self, name)) for name in WAYS))
+
+    @classmethod
+    def names_secret(cls, name: str) -> bool:
+        return is_secret_name(name)
+
+    @classmethod
+    def stand_in(cls, path: SecretPath) -> Any:
+        return CERTIFICATE_STAND_IN if path == ("client_certificate",) else super().stand_in(path)
+
     def address_of(self, url: Url) -> str | None:
         """Returns the address at which `url` is dialled without asking for it; None for a name to resolve."""
         if url.is_address:
@@ -175,10 +189,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @functools.cached_property
     def secrets(self) -> frozenset[str]:
         """What must not be shown even when a server says it back: credentials and values of telling headers."""
-        values = [value for name, value in self.sent_headers if is_secret_name(name)]
-        words = {value.partition(" ")[2] for value in values if value.lower().startswith(("basic ", "bearer "))}
-        password = {self.basic_auth.password} if self.basic_auth is not None else set[str]()
-        return frozenset({*values, *words, *password, *proxy_secrets(self.proxy_auth)} - {""})
+        return unspeakable(self.sent_headers, self.basic_auth) | (proxy_secrets(self.proxy_auth) - {""})
 
     @functools.cached_property
     def patterns(self) -> tuple[str, ...]:

@@ -27,6 +27,12 @@ BROKEN = [
     ("libs/store/errors.py", "import faststream", "FastStream is seen by the bus"),
     ("services/results/__main__.py", "import asyncpg", "Only libs.store knows asyncpg"),
     ("services/http/probe.py", "import aiodns", "Only libs.net knows aiodns"),
+    ("services/http/probe.py", "import cryptography", "Only libs.net and libs.sealing know cryptography"),
+    (
+        "services/results/__main__.py",
+        "import libs.sealing.sealer",
+        "Only the gateway, the probers and the operator hold sealers",
+    ),
     ("libs/process/http.py", "import litestar", "Only services.gateway knows Litestar"),
     ("services/gateway/app.py", "import uvicorn", "Only libs.process knows uvicorn and the Prometheus client"),
     ("libs/net/dial.py", "import httptools", "Only services.http knows httptools"),

@@ -180,6 +180,41 @@ def test_the_target_shows_no_query() -> None:
     assert HttpSpec.from_url(URL).target == "https://example.org/a"
 
 
+# Secrets are sealed for these words: a spec that is stored must always come to the same ones.
+@pytest.mark.parametrize(
+    ("fields", "recipient"),
+    [
+        ({}, "https://example.org"),
+        ({"url": "http://EXAMPLE.org:8080/b?c=d"}, "http://example.org:8080"),
+        ({"method": "HEAD", "family": "4", "redirects_max": 0, "headers": {"Accept": "x"}}, "https://example.org"),
+        ({"resolve_to": "192.0.2.1"}, "https://example.org resolve_to=192.0.2.1"),
+        ({"tls_verify": False}, "https://example.org tls_verify=False"),
+        ({"tls_findings": "degraded"}, "https://example.org tls_findings=degraded"),
+        (
+            {"server_name": "b.example", "headers": {"host": "c.example"}},
+            "https://example.org server_name=b.example host=c.example",
+        ),
+    ],
+)
+def test_whoever_gets_the_secrets_is_named(fields: dict[str, Any], recipient: str) -> None:
+    assert decode(**fields).recipient == recipient
+
+
+def test_a_stand_in_passes_for_every_secret() -> None:
+    for name in HttpSpec.secret_options:
+        proxy = {"proxy": "http://proxy.example:3128"} if name == "proxy_auth" else {}
+        spec = decode(**{name: HttpSpec.stand_in((name,))}, **proxy)
+        assert HttpSpec.secret_paths(msgspec.json.decode(msgspec.json.encode(spec))) == [(name,)]
+    assert decode(headers={"Cookie": HttpSpec.stand_in(("headers", "Cookie"))})
+
+
+@pytest.mark.parametrize(
+    "spec", [None, [], "x", {}, {"headers": None}, {"headers": ["Cookie"]}, {"bearer_token": None}]
+)
+def test_where_nothing_is_secret_there_is_no_path(spec: object) -> None:
+    assert HttpSpec.secret_paths(spec) == []
+
+
 def test_a_spec_shows_no_secret() -> None:
     secret = decode(headers={"X-Api-Key": "SECRET"}, basic_auth={"username": "a", "password": "SECRET"})
     assert "SECRET" not in repr(secret) + str(secret) + secret.target + repr(secret.basic_auth)
