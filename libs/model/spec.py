@@ -15,6 +15,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     schemes: ClassVar[tuple[str, ...]] = ()
     # Options that hold a secret. They may not lie on the bus or in a table as they are.
     secret_options: ClassVar[tuple[str, ...]] = ()
+    # Facts of hops that say the same at every tick of a healthy target: the result of a tick that is up leaves them out.
+    lasting_facts: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def from_url(cls, url: str) -> Self:

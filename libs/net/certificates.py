@@ -1,6 +1,7 @@
 """What a certificate says, read once and kept: most checks meet a certificate that they know. Pure."""
 
 import hashlib
+import warnings
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -8,6 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 NAMES_SHOWN_MAX = 16
@@ -60,7 +62,7 @@ def read(der: bytes) -> Facts | None:
 def load(der: bytes) -> x509.Certificate | None:
     """Returns the certificate itself, for what its facts do not say; None if it cannot be read."""
     try:
-        return x509.load_der_x509_certificate(der)
+        return _parsed(der)
     except ValueError:
         return None
 
@@ -76,9 +78,16 @@ def alternatives(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
 
 def _read(der: bytes, fingerprint: bytes) -> Facts | None:
     try:
-        return _facts(x509.load_der_x509_certificate(der), fingerprint)
+        return _facts(_parsed(der), fingerprint)
     except (ValueError, UnsupportedAlgorithm):
         return None
+
+
+def _parsed(der: bytes) -> x509.Certificate:
+    # The library warns of what the next versions of it will refuse, such as the serial numbers of some old roots.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return x509.load_der_x509_certificate(der)
 
 
 def _facts(certificate: x509.Certificate, fingerprint: bytes) -> Facts:

@@ -41,7 +41,8 @@ class Runner:
         self._meters.lateness.observe(verdict.lateness_s(check, started_at))
         start = time.monotonic()
         outcome = await self._outcome(check, spec)
-        return verdict.stamped(check, outcome, started_at, time.monotonic() - start, self._name)
+        duration_s = time.monotonic() - start
+        return verdict.stamped(check, verdict.kept(check, spec, outcome), started_at, duration_s, self._name)
 
     async def _outcome(self, check: Check, spec: Spec) -> Outcome:
         deadline = asyncio.timeout(check.timeout_s + verdict.OVERDUE_S)

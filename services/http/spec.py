@@ -91,6 +91,7 @@ class HttpReason(StrEnum):
     REDIRECT_LOOP = "redirect_loop"  # a redirect led to where we had been
     REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
     REDIRECT_OTHER_HOST = "redirect_other_host"  # a redirect to another host, and redirects_same_host is set
+    REDIRECT_WITH_BODY = "redirect_with_body"  # a redirect that would take the request's body to another origin
     REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
     # Ours: `unknown`, never `down`.
     NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
@@ -102,6 +103,13 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
 
     schemes = ("http", "https")
     secret_options = ("basic_auth", "bearer_token", "client_certificate")
+    lasting_facts = frozenset(
+        {
+            *("tls_subject", "tls_names", "tls_serial", "tls_spki_sha256", "tls_key", "tls_signature", "tls_begins_at"),
+            *("tls_must_staple", "tls_chain_sent", "tls_chain_disordered", "tls_chain_extra", "tls_chain_root_sent"),
+            *(f"tls_chain_{place}" for place in range(1, 7)),
+        }
+    )
 
     url: str
     method: str = "GET"

@@ -3,13 +3,14 @@
 import ssl
 from typing import Protocol
 
-from libs.model.outcome import Reason, Status
+from libs.model.outcome import Fact, Reason, Status
 from libs.net.fault import Fault, connect_fault
 from libs.net.findings import UNROOTED, Finding, Flaw
 from libs.net.peer import Peer
-from libs.net.tls import TlsFailure, failure, words
+from libs.net.tls import TlsFailure, TlsTooOldError, failure, words
 from libs.net.wire import End, Phase
 from services.http.answer import Answer
+from services.http.shown import shown
 from services.http.spec import HttpReason, HttpSpec
 
 # A status, its reason and a sentence: a fault of the network is one already.
@@ -50,10 +51,12 @@ NO_PEER = Peer()
 
 def judge(spec: HttpSpec, wire: Ended, answer: Answer, peer: Peer = NO_PEER, *, has_roots: bool) -> Verdict:
     """Returns what one finished hop means. An answer that redirects is up: where it leads decides."""
+    if answer.enough:
+        return _answered(spec, answer)
     if wire.end is End.TIMEOUT:
         return _down(*_TIMEOUTS[wire.phase])
     if wire.end is End.TLS_FAILED and isinstance(wire.error, ssl.SSLError):
-        return _tls_failed(wire.error, peer, has_roots=has_roots)
+        return _tls_failed(spec, wire.error, peer, has_roots=has_roots)
     if wire.end is End.BROKEN and isinstance(wire.error, OSError):
         return _broken(wire, wire.error)
     if wire.end is End.CLOSED and wire.phase is not Phase.TRANSFER:
@@ -69,12 +72,8 @@ def concern(spec: HttpSpec, peer: Peer) -> Verdict | None:
     return Verdict(Status.DEGRADED, HttpReason.TLS_EXPIRING, f"{soon.detail}.")
 
 
-def too_old(spec: HttpSpec, version: str | None, *, final: bool) -> Verdict | None:
+def too_old(spec: HttpSpec, version: Fact) -> Verdict:
     """Returns what is wrong with the TLS version of a hop, such as "TLSv1.2"; None stands for plain HTTP."""
-    if spec.tls_version_min is None or (version is None and not final):
-        return None
-    if version is not None and version.removeprefix("TLSv") >= spec.tls_version_min:
-        return None
     seen = "The answer came without TLS" if version is None else f"The server speaks {version}"
     return _down(HttpReason.TLS_VERSION, f"{seen}, and tls_version_min is {spec.tls_version_min}.")
 
@@ -86,7 +85,9 @@ def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
     return _down(HttpReason.TIME_EXCEEDED, f"It took {total_s:.3f} s in all, and time_s_max is {spec.time_s_max:g}.")
 
 
-def _tls_failed(error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
+def _tls_failed(spec: HttpSpec, error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
+    if isinstance(error, TlsTooOldError):
+        return too_old(spec, error.version)
     kind = peer.failure or failure(error)
     if isinstance(kind, Flaw):
         return _refused(peer.findings or [Finding(kind, f"The certificate was refused ({words(error)})")], has_roots)
@@ -106,17 +107,17 @@ def _answered(spec: HttpSpec, answer: Answer) -> Verdict:
     if not answer.expected and not answer.redirects:
         expected = ", ".join(map(str, spec.expect_status))
         return _down(HttpReason.STATUS_UNEXPECTED, f"The server answered {answer.status}, not {expected}.")
-    return _texts(answer) or Verdict(Status.UP, Reason.OK, f"The server answered {answer.status}.")
+    return _texts(spec, answer) or Verdict(Status.UP, Reason.OK, f"The server answered {answer.status}.")
 
 
-def _texts(answer: Answer) -> Verdict | None:
+def _texts(spec: HttpSpec, answer: Answer) -> Verdict | None:
     if answer.texts is None or answer.redirects:
         return None
     if answer.texts.found is not None:
-        return _down(HttpReason.BODY_MISMATCH, f"The body holds {_quoted(answer.texts.found)}.")
+        return _down(HttpReason.BODY_MISMATCH, f"The body holds {shown(answer.texts.found, spec.secrets)}.")
     if not answer.texts.missing:
         return None
-    return _down(HttpReason.BODY_MISMATCH, f"The body does not hold {_quoted(answer.texts.missing[0])}.")
+    return _down(HttpReason.BODY_MISMATCH, f"The body does not hold {shown(answer.texts.missing[0], spec.secrets)}.")
 
 
 def _broken(wire: Ended, error: OSError) -> Verdict:
@@ -131,11 +132,6 @@ def _closed(phase: Phase) -> Verdict:
     if phase is Phase.TLS:
         return _down(HttpReason.TLS_RESET, "The server closed the connection inside the TLS handshake.")
     return _down(HttpReason.EMPTY_ANSWER, "The server closed the connection without an answer.")
-
-
-def _quoted(text: bytes) -> str:
-    shown = text.decode(errors="replace")
-    return repr(shown if len(shown) <= 80 else f"{shown[:79]}…")
 
 
 def _down(reason: Reason | HttpReason, detail: str) -> Verdict:

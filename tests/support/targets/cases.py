@@ -4,6 +4,7 @@ import ssl
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from libs.model.outcome import Reason
 from services.http.spec import HttpReason
 from tests.support.targets import web
 from tests.support.targets.case import Case
@@ -176,6 +177,18 @@ REDIRECTED = (
         "to the same host, which is wanted",
         routes({"/": moved("/a"), "/a": page()}),
         options={"redirects_same_host": True},
+    ),
+    Case(
+        "with the body to another origin",
+        says(moved("http://localhost:1/", "307 Temporary Redirect")),
+        HttpReason.REDIRECT_WITH_BODY,
+        {"method": "POST", "body": "x"},
+    ),
+    Case(
+        "to another origin, without the body",
+        says(moved("http://localhost:1/", "303 See Other")),
+        Reason.REFUSED,
+        {"method": "POST", "body": "x"},
     ),
     Case("to an error", routes({"/": moved("/gone")}), HttpReason.STATUS_UNEXPECTED),
 )
