@@ -37,6 +37,7 @@ class Answer:
             "start",
             "status",
             "version",
+            "whole",
         ),
         *("_awaits_start", "_length", "_parser", "_read", "_received_bytes", "_request", "_spec", "_until_close"),
     )
@@ -55,6 +56,7 @@ class Answer:
         self.flaw: Flaw | None = None
         self.body = Body(spec) if spec.reads_body else None
         self.start = b""  # of the body, as sent
+        self.whole = False  # nothing more will come
         self._awaits_start = False
         self._spec = spec
         self._request = request
@@ -99,8 +101,10 @@ class Answer:
             raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._spoil(HttpReason.PROTOCOL_ERROR, f"The answer is not HTTP/1.1: {error}.")
+            self._awaits_start = False
         if self._received_bytes > HEADER_BYTES_MAX + _FRAMING_MAX * self.body_bytes:
             self._bound_exceeded()
+            self._awaits_start = False
         return self.enough and not self._awaits_start
 
     def closed(self) -> None:
@@ -183,6 +187,7 @@ class Answer:
 
     def on_message_complete(self) -> None:
         self._awaits_start = False
+        self.whole = self.headed
         if self.headed and not self.enough:
             self._whole()
 

@@ -30,6 +30,7 @@ class Heard(Protocol):
     status: int
     headers: list[tuple[bytes, bytes]]
     start: bytes
+    whole: bool
 
 
 def said(answer: Heard, first: bytes, request: Request, secrets: Iterable[str]) -> str:
@@ -41,8 +42,11 @@ def said(answer: Heard, first: bytes, request: Request, secrets: Iterable[str]) 
     if not answer.headed:
         return _fitting(_lines(cut_off(hidden, covered(hidden, first)).decode(errors="backslashreplace")))
     told = _lines(covered(hidden, _head(answer, first)).decode(errors="replace"))
-    if body := cut_off(hidden, covered(hidden, _plain(answer))):
-        told += "\n\n" + _lines(body.decode(errors="replace"))
+    body = _plain(answer)
+    is_cut = not answer.whole or len(body) >= BODY_BYTES_MAX
+    body = covered(hidden, body)
+    if body:
+        told += "\n\n" + _lines((cut_off(hidden, body) if is_cut else body).decode(errors="replace"))
     return _fitting(told)
 
 

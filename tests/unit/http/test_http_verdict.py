@@ -11,8 +11,20 @@ from libs.model.outcome import Reason, Status
 from libs.net.fault import connect_fault, os_error
 from libs.net.findings import Flaw
 from libs.net.tls import TlsFailure, failure
-from services.http.spec import HttpReason
+from libs.net.wire import End, Phase
+from services.http.answer import Answer
+from services.http.request import first_request
+from services.http.spec import HttpReason, HttpSpec
 from services.http.texts import Texts
+from services.http.verdict import judge
+
+
+class Wire:
+    end = End.ENOUGH
+    phase = Phase.TRANSFER
+    error = None
+    answered = True
+
 
 OURS = {
     errno.EMFILE: Reason.NO_DESCRIPTORS,
@@ -51,6 +63,18 @@ def test_no_route_behind_ours_is_the_targets_fault() -> None:
 def test_an_error_that_nobody_foresaw_is_raised() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         connect_fault(os_error(errno.EBADF), answered=True)
+
+
+def test_a_secret_that_the_body_must_hold_or_lack_is_not_in_the_detail() -> None:
+    token = "tok-3nr.Zq/x"
+    for options in ({"body_contains": (f"{token} moon",)}, {"body_lacks": (token,)}):
+        spec = HttpSpec(url="http://a.example/", bearer_token=token, **options)  # type: ignore[arg-type]
+        answer = Answer(spec, first_request(spec))
+        assert answer.received(f"HTTP/1.1 200 OK\r\nContent-Length: {len(token)}\r\n\r\n{token}".encode())
+        found = judge(spec, Wire(), answer, has_roots=True)
+        answer.release()
+        assert (found.reason, token in found.detail) == (HttpReason.BODY_MISMATCH, False)
+        assert "[redacted]" in found.detail
 
 
 def test_every_failure_of_tls_is_a_reason_of_the_kind() -> None:
