@@ -73,9 +73,11 @@ def kept(check: Check, spec: Spec, outcome: Outcome) -> Outcome:
     """Returns what a result keeps of the outcome: all of it if it is not up or somebody asked, else no lasting facts."""
     if outcome.status is not Status.UP or check.origin is not Origin.TICK or not spec.lasting_facts:
         return outcome
-    if all(spec.lasting_facts.isdisjoint(hop.facts) for hop in outcome.hops):
-        return outcome
-    return replace(outcome, hops=[_without(spec.lasting_facts, hop) for hop in outcome.hops])
+    lasting = spec.lasting_facts
+    for hop in outcome.hops:
+        if not lasting.isdisjoint(hop.facts):
+            return replace(outcome, hops=[_without(lasting, hop) for hop in outcome.hops])
+    return outcome
 
 
 def stamped(check: Check, outcome: Outcome, started_at: datetime, duration_s: float, prober: str) -> Result:
