@@ -45,7 +45,7 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `phases` are seconds, in the order in which they happened; `facts` are what was seen, such as status or cipher.
     `begun_s` is when it began, in seconds after the first: steps may overlap. `said` is what the peer said first, as
-    safe text in lines, at most 1 KiB, without secrets; only the hop for which a result is not up has it.
+    safe text in lines, at most 1 KiB, without secrets; only the hop that failed has it.
     """
 
     target: str

@@ -85,10 +85,9 @@ class HttpProbe:
         if spec.time_s_max is not None and verdict.status is Status.UP:
             late = too_late(spec, time.monotonic() - begun_at)
             verdict = late or verdict
-        decides = visits[-1]
-        if verdict.status is Status.UP:
-            decides = next((visit for visit in visits if visit.concern is not None), decides)
-            verdict = decides.concern or verdict
+        failed = None if verdict.status is Status.UP else visits[-1]
+        if failed is None:
+            verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
         timed_out = late is not None or visits[-1].timed_out
         if timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
             verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
@@ -97,7 +96,7 @@ class HttpProbe:
             reason=verdict.reason,
             detail=verdict.detail,
             samples=self._samples(visits, time.monotonic() - begun_at),
-            hops=_hops(spec, visits, None if verdict.status is Status.UP else decides),
+            hops=_hops(spec, visits, failed),
         )
 
     async def _follow(self, spec: HttpSpec, deadline: float) -> tuple[list[Visit], Verdict]:
@@ -193,7 +192,7 @@ def _is_same_server(before: Url, then: Url) -> bool:
 
 
 def _hops(spec: HttpSpec, visits: list[Visit], failed: Visit | None) -> list[Hop]:
-    """Returns the hops; the one for which the outcome is not up has the peer's first words."""
+    """Returns the hops; the one that failed has the peer's first words."""
     begun_at = visits[0].begun_at
     if failed is None or not failed.first:
         return [visit.hop(begun_at) for visit in visits]

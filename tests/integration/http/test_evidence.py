@@ -94,9 +94,10 @@ async def test_nothing_said_is_nothing_kept() -> None:
 
 async def test_a_certificate_says_more_than_the_bytes_of_its_handshake(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    async with serving(says(page()), authority.server("127.0.0.1", days=(-9, -1))) as port:
-        outcome = await check_probe(HttpSpec(url=f"https://127.0.0.1:{port}/"), ca_file=authority.ca_file)
-    assert (outcome.reason, words(outcome)) == (HttpReason.TLS_CERTIFICATE_EXPIRED, [""])
+    for days, reason in (((-9, -1), HttpReason.TLS_CERTIFICATE_EXPIRED), ((-9, 1), HttpReason.TLS_EXPIRING)):
+        async with serving(says(page()), authority.server("127.0.0.1", days=days)) as port:
+            outcome = await check_probe(HttpSpec(url=f"https://127.0.0.1:{port}/"), ca_file=authority.ca_file)
+        assert (outcome.reason, words(outcome)) == (reason, [""])
 
 
 async def test_a_secret_that_is_said_back_is_not_kept() -> None:
