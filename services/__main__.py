@@ -52,10 +52,16 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    question = Question(options.url, options.timeout, _fields(options), as_json=options.json)
+    question = Question(options.url, options.timeout, _fields(options), options.json, colored=_is_for_eyes())
     spec = spec_of(question)
     settings = _settings()
     return asyncio.run(check(spec, question, settings))
+
+
+def _is_for_eyes() -> bool:
+    """Tells whether colors are wanted: on a terminal that has them, and not where NO_COLOR is set (no-color.org)."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"  # noqa: TID251 - not our settings
+    return wanted and sys.stdout.isatty()
 
 
 def _bootstrap(options: argparse.Namespace) -> int:

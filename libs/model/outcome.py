@@ -45,12 +45,16 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step on the way to the answer (a redirect makes two): where it went, and how long each phase took.
 
     `phases` are seconds, in the order in which they happened; `facts` are what was seen, such as status or cipher.
+    `begun_s` is when it began, in seconds after the first: steps may overlap. `said` is what the peer said first, as
+    safe text in lines, at most 1 KiB, without secrets; only the hop that failed has it.
     """
 
     target: str
     address: str | None = None
+    begun_s: float = 0.0
     phases: dict[str, float] = {}
     facts: dict[str, Fact] = {}
+    said: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,6 +23,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     secret_options: ClassVar[tuple[str, ...]] = ()
     # Options that map names to values, of which those are secret whose name `names_secret`.
     secret_maps: ClassVar[tuple[str, ...]] = ()
+    # Facts of hops that say the same at every tick of a healthy target: the result of a tick that is up leaves them out.
+    lasting_facts: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
     def from_url(cls, url: str) -> Self:

@@ -72,13 +72,31 @@ class Identity(NamedTuple):
         return "Identity(...)"
 
 
+class TlsTooOldError(ssl.SSLError):
+    """The handshake went well, with an older `version` than was wanted."""
+
+    def __init__(self, version: str | None) -> None:
+        super().__init__()
+        self.reason = ""
+        self.version = version
+
+
 class Session:
-    """One TLS session between two memory buffers: bytes in, bytes out, no waiting."""
+    """One TLS session between two memory buffers: bytes in, bytes out, no waiting.
 
-    __slots__ = ("_in", "_out", "_tls", "closed", "has_identity", "server_name", "shaken", "verifies")
+    With a `version_min`, such as "1.3", a handshake that agrees on less fails: nothing is ever said over it. The
+    library would refuse it too, but could not say what the server speaks.
+    """
 
-    def __init__(self, context: ssl.SSLContext, server_name: str, *, has_identity: bool = False) -> None:
+    __slots__ = (
+        *("_in", "_out", "_tls", "_version_min", "closed", "has_identity", "server_name", "shaken", "verifies"),
+    )
+
+    def __init__(
+        self, context: ssl.SSLContext, server_name: str, *, has_identity: bool = False, version_min: str | None = None
+    ) -> None:
         self.server_name = server_name
+        self._version_min = version_min
         self.verifies = context.verify_mode is ssl.CERT_REQUIRED
         self.has_identity = has_identity
         self.shaken = False
@@ -88,12 +106,17 @@ class Session:
         self.closed = False
 
     def shake(self) -> bool:
-        """Takes the handshake on with what was fed; True when it is done, ssl.SSLError when it failed."""
+        """Takes the handshake on with what was fed; True when it is done, ssl.SSLError when it failed.
+
+        TlsTooOldError when it agreed on less than `version_min`.
+        """
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
         self.shaken = True
+        if self._version_min is not None and (self.version or "").removeprefix("TLSv") < self._version_min:
+            raise TlsTooOldError(self.version)
         return True
 
     def feed(self, data: bytes) -> None:
@@ -168,11 +191,14 @@ class Trust:
         self._with_identity: dict[tuple[Identity, bool], ssl.SSLContext] = {}
         self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or any(_root_files())
 
-    def session(self, server_name: str, *, verify: bool, identity: Identity | None = None) -> Session:
+    def session(
+        self, server_name: str, *, verify: bool, identity: Identity | None = None, version_min: str | None = None
+    ) -> Session:
         """Returns a new session; ValueError if `identity` cannot be used."""
         if identity is None:
-            return Session(self._verifying if verify else self._lenient, server_name)
-        return Session(self._identified(identity, verify=verify), server_name, has_identity=True)
+            return Session(self._verifying if verify else self._lenient, server_name, version_min=version_min)
+        context = self._identified(identity, verify=verify)
+        return Session(context, server_name, has_identity=True, version_min=version_min)
 
     @functools.cached_property
     def roots(self) -> Roots:

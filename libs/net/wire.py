@@ -18,6 +18,8 @@ from libs.net.proxy import Tunnel
 from libs.net.tls import Session
 
 _RECEIVE_BYTES = 65536
+# What is kept of the first words of a peer, for those who want to know why it failed.
+FIRST_BYTES = 512
 
 
 class Talk(Protocol):
@@ -54,7 +56,7 @@ class Wire:
     """One connection from the first packet to the close. `run` once; then read how it went."""
 
     __slots__ = (
-        *("address", "end", "ended_at", "error", "marks", "phase", "session", "tunnel"),
+        *("address", "end", "ended_at", "error", "first", "marks", "phase", "session", "tunnel"),
         *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer"),
         "_writing",
     )
@@ -77,6 +79,7 @@ class Wire:
         self.error: OSError | ssl.SSLError | None = None
         self.marks: dict[Phase, float] = {}
         self.ended_at = 0.0
+        self.first = b""  # what the peer said first: to the talk, or in place of a handshake that failed
         self._loop = loop
         self._talk = talk
         self._egress = egress
@@ -201,6 +204,7 @@ class Wire:
             self._send(sock, session.outgoing())
             return
         self._mark(Phase.TLS)
+        self.first = b""
         self._begin_talk(sock)
         self._take(session.open())
 
@@ -218,6 +222,7 @@ class Wire:
     def _unseal(self, sock: socket.socket, session: Session, data: bytes) -> None:
         session.feed(data)
         if self.phase is Phase.TLS:
+            self.first = self.first or data[:FIRST_BYTES]
             self._shake(sock, session)
             return
         self._take(session.open())
@@ -230,6 +235,7 @@ class Wire:
         if self.phase is Phase.FIRST_BYTE:
             self._mark(Phase.FIRST_BYTE)
             self.phase = Phase.TRANSFER
+            self.first = data[:FIRST_BYTES]
         if self._talk.received(data):
             self._finish(End.ENOUGH)
 

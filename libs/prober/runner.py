@@ -40,7 +40,7 @@ class Runner:
             return verdict.stamped(check, verdict.too_late(check, started_at), started_at, 0.0, self._name)
         self._meters.lateness.observe(verdict.lateness_s(check, started_at))
         start = time.monotonic()
-        outcome = spec if isinstance(spec, Outcome) else await self._outcome(check, spec)
+        outcome = spec if isinstance(spec, Outcome) else verdict.kept(check, spec, await self._outcome(check, spec))
         return verdict.stamped(check, outcome, started_at, time.monotonic() - start, self._name)
 
     async def _outcome(self, check: Check, spec: Spec) -> Outcome:

@@ -13,6 +13,9 @@ HEADER_LINES_MAX = 256
 # Chunks of one byte are legal and cost six bytes each; more framing than that is abuse.
 _FRAMING_MAX = 8
 
+# What is kept of a body for those who want to know why it failed.
+START_BYTES = 512
+
 _BODYLESS = frozenset({204, 304})
 _READ = frozenset({b"location", b"content-length", b"transfer-encoding"})
 
@@ -31,10 +34,12 @@ class Answer:
             "headed",
             "headers",
             "redirects",
+            "start",
             "status",
             "version",
+            "whole",
         ),
-        *("_length", "_parser", "_read", "_received_bytes", "_request", "_spec", "_until_close"),
+        *("_awaits_start", "_length", "_parser", "_read", "_received_bytes", "_request", "_spec", "_until_close"),
     )
 
     def __init__(self, spec: HttpSpec, request: Request) -> None:
@@ -50,6 +55,9 @@ class Answer:
         self.complete = False
         self.flaw: Flaw | None = None
         self.body = Body(spec) if spec.reads_body else None
+        self.start = b""  # of the body, as sent
+        self.whole = False  # nothing more will come
+        self._awaits_start = False
         self._spec = spec
         self._request = request
         self._received_bytes = 0
@@ -93,9 +101,11 @@ class Answer:
             raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._spoil(HttpReason.PROTOCOL_ERROR, f"The answer is not HTTP/1.1: {error}.")
+            self._awaits_start = False
         if self._received_bytes > HEADER_BYTES_MAX + _FRAMING_MAX * self.body_bytes:
             self._bound_exceeded()
-        return self.enough
+            self._awaits_start = False
+        return self.enough and not self._awaits_start
 
     def closed(self) -> None:
         """Takes the peer's orderly close, which ends a body without an announced length."""
@@ -149,9 +159,11 @@ class Answer:
         self.expected = any(status in span for span in spec.statuses)
         if self.redirects or not self.expected:
             self.complete = True
+            self._awaits_start = not self.redirects and self._has_body
             return
         if spec.header_assertions and (unmet := unmet_header(spec.header_assertions, self.headers, spec.secrets)):
             self._spoil(HttpReason.HEADER_MISMATCH, unmet)
+            self._awaits_start = self._has_body
         elif self._request.method == "HEAD" or status in _BODYLESS:
             self._whole()
         elif self._length is not None and self._length > spec.body_bytes_max:
@@ -160,7 +172,10 @@ class Answer:
             self._begin_body(self.body)
 
     def on_body(self, data: bytes) -> None:
+        if len(self.start) < START_BYTES:
+            self.start += data[: START_BYTES - len(self.start)]
         if self.enough:
+            self._awaits_start = False
             return
         self.body_bytes += len(data)
         if self.body_bytes > self._spec.body_bytes_max:
@@ -171,8 +186,14 @@ class Answer:
             self.complete = self.body.enough and self.flaw is None
 
     def on_message_complete(self) -> None:
+        self._awaits_start = False
+        self.whole = self.headed
         if self.headed and not self.enough:
             self._whole()
+
+    @property
+    def _has_body(self) -> bool:
+        return self._request.method != "HEAD" and self.status not in _BODYLESS and self._length != 0
 
     def _begin_body(self, body: Body) -> None:
         codings = [value for name, value in self.headers if name.lower() == b"content-encoding"]

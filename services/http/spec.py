@@ -8,6 +8,7 @@ import msgspec
 
 from libs.model.proxy import Credentials, Proxy
 from libs.model.spec import SecretPath, Spec
+from libs.model.tls import LASTING_FACTS
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
 from services.http.family import Family, check_way
@@ -46,31 +47,14 @@ class HttpReason(StrEnum):
     """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason)."""
 
     # Silence: the phase in which the time ran out.
-    TLS_TIMEOUT = "tls_timeout"  # connected, but the handshake did not finish
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"  # the request is sent, and not one byte came back
     TRANSFER_TIMEOUT = "transfer_timeout"  # the answer began and did not end
     # The connection broke: where.
-    TLS_RESET = "tls_reset"  # reset or closed inside the handshake
     FIRST_BYTE_RESET = "first_byte_reset"  # reset before the first byte of the answer
     TRANSFER_RESET = "transfer_reset"  # reset inside the answer
     EMPTY_ANSWER = "empty_answer"  # closed in good order before the first byte
     INCOMPLETE_HEADERS = "incomplete_headers"  # closed in good order inside the headers
     INCOMPLETE_BODY = "incomplete_body"  # closed before the announced end of the body
-    # TLS: what is wrong with the other side.
-    TLS_CERTIFICATE_EXPIRED = "tls_certificate_expired"  # a certificate of the chain has expired
-    TLS_CERTIFICATE_NOT_YET_VALID = "tls_certificate_not_yet_valid"  # a certificate of the chain is not valid yet
-    TLS_HOSTNAME_MISMATCH = "tls_hostname_mismatch"  # the certificate is for another name or address
-    TLS_SELF_SIGNED = "tls_self_signed"  # the certificate is signed by itself
-    TLS_UNTRUSTED = "tls_untrusted"  # no authority that this machine trusts stands behind the chain
-    TLS_INCOMPLETE_CHAIN = "tls_incomplete_chain"  # the server left out a certificate between its own and a root
-    TLS_WEAK_KEY = "tls_weak_key"  # a key of the chain is shorter than is safe
-    TLS_WEAK_SIGNATURE = "tls_weak_signature"  # a signature of the chain is by MD5 or SHA-1
-    TLS_CERTIFICATE_INVALID = "tls_certificate_invalid"  # verification failed in another way; the detail says how
-    TLS_EXPIRING = "tls_expiring"  # `degraded`: little of a certificate's lifetime is left
-    TLS_CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"  # the server wants a certificate of ours
-    TLS_CLIENT_CERTIFICATE_REFUSED = "tls_client_certificate_refused"  # the server does not take client_certificate
-    TLS_NOT_SPOKEN = "tls_not_spoken"  # what came back is not TLS, often plain HTTP on a TLS port
-    TLS_FAILED = "tls_failed"  # the handshake failed; the detail has the alert
     # One of the two address families.
     FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
     # The answer is not HTTP, or too much of it.
@@ -91,13 +75,13 @@ class HttpReason(StrEnum):
     REDIRECT_LOOP = "redirect_loop"  # a redirect led to where we had been
     REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
     REDIRECT_OTHER_HOST = "redirect_other_host"  # a redirect to another host, and redirects_same_host is set
+    REDIRECT_WITH_BODY = "redirect_with_body"  # a redirect that would take the request's body to another origin
     REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
     PROXY_TARGET_UNREACHABLE = "proxy_target_unreachable"  # the proxy says that it cannot reach the target
     # Ours: `unknown`, never `down`.
     PROXY_FAILED = "proxy_failed"  # the proxy cannot be reached, breaks its protocol or wants other credentials
     PROXY_REFUSED = "proxy_refused"  # the proxy's rules are against this target
     PROXY_TIMEOUT = "proxy_timeout"  # the proxy took what we said and answered nothing: it or the target is silent
-    NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
     TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
 
 
@@ -107,6 +91,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     schemes = ("http", "https")
     secret_options = ("basic_auth", "bearer_token", "client_certificate", "proxy_auth")
     secret_maps = ("headers",)
+    lasting_facts = LASTING_FACTS
 
     url: str
     method: str = "GET"

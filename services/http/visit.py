@@ -35,6 +35,8 @@ class Visit:
     answer: Answer
     verdict: Verdict = UNSEEN
     concern: Verdict | None = None  # what a good answer does not make good
+    begun_at: float = 0.0
+    first: bytes = b""  # what the peer said first
     timed_out: bool = False
     overrun_s: float = 0.0  # how late the deadline was noticed
     address: Address | None = None
@@ -43,12 +45,15 @@ class Visit:
     peer: Peer = NO_PEER
     facts: dict[str, Fact] = field(default_factory=dict)
 
-    def hop(self) -> Hop:
+    def hop(self, begun_at: float, said: str = "") -> Hop:
+        """Returns the hop of a chain that began at `begun_at`."""
         return Hop(
             target=self.request.url.redacted,
             address=None if self.address is None else self.address.host,
+            begun_s=round(self.begun_at - begun_at, 6) if self.begun_at > begun_at else 0.0,
             phases=self.phases,
             facts=self.facts,
+            said=said,
         )
 
 
@@ -70,12 +75,12 @@ class Visitor:
             return await self._visit_through(spec, spec.via, Visit(request, answer), deadline)
         fixed = spec.address_of(request.url)
         if fixed is not None:
-            seen = Visit(request, answer, address=literal(fixed, request.url.port))
+            seen = Visit(request, answer, begun_at=begun_at, address=literal(fixed, request.url.port))
             return await self._call(spec, seen, begun_at, deadline)
         family = FAMILIES.get(spec.family)
         found = await self.resolver.resolve(request.url.host, request.url.port, deadline, family)
         resolved_at = time.monotonic()
-        seen = Visit(request, answer, phases={"resolve_s": resolved_at - begun_at})
+        seen = Visit(request, answer, begun_at=begun_at, phases={"resolve_s": resolved_at - begun_at})
         if isinstance(found, Fault):
             seen.verdict = found
             if family is not None:
@@ -126,10 +131,12 @@ class Visitor:
         await wire.run(deadline)
         if wire.end is End.CLOSED and wire.phase is Phase.TRANSFER:
             seen.answer.closed()
-        seen.timed_out = wire.end is End.TIMEOUT
+        seen.timed_out = wire.end is End.TIMEOUT and not seen.answer.enough
         seen.overrun_s = wire.ended_at - deadline
         if session is not None:
             self._look(spec, seen, session, wire)
+        # Beside its certificates, the bytes of a handshake say nothing to people.
+        seen.first = b"" if seen.peer.sent and wire.phase is Phase.TLS else wire.first
         seen.verdict = self._judge(spec, seen, wire)
         seen.answer.release()
         _note_phases(seen.phases, wire, begun_at)
@@ -163,7 +170,9 @@ class Visitor:
         identity = None
         if spec.client_certificate is not None and request.url.origin == spec.location.origin:
             identity = Identity(spec.client_certificate.certificate_pem, spec.client_certificate.key_pem)
-        return self.trust.session(request.server_name, verify=verify, identity=identity)
+        return self.trust.session(
+            request.server_name, verify=verify, identity=identity, version_min=spec.tls_version_min
+        )
 
 
 def _is_forgiven(spec: HttpSpec, verdict: Verdict, wire: Wire) -> bool:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from libs.model.outcome import Outcome, Reason, Status
+from libs.model.tls import TlsReason
 from libs.net.egress import Egress
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets import web
@@ -103,7 +104,7 @@ async def test_a_bad_certificate_behind_a_proxy_is_the_targets(
     async with serving_behind(kind, tls=expired) as (port, proxy, passed):
         spec = spec_of({"url": f"https://127.0.0.1:{port}/", "tls_findings": findings}, proxy=proxy)
         outcome = await check_probe(spec, ca_file=authority.ca_file)
-    assert verdict(outcome) == (status, HttpReason.TLS_CERTIFICATE_EXPIRED)
+    assert verdict(outcome) == (status, TlsReason.TLS_CERTIFICATE_EXPIRED)
     assert len(passed.goals) == (1 if findings == "down" else 2)
 
 
@@ -111,7 +112,7 @@ async def test_a_bad_certificate_behind_a_proxy_is_the_targets(
 async def test_what_a_target_does_behind_an_open_way_is_its_own(kind: str) -> None:
     async with serving_behind(kind, web.then_reset(b"")) as (port, proxy, _):
         outcome = await check_probe(spec_of({"url": f"https://127.0.0.1:{port}/"}, proxy=proxy))
-    assert verdict(outcome) == (Status.DOWN, HttpReason.TLS_RESET)
+    assert verdict(outcome) == (Status.DOWN, TlsReason.TLS_RESET)
 
 
 @pytest.mark.parametrize(("kind", "words"), [("http", "it answered 502 'Bad Gateway'"), ("socks5", "refused")])
@@ -249,7 +250,7 @@ async def test_what_comes_right_behind_the_consent_is_the_targets() -> None:
     async with serving(eager) as port:
         spec = spec_of({"url": "https://shop.example/"}, proxy=f"http://127.0.0.1:{port}")
         outcome = await check_probe(spec)
-    assert verdict(outcome) == (Status.DOWN, HttpReason.TLS_FAILED)
+    assert verdict(outcome) == (Status.DOWN, TlsReason.TLS_FAILED)
 
 
 async def test_an_answer_right_behind_the_consent_is_the_targets() -> None:

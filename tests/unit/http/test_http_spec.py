@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.kinds import decode_spec, kinds
+from libs.model.tls import TlsReason
 from services.http.spec import HttpReason, HttpSpec
 from services.http.statuses import status_ranges
 
@@ -233,7 +234,7 @@ def test_the_kind_is_found_by_its_folder() -> None:
 
 def test_the_readme_tells_every_reason_and_every_option() -> None:
     readme = Path(inspect.getfile(HttpSpec)).with_name("README.md").read_text()
-    untold = {word for word in (*HttpReason, *HttpSpec.__struct_fields__) if f"`{word}`" not in readme}
+    untold = {word for word in (*HttpReason, *TlsReason, *HttpSpec.__struct_fields__) if f"`{word}`" not in readme}
     assert not untold
 
 
