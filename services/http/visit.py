@@ -113,9 +113,7 @@ class Visitor:
         seen.verdict = judge(spec, wire, seen.answer, seen.peer, has_roots=self.trust.has_roots)
         seen.answer.release()
         _note_phases(seen.phases, wire, begun_at)
-        if seen.answer.headed:
-            answered: dict[str, Fact] = {"status_code": seen.answer.status, "http_version": seen.answer.version}
-            seen.facts = answered | seen.facts
+        seen.facts = seen.answer.facts | seen.facts
         return wire
 
     def _look(self, spec: HttpSpec, seen: Visit, session: Session, wire: Wire) -> None:
