@@ -62,9 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     probe_allow: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Ranges from which /probe takes requests without a key; under `vedette up` this machine's own"
-        ),
+        Meta(description="Ranges from which /probe takes requests without a key; under `vedette up` this machine"),
     ] = ()
     probe_modules_file: Annotated[
         str, Meta(description="TOML file with modules for /probe, beside those that the kinds bring")

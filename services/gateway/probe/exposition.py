@@ -40,7 +40,7 @@ def gauges(result: Result) -> Iterator[Gauge]:
 
 def names(joined: str) -> list[str]:
     """Returns the host names, without the addresses, of a fact such as `a.example, 192.0.2.1, and 3 more`."""
-    return [name for name in joined.split(", ") if not name.startswith("and ") and not _is_address(name)]
+    return [name for name in joined.split(", ") if name and not name.startswith("and ") and not _is_address(name)]
 
 
 def _certificates(facts: dict[str, Fact]) -> Iterator[Gauge]:

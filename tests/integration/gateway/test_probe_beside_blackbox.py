@@ -132,13 +132,14 @@ def lowered(key: tuple[str, frozenset[tuple[str, str]]]) -> tuple[str, frozenset
 async def test_refused_certificates_are_told_of_in_the_same_series_and_more(
     house: Open, blackbox: Api, authority: Authority
 ) -> None:
-    expired = authority.server("127.0.0.1", days=(-9, -1))
-    for context in (expired, authority.server("elsewhere.example")):
-        async with serving(says(page()), context) as port, both(house, blackbox) as apis:
-            ours, theirs = await told(apis, f"https://127.0.0.1:{port}/")
-        assert theirs["probe_success", frozenset()] == 0
-        assert {name for name, _ in ours.keys() - theirs.keys()} <= ONLY_OURS
-        assert {key: ours[key] for key in steady(theirs)} == steady(theirs)
+    expired, other = authority.server("127.0.0.1", days=(-9, -1)), authority.server("elsewhere.example")
+    async with both(house, blackbox) as apis:
+        for context in (expired, other):
+            async with serving(says(page()), context) as port:
+                ours, theirs = await told(apis, f"https://127.0.0.1:{port}/")
+            assert theirs["probe_success", frozenset()] == 0
+            assert {name for name, _ in ours.keys() - theirs.keys()} <= ONLY_OURS
+            assert {key: ours[key] for key in steady(theirs)} == steady(theirs)
 
 
 async def test_refusals_are_worded_alike(house: Open, blackbox: Api) -> None:
