@@ -81,7 +81,9 @@ def _is_rebound(address: str, headers: dict[bytes, bytes]) -> bool:
 
     That is how a web page makes a browser take our answers for its own (DNS rebinding).
     """
-    if not ipaddress.ip_address(address).is_loopback:
+    caller = ipaddress.ip_address(address)
+    mapped = caller.ipv4_mapped if isinstance(caller, ipaddress.IPv6Address) else None
+    if not (mapped or caller).is_loopback:
         return False
     host = headers.get(b"host", b"").decode("latin-1").rpartition("@")[2].partition("]")[0]
     name = host.removeprefix("[") if host.startswith("[") else host.partition(":")[0]

@@ -60,7 +60,7 @@ def blackbox(authority: Authority, tmp_path: Path) -> Iterator[Api]:
     (tmp_path / "blackbox.yml").write_text("modules:\n  http_2xx:\n    prober: http\n")
     port = free_port()
     command = [
-        program("prometheus-blackbox-exporter"),
+        program("prometheus-blackbox-exporter", "0.23."),
         f"--config.file={tmp_path}/blackbox.yml",
         f"--web.listen-address=127.0.0.1:{port}",
     ]

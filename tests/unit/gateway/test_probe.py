@@ -111,4 +111,5 @@ def test_strangers_proxies_and_web_pages_need_one() -> None:
     assert not admitted("127.0.0.1", host="localhost", sec_fetch_site="cross-site")
     assert admitted("127.0.0.1", host="localhost", sec_fetch_site="none")
     assert not admitted("127.0.0.1", host="rebound.example:8080")
+    assert not admitted("::ffff:127.0.0.1", host="rebound.example:8080")
     assert admitted("10.1.2.3", host="vedette.internal.example:8080")
