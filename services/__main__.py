@@ -79,8 +79,11 @@ def _settings(**options: Any) -> Settings:
 
 
 def _defaults_of_up() -> dict[str, Any]:
-    """Under `up` the gateway's port tells the health of the whole process, and the terminal belongs to a person."""
-    defaults = {"health_port": 0, "log_level": "warning"}
+    """Under `up` the gateway's port tells the health of the whole process, and the terminal belongs to a person.
+
+    Who is on this machine may start programs on it, and so may ask for a probe without a key.
+    """
+    defaults = {"health_port": 0, "log_level": "warning", "probe_allow": "127.0.0.0/8,::1"}
     return {name: value for name, value in defaults.items() if variable(name) not in os.environ}  # noqa: TID251
 
 

@@ -1,9 +1,13 @@
 """The base of every kind's options."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import msgspec
 from msgspec import inspect
+
+from libs.model.check import Result
+from libs.model.gauge import Gauge
 
 # Where a secret stands in a spec as JSON: the option's name, and in an option that maps names to values that name, too.
 SecretPath = tuple[str, ...]
@@ -25,11 +29,28 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     secret_maps: ClassVar[tuple[str, ...]] = ()
     # Facts of hops that say the same at every tick of a healthy target: the result of a tick that is up leaves them out.
     lasting_facts: ClassVar[frozenset[str]] = frozenset()
+    # Options by the names under which Prometheus asks for them (`module`), and a target to try options on.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    sample_target: ClassVar[str] = ""
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         """Returns the spec that `vedette check URL` means, for a URL with one of `schemes`; ValueError if it is bad."""
         raise NotImplementedError
+
+    @classmethod
+    def aimed(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
+        """Returns `options` with those that make `target` the thing to look at, as GET /probe names it.
+
+        `hostname` is the name to ask the target for, where a kind has such a thing. ValueError if that cannot be.
+        """
+        raise NotImplementedError(f"{cls.__name__} takes no targets from Prometheus")
+
+    @classmethod
+    def gauges(cls, result: Result) -> Sequence[Gauge]:
+        """Returns what Prometheus is told of a result beside the numbers that all kinds share."""
+        del result
+        return ()
 
     @property
     def target(self) -> str:

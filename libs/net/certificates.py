@@ -14,8 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
+from libs.net.distinguished import distinguished
+
 NAMES_SHOWN_MAX = 16
 NAME_LENGTH_MAX = 256
+DN_LENGTH_MAX = 512
 
 # Two thousand certificates, each a few kilobytes of facts; the bytes themselves are not kept.
 _KNOWN_MAX = 2048
@@ -34,6 +37,8 @@ class Facts(NamedTuple):
 
     subject: str
     issuer: str
+    subject_dn: str
+    issuer_dn: str
     names: tuple[str, ...]
     names_count: int
     serial: str  # in hexadecimal, two digits for each byte: leading zeros are part of it
@@ -101,6 +106,8 @@ def _facts(certificate: x509.Certificate, fingerprint: bytes) -> Facts:
     return Facts(
         subject=_title(certificate.subject),
         issuer=_title(certificate.issuer),
+        subject_dn=distinguished(certificate.subject)[:DN_LENGTH_MAX],
+        issuer_dn=distinguished(certificate.issuer)[:DN_LENGTH_MAX],
         names=tuple(name[:NAME_LENGTH_MAX] for name in names[:NAMES_SHOWN_MAX]),
         names_count=len(names),
         serial=abs(serial).to_bytes((abs(serial).bit_length() + 7) // 8 or 1).hex(),

@@ -20,8 +20,8 @@ from libs.sealing import keys
 PREFIX = "VEDETTE_"
 SECRETS = frozenset({"nats_url", "nats_password", "postgres_dsn", "postgres_password", "sealing_keys"})
 
-_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny"})
-_RANGES = frozenset({"egress_allow", "egress_deny"})
+_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny", "probe_allow"})
+_RANGES = frozenset({"egress_allow", "egress_deny", "probe_allow"})
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Days = Annotated[int, Meta(ge=1, le=36500)]
@@ -68,6 +68,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     egress_deny: Annotated[
         tuple[str, ...], Meta(description="Ranges that probes may not reach; cloud metadata never, whatever is set")
     ] = ()
+    probe_allow: Annotated[
+        tuple[str, ...],
+        Meta(description="Ranges from which /probe takes requests without a key; under `vedette up` this machine"),
+    ] = ()
+    probe_modules_file: Annotated[
+        str, Meta(description="TOML file with modules for /probe, beside those that the kinds bring")
+    ] = ""
     shards: Annotated[int, Meta(ge=1, le=64, description="Parts into which schedules are split")] = 1
     results_bytes_max: Annotated[
         int, Meta(ge=1 << 20, description="Bytes of results that wait in NATS while PostgreSQL is away")

@@ -2,6 +2,7 @@
 
 import httptools
 
+from libs.model.outcome import Fact
 from services.http.assertions import unmet_header
 from services.http.body import Body, Flaw
 from services.http.request import Request, encode
@@ -17,7 +18,9 @@ _FRAMING_MAX = 8
 START_BYTES = 512
 
 _BODYLESS = frozenset({204, 304})
-_READ = frozenset({b"location", b"content-length", b"transfer-encoding"})
+_READ = frozenset({b"location", b"content-length", b"transfer-encoding", b"last-modified"})
+# An HTTP date has 29 characters (RFC 9110 section 5.6.7); what is longer is none.
+_DATE_LENGTH_MAX = 64
 
 
 class Answer:
@@ -84,6 +87,19 @@ class Answer:
     @property
     def cookies(self) -> list[str]:
         return [value.decode("latin-1") for name, value in self.headers if name.lower() == b"set-cookie"]
+
+    @property
+    def facts(self) -> dict[str, Fact]:
+        """Returns what the head of the answer says of itself, for the hop; nothing before there is one."""
+        if not self.headed:
+            return {}
+        facts: dict[str, Fact] = {"status_code": self.status, "http_version": self.version}
+        if self._length is not None:
+            facts["content_length"] = self._length
+        changed_at = self._read.get(b"last-modified", b"")
+        if 0 < len(changed_at) <= _DATE_LENGTH_MAX:
+            facts["last_modified"] = changed_at.decode("latin-1")
+        return facts
 
     @property
     def texts(self) -> Texts | None:

@@ -7,10 +7,11 @@ from typing import Any, Literal
 import msgspec
 
 from libs.model.proxy import Credentials, Proxy
-from libs.model.spec import SecretPath, Spec
+from libs.model.spec import SecretPath
 from libs.model.tls import LASTING_FACTS
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
+from services.http.exposition import Charted
 from services.http.family import Family, check_way
 from services.http.headers import (
     BasicAuth,
@@ -85,7 +86,7 @@ class HttpReason(StrEnum):
     TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
 
 
-class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
+class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
     """One web request and what its answer must be."""
 
     schemes = ("http", "https")

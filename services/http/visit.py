@@ -140,9 +140,7 @@ class Visitor:
         seen.verdict = self._judge(spec, seen, wire)
         seen.answer.release()
         _note_phases(seen.phases, wire, begun_at)
-        if seen.answer.headed:
-            answered: dict[str, Fact] = {"status_code": seen.answer.status, "http_version": seen.answer.version}
-            seen.facts = answered | seen.facts
+        seen.facts = seen.answer.facts | seen.facts
         return wire
 
     def _judge(self, spec: HttpSpec, seen: Visit, wire: Wire) -> Verdict:

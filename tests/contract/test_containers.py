@@ -102,6 +102,10 @@ def test_a_kind_reaches_no_private_address_unless_told(name: str):
     assert environment["VEDETTE_EGRESS_PRIVATE"] == "${VEDETTE_EGRESS_PRIVATE:-false}"
 
 
+def test_nobody_probes_without_a_key_unless_told():
+    assert container("gateway")["environment"]["VEDETTE_PROBE_ALLOW"] == "${VEDETTE_PROBE_ALLOW:-}"
+
+
 def variables() -> list[tuple[str, str]]:
     return [
         (name, variable)

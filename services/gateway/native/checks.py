@@ -12,12 +12,12 @@ from msgspec import UNSET
 from libs.bus.schedules import due_now
 from libs.model import interval
 from libs.model.check import Check, Origin, Result
-from libs.model.ids import new_id
 from libs.model.monitor import DEFAULT_LOCATION, MonitorView
 from libs.model.outcome import Hop, Status
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import GetMonitor
 from libs.model.tenancy import Principal, Scope
+from services.gateway.adhoc import adhoc
 from services.gateway.auth import needs
 from services.gateway.means import Means
 from services.gateway.native import query
@@ -77,18 +77,8 @@ def _of_spec(data: CheckCreate, specs: Specs, now: datetime) -> Check:
     assert data.spec is not UNSET  # noqa: S101 - the shape takes exactly one of the two
     taken = specs.new(data.spec)
     timeout_s = DEFAULT_TIMEOUT_S if data.timeout_s is UNSET else data.timeout_s
-    return Check(
-        monitor_id=new_id(),
-        tenant_id=specs.tenant_id,
-        location=DEFAULT_LOCATION if data.location is UNSET else data.location,
-        kind=taken.kind,
-        revision=0,
-        interval_s=interval.MINUTE_S,
-        timeout_s=timeout_s,
-        spec=taken.raw,
-        origin=Origin.ADHOC,
-        tick_at=now,
-    )
+    location = DEFAULT_LOCATION if data.location is UNSET else data.location
+    return adhoc(taken, specs.tenant_id, now, timeout_s=timeout_s, location=location)
 
 
 def _of_monitor(data: CheckCreate, view: MonitorView, tenant_id: str, now: datetime) -> Check:

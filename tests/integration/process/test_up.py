@@ -64,6 +64,12 @@ def me(port: int, key: str) -> dict[str, object]:
         return dict(json.load(answer))
 
 
+def probed(port: int) -> bytes:
+    """Returns what Prometheus on this machine is told, without a key, of the program itself."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/probe?target=127.0.0.1:{port}/docs", timeout=20) as answer:
+        return bytes(answer.read())
+
+
 @pytest.mark.timeout(180)
 def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: Up):
     said = up.start()
@@ -76,6 +82,7 @@ def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: Up):
     assert sealing_key.strip() not in said
     assert f"http://127.0.0.1:{up.port}/docs" in said
     assert "admin" in me(up.port, key)["scopes"]  # type: ignore[operator]
+    assert b"\nprobe_success 1.0\n" in probed(up.port)
 
     up.process.kill()
     assert key not in up.start()
