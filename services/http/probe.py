@@ -19,8 +19,8 @@ from services.http.family import fits, joined
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec
-from services.http.verdict import Verdict, too_late, too_old
-from services.http.visit import Visit, Visitor
+from services.http.verdict import Verdict, too_late, too_old, too_plain
+from services.http.visit import OFFERS, Visit, Visitor
 
 # The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
 _STALLED_SHARE = 0.1
@@ -49,7 +49,7 @@ class HttpProbe:
         loop = asyncio.get_running_loop()
         resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
         self._meter = await self._stack.enter_async_context(StallMeter(loop))
-        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)), self._egress, self._clock)
+        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=OFFERS["any"]), self._egress, self._clock)
         return self
 
     async def __aexit__(
@@ -125,9 +125,10 @@ class HttpProbe:
 
 
 async def examined(spec: HttpSpec, visit: Visit, deadline: float) -> Verdict:
-    """Returns the verdict on a good hop after the rules that come last: its TLS version, and what the body holds."""
+    """Returns the verdict on a good hop after the rules that come last: its versions, and what the body holds."""
     answer, version = visit.answer, visit.facts.get("tls_version")
     old = too_old(spec, None if version is None else str(version), final=not answer.redirects)
+    old = old or too_plain(spec, answer)
     if old is not None or answer.body is None or answer.redirects:
         return old or visit.verdict
     if not spec.patterns:

@@ -45,6 +45,8 @@ _TLS_SENTENCES = {
     TlsFailure.NOT_SPOKEN: "What answered does not speak TLS",
     TlsFailure.FAILED: "The TLS handshake failed",
 }
+# RFC 7301 section 3.2: the server shares none of the protocols that we offered.
+_NO_PROTOCOL = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
 NO_PEER = Peer()
 
 
@@ -53,7 +55,7 @@ def judge(spec: HttpSpec, wire: Ended, answer: Answer, peer: Peer = NO_PEER, *, 
     if wire.end is End.TIMEOUT:
         return _down(*_TIMEOUTS[wire.phase])
     if wire.end is End.TLS_FAILED and isinstance(wire.error, ssl.SSLError):
-        return _tls_failed(wire.error, peer, has_roots=has_roots)
+        return _tls_failed(spec, wire.error, peer, has_roots=has_roots)
     if wire.end is End.BROKEN and isinstance(wire.error, OSError):
         return _broken(wire, wire.error)
     if wire.end is End.CLOSED and wire.phase is not Phase.TRANSFER:
@@ -79,6 +81,13 @@ def too_old(spec: HttpSpec, version: str | None, *, final: bool) -> Verdict | No
     return _down(HttpReason.TLS_VERSION, f"{seen}, and tls_version_min is {spec.tls_version_min}.")
 
 
+def too_plain(spec: HttpSpec, answer: Answer) -> Verdict | None:
+    """Returns what is wrong with the last answer's HTTP version. Over TLS, the handshake has decided already."""
+    if spec.http_version != "2" or answer.redirects or answer.version == "2":
+        return None
+    return _down(HttpReason.HTTP_VERSION, f"The answer came over HTTP/{answer.version}, and http_version is 2.")
+
+
 def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
     """Returns what is wrong with the time that everything took."""
     if spec.time_s_max is None or total_s <= spec.time_s_max:
@@ -86,7 +95,10 @@ def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
     return _down(HttpReason.TIME_EXCEEDED, f"It took {total_s:.3f} s in all, and time_s_max is {spec.time_s_max:g}.")
 
 
-def _tls_failed(error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
+def _tls_failed(spec: HttpSpec, error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
+    if error.reason == _NO_PROTOCOL and spec.http_version != "any":
+        detail = f"The server does not speak HTTP/{spec.http_version} ({words(error)})."
+        return _down(HttpReason.HTTP_VERSION, detail)
     kind = peer.failure or failure(error)
     if isinstance(kind, Flaw):
         return _refused(peer.findings or [Finding(kind, f"The certificate was refused ({words(error)})")], has_roots)
