@@ -149,6 +149,7 @@ def flood(piece: bytes, *start: bytes) -> Handler:
         while True:
             writer.write(piece)
             await writer.drain()
+            await asyncio.sleep(0)  # uvloop drops what is written after the end of TLS, and never waits then
 
     return handler
 
