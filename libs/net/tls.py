@@ -30,6 +30,7 @@ _STRICT = "@SECLEVEL=2"
 _LENIENT = "@SECLEVEL=0"
 _RARE_MAX = 64
 _ROOT_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_SAID = re.compile(r"\[SSL[^]]*\] (.+) \(_ssl\.c")
 # X509_V_ERR_* of OpenSSL, which have been stable for decades.
 _VERIFY_CODES = {
     2: Flaw.UNTRUSTED,  # unable to get issuer certificate
@@ -223,7 +224,11 @@ def words(error: ssl.SSLError) -> str:
     """Returns the library's own words for an error, for the end of a sentence."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    return (error.reason or "no reason given").lower().replace("_", " ")
+    if error.reason:
+        return error.reason.lower().replace("_", " ")
+    # Python has no names for some of OpenSSL's reasons; the words stand in the message.
+    said = _SAID.match(str(error))
+    return said[1] if said else "no reason given"
 
 
 def _context(alpn: Sequence[str], level: str) -> ssl.SSLContext:

@@ -46,7 +46,7 @@ _TLS_SENTENCES = {
     TlsFailure.FAILED: "The TLS handshake failed",
 }
 # RFC 7301 section 3.2: the server shares none of the protocols that we offered.
-_NO_PROTOCOL = "TLSV1_ALERT_NO_APPLICATION_PROTOCOL"
+_NO_PROTOCOL = "tlsv1 alert no application protocol"
 NO_PEER = Peer()
 
 
@@ -96,7 +96,7 @@ def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
 
 
 def _tls_failed(spec: HttpSpec, error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
-    if error.reason == _NO_PROTOCOL and spec.http_version != "any":
+    if words(error) == _NO_PROTOCOL and spec.http_version != "any":
         detail = f"The server does not speak HTTP/{spec.http_version} ({words(error)})."
         return _down(HttpReason.HTTP_VERSION, detail)
     kind = peer.failure or failure(error)

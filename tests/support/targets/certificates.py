@@ -86,6 +86,12 @@ class Authority:
             chain = [] if self._above is None else [self.certificate]
         return self._context(key, [certificate, *chain])
 
+    def server_file(self, host: str) -> Path:
+        """Returns a file with the key of a server and its certificate, for servers in another process."""
+        before = set(self._folder.iterdir())
+        self.server(host)
+        return (set(self._folder.iterdir()) - before).pop()
+
     def client(self, name: str = "a client") -> tuple[str, str]:
         """Returns the certificate of a client and its key, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
