@@ -18,7 +18,7 @@ from tests.support.targets.certificates import Authority
 NEEDED = "CI" in os.environ
 PAGE = b"0123456789" * 300_000
 _CONFIG = """
-daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log {level};
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log info;
 events {{}}
 http {{
   access_log off; root {folder}/pages; default_type text/html; gzip on; gzip_types text/plain;
@@ -61,7 +61,7 @@ def nginx(folder: Path) -> Iterator[Nginx]:
     (folder / "pages").mkdir()
     (folder / "pages" / "index.html").write_bytes(PAGE)
     (folder / "pages" / "last").write_bytes(b"Hello, world")
-    given = {"folder": folder, "level": "info", "certificate": authority.server_file("127.0.0.1")}
+    given = {"folder": folder, "certificate": authority.server_file("127.0.0.1")}
     served = Nginx(free_port(), free_port(), authority.ca_file, folder / "error.log")
     (folder / "nginx.conf").write_text(_CONFIG.format(**given, both=served.both, old=served.old))
     process = Process("nginx", [program, "-p", str(folder), "-c", str(folder / "nginx.conf")], log=folder / "log")
