@@ -30,7 +30,16 @@ class TlsReason(StrEnum):
 LASTING_FACTS = frozenset(
     {
         *("tls_subject", "tls_names", "tls_serial", "tls_spki_sha256", "tls_key", "tls_signature", "tls_begins_at"),
-        *("tls_must_staple", "tls_chain_sent", "tls_chain_disordered", "tls_chain_extra", "tls_chain_root_sent"),
+        *(
+            "tls_subject_dn",
+            "tls_issuer_dn",
+            "tls_chain_sent_expires_at",
+            "tls_must_staple",
+            "tls_chain_sent",
+            "tls_chain_disordered",
+            "tls_chain_extra",
+            "tls_chain_root_sent",
+        ),
         *(f"tls_chain_{place}" for place in range(1, 7)),
     }
 )

@@ -25,8 +25,11 @@ FIRST_BYTES = 512
 class Talk(Protocol):
     """What is said on a wire."""
 
-    def opened(self) -> bytes:
-        """Returns what to send once the connection, and TLS if asked for, stands; asked again after `start_tls`."""
+    def opened(self) -> bytes | None:
+        """Returns what to send once the connection, and TLS if asked for, stands; asked again after `start_tls`.
+
+        None ends it there: with what the handshake has shown, nothing more is needed.
+        """
 
     def received(self, data: bytes) -> bool:
         """Takes what came; True when nothing more is needed."""
@@ -112,6 +115,11 @@ class Wire:
             raise RuntimeError("nothing is said on a wire that is not open")
         self._send(self._sock, data if self.session is None else self.session.seal(data))
 
+    def await_answer(self) -> None:
+        """Goes on waiting for the first byte; for a talk, from inside `received`: what came is not yet the answer."""
+        self.phase = Phase.FIRST_BYTE
+        self.marks.pop(Phase.FIRST_BYTE, None)
+
     def start_tls(self, session: Session) -> None:
         """Goes over to TLS on the same connection; for a talk, from inside `received`, at the peer's consent.
 
@@ -190,8 +198,11 @@ class Wire:
         self.phase = Phase.FIRST_BYTE
         request = self._talk.opened()
         if self.session is not None:
-            request = self.session.seal(request) if request else self.session.outgoing()
-        self._send(sock, request)
+            self._send(sock, self.session.seal(request) if request else self.session.outgoing())
+        elif request:
+            self._send(sock, request)
+        if request is None:
+            self._finish(End.ENOUGH)
 
     def _shake(self, sock: socket.socket, session: Session) -> None:
         """Takes the handshake one step on. The last flight and the request leave together."""
@@ -206,7 +217,8 @@ class Wire:
         self._mark(Phase.TLS)
         self.first = b""
         self._begin_talk(sock)
-        self._take(session.open())
+        if self.end is None:
+            self._take(session.open())
 
     def _readable(self, sock: socket.socket) -> None:
         data = sock.recv(_RECEIVE_BYTES)

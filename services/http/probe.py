@@ -22,8 +22,8 @@ from services.http.family import fits, joined
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec
-from services.http.verdict import Verdict, too_late, too_old
-from services.http.visit import Visit, Visitor
+from services.http.verdict import Verdict, too_late, too_old, too_plain
+from services.http.visit import OFFERS, Visit, Visitor
 
 # The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
 _STALLED_SHARE = 0.1
@@ -56,7 +56,7 @@ class HttpProbe:
         self._threads = ThreadPoolExecutor(_PATTERN_THREADS, "patterns")
         self._stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
         self._meter = await self._stack.enter_async_context(StallMeter(loop))
-        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)), self._egress, self._clock)
+        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=OFFERS["any"]), self._egress, self._clock)
         return self
 
     async def __aexit__(
@@ -133,7 +133,7 @@ class HttpProbe:
 
 
 async def examined(spec: HttpSpec, visit: Visit, deadline: float, threads: Executor) -> Verdict:
-    """Returns the verdict on a good hop after the rules that come last: that it has TLS, and what the body holds.
+    """Returns the verdict on a good hop after the rules that come last: its versions, and what the body holds.
 
     Patterns run in `threads`: RE2 goes without the GIL, so that other checks go on beside the worst of them.
     """
@@ -142,8 +142,9 @@ async def examined(spec: HttpSpec, visit: Visit, deadline: float, threads: Execu
         return visit.verdict
     if spec.tls_version_min is not None and visit.request.url.scheme != "https":
         return too_old(spec, None)
-    if answer.body is None:
-        return visit.verdict
+    plain = too_plain(spec, answer)
+    if plain is not None or answer.body is None:
+        return plain or visit.verdict
     if not spec.patterns:
         flaw = answer.body.examine()
         return visit.verdict if flaw is None else _refused(*flaw)

@@ -76,6 +76,21 @@ def encode(request: Request) -> bytes:
     return head.encode() + request.body
 
 
+def fields(request: Request) -> list[tuple[bytes, bytes]]:
+    """Returns the head of the request as HTTP/2 has it: pseudo-headers first, names in lower case (RFC 9113 8.3).
+
+    A Host header becomes :authority, and nothing is said about a connection.
+    """
+    own = _own_fields(request)
+    authority = next((value for name, value in request.headers if name.lower() == "host"), request.url.authority)
+    pseudo = [(":method", request.method), (":scheme", request.url.scheme)]
+    pseudo += [(":authority", authority), (":path", request.url.path)]
+    rest = [(name.lower(), value) for name, value in own if name.lower() != "host"]
+    if request.body or request.method in _SENDERS:
+        rest.append(("content-length", str(len(request.body))))
+    return [(name.encode(), value.encode()) for name, value in pseudo + rest]
+
+
 def next_request(request: Request, status: int, location: str, cookies: list[str]) -> Request:
     """Returns the request that a redirect asks for; ValueError when it leads nowhere that can be requested.
 
@@ -101,12 +116,18 @@ def forwarder(proxy: Proxy, credentials: Credentials | None) -> str | None:
 
 def _header_lines(request: Request, host: str) -> str:
     names = {name.lower() for name, _ in request.headers}
-    lines = [] if "host" in names else [host]
-    lines += [f"{name}: {value}\r\n" for name, value in _DEFAULTS if name.lower() not in names]
-    lines += [f"{name}: {value}\r\n" for name, value in request.headers if name.lower() != "cookie"]
+    lines = "".join(f"{name}: {value}\r\n" for name, value in _own_fields(request))
+    return lines if "host" in names else host + lines
+
+
+def _own_fields(request: Request) -> list[tuple[str, str]]:
+    """Returns our defaults, the user's headers and the cookies, without what the connection needs."""
+    names = {name.lower() for name, _ in request.headers}
+    pairs = [pair for pair in _DEFAULTS if pair[0].lower() not in names]
+    pairs += [pair for pair in request.headers if pair[0].lower() != "cookie"]
     if cookie := _cookie(request):
-        lines.append(f"Cookie: {cookie}\r\n")
-    return "".join(lines)
+        pairs.append(("Cookie", cookie))
+    return pairs
 
 
 def _without(headers: tuple[tuple[str, str], ...], names: set[str]) -> tuple[tuple[str, str], ...]:

@@ -59,7 +59,8 @@ class HttpReason(StrEnum):
     # One of the two address families.
     FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
     # The answer is not HTTP, or too much of it.
-    PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP/1.1
+    PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP
+    HTTP_VERSION = "http_version"  # the server does not speak the HTTP that http_version names
     HEADERS_TOO_LARGE = "headers_too_large"  # more header bytes or lines than we read
     BODY_TOO_LARGE = "body_too_large"  # more body than body_bytes_max
     BODY_TOO_SMALL = "body_too_small"  # less body than body_bytes_min
@@ -113,6 +114,7 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
     body_bytes_min: int = 0
     body_bytes_max: int = 4 * 1024 * 1024
     time_s_max: float | None = None
+    http_version: Literal["any", "1.1", "2"] = "any"
     tls_version_min: Literal["1.2", "1.3"] | None = None
     tls_verify: bool = True
     family: Family = "any"
@@ -185,7 +187,7 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
     @functools.cached_property
     def examines(self) -> bool:
         """Whether there are rules that come last, when the answer is all there."""
-        return self.tls_version_min is not None or self.held_bytes_max > 0
+        return self.tls_version_min is not None or self.http_version == "2" or self.held_bytes_max > 0
 
     @functools.cached_property
     def reads_body(self) -> bool:
@@ -276,8 +278,17 @@ def _check_limits(spec: HttpSpec) -> None:
         _check_range("body_bytes_min", spec.body_bytes_min, 0, spec.body_bytes_max)
     if spec.time_s_max is not None and not 0 < spec.time_s_max <= TIME_S_MAX:
         raise ValueError(f"time_s_max must be above 0 and at most {TIME_S_MAX:.0f}")
-    if spec.tls_version_min is not None and spec.redirects_max == 0 and spec.location.scheme == "http":
-        raise ValueError("tls_version_min can never hold: the url is plain HTTP, and no redirect is followed")
+    if spec.redirects_max == 0 and spec.location.scheme == "http":
+        _check_plain(spec)
+
+
+def _check_plain(spec: HttpSpec) -> None:
+    for field, asks in (
+        ("tls_version_min", spec.tls_version_min is not None),
+        ("http_version", spec.http_version == "2"),
+    ):
+        if asks:
+            raise ValueError(f"{field} can never hold: the url is plain HTTP, and no redirect is followed")
 
 
 def _check_range(field: str, value: int, least: int, most: int) -> None:

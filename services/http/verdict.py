@@ -13,7 +13,7 @@ from libs.net.judgement import (
     handshake_failed,
 )
 from libs.net.peer import Peer
-from libs.net.tls import TlsTooOldError
+from libs.net.tls import TlsTooOldError, words
 from libs.net.wire import End, Phase
 from services.http.answer import Answer
 from services.http.shown import shown
@@ -50,6 +50,8 @@ _RESETS = {
     ),
     Phase.TRANSFER: Verdict(Status.DOWN, HttpReason.TRANSFER_RESET, "The connection was reset inside the answer."),
 }
+# RFC 7301 section 3.2: the server shares none of the protocols that we offered.
+_NO_PROTOCOL = "tlsv1 alert no application protocol"
 NO_PEER = Peer()
 
 
@@ -79,6 +81,13 @@ def too_old(spec: HttpSpec, version: Fact) -> Verdict:
     return _down(HttpReason.TLS_VERSION, f"{seen}, and tls_version_min is {spec.tls_version_min}.")
 
 
+def too_plain(spec: HttpSpec, answer: Answer) -> Verdict | None:
+    """Returns what is wrong with the last answer's HTTP version. Over TLS, the handshake has decided already."""
+    if spec.http_version != "2" or answer.redirects or answer.version == "2":
+        return None
+    return _down(HttpReason.HTTP_VERSION, f"The answer came over HTTP/{answer.version}, and http_version is 2.")
+
+
 def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
     """Returns what is wrong with the time that everything took."""
     if spec.time_s_max is None or total_s <= spec.time_s_max:
@@ -89,6 +98,9 @@ def too_late(spec: HttpSpec, total_s: float) -> Verdict | None:
 def _tls_failed(spec: HttpSpec, error: ssl.SSLError, peer: Peer, *, has_roots: bool) -> Verdict:
     if isinstance(error, TlsTooOldError):
         return too_old(spec, error.version)
+    if words(error) == _NO_PROTOCOL and spec.http_version != "any":
+        detail = f"The server does not speak HTTP/{spec.http_version} ({words(error)})."
+        return _down(HttpReason.HTTP_VERSION, detail)
     return handshake_failed(error, peer, has_roots=has_roots)
 
 

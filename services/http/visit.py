@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import msgspec
+
 from libs.model.outcome import Fact, Hop, Status
 from libs.model.proxy import Proxy
 from libs.net.dial import Address, literal
@@ -24,6 +26,8 @@ from services.http.verdict import NO_PEER, UNSEEN, Verdict, concern, judge
 from services.http.way import Way, find_way, judge_way, looks_up
 
 _ORDER = (Phase.CONNECT, Phase.PROXY, Phase.TLS, Phase.FIRST_BYTE, Phase.TRANSFER)
+# What is offered by ALPN, in the order of our preference, for each value of http_version.
+OFFERS = {"any": ("h2", "http/1.1"), "1.1": ("http/1.1",), "2": ("h2",)}
 _NAMES = {phase: f"{phase}_s" for phase in _ORDER}
 
 
@@ -105,19 +109,28 @@ class Visitor:
         return await self._call(spec, seen, resolved_at, deadline)
 
     async def _call(self, spec: HttpSpec, seen: Visit, begun_at: float, deadline: float) -> Visit:
+        """Makes the visit; over HTTP/1.1 once more where the server insists on that (RFC 9113, HTTP_1_1_REQUIRED)."""
+        await self._connect(spec, seen, begun_at, deadline)
+        if seen.answer.wants_http1 and spec.http_version == "any":
+            seen.answer, seen.concern = Answer(spec, seen.request), None
+            seen.facts.pop("tls_alpn", None)
+            older = msgspec.structs.replace(spec, http_version="1.1")
+            await self._connect(older, seen, time.monotonic(), deadline)
+        return seen
+
+    async def _connect(self, spec: HttpSpec, seen: Visit, begun_at: float, deadline: float) -> None:
         seen.address = seen.address or literal(seen.request.url.host, seen.request.url.port)
         try:
             session = self._session(spec, seen.request, verify=spec.tls_verify)
         except ValueError as error:
             seen.verdict = Verdict(Status.UNKNOWN, HttpReason.TLS_CLIENT_CERTIFICATE_UNUSABLE, f"In the spec, {error}.")
-            return seen
+            return
         wire = await self._talk(spec, seen, session, begun_at, deadline)
         if wire.session is None or not _is_forgiven(spec, seen.verdict, wire):
-            return seen
+            return
         seen.concern = seen.verdict._replace(status=Status.DEGRADED)
         lenient = self._session(spec, seen.request, verify=False)
         await self._talk(spec, seen, lenient, time.monotonic(), deadline)
-        return seen
 
     async def _talk(
         self, spec: HttpSpec, seen: Visit, session: Session | None, begun_at: float, deadline: float
@@ -128,6 +141,7 @@ class Visitor:
         seen.facts["ip_protocol"] = 6 if seen.address.family == socket.AF_INET6 else 4
         tunnel = None if seen.way is None else seen.way.tunnel()
         wire = Wire(self.loop, seen.answer, seen.address, session, egress=self.egress, tunnel=tunnel)
+        seen.answer.wire = wire
         await wire.run(deadline)
         if wire.end is End.CLOSED and wire.phase is Phase.TRANSFER:
             seen.answer.closed()
@@ -169,7 +183,11 @@ class Visitor:
         if spec.client_certificate is not None and request.url.origin == spec.location.origin:
             identity = Identity(spec.client_certificate.certificate_pem, spec.client_certificate.key_pem)
         return self.trust.session(
-            request.server_name, verify=verify, identity=identity, version_min=spec.tls_version_min
+            request.server_name,
+            verify=verify,
+            identity=identity,
+            alpn=OFFERS[spec.http_version],
+            version_min=spec.tls_version_min,
         )
 
 

@@ -35,7 +35,8 @@ BROKEN = [
     ),
     ("libs/process/http.py", "import litestar", "Only services.gateway knows Litestar"),
     ("services/gateway/app.py", "import uvicorn", "Only libs.process knows uvicorn and the Prometheus client"),
-    ("libs/net/dial.py", "import httptools", "Only services.http knows httptools"),
+    ("libs/net/dial.py", "import httptools", "Only services.http knows httptools and h2"),
+    ("libs/net/dial.py", "import h2.connection", "Only services.http knows httptools and h2"),
     ("services/gateway/names.py", "import re2", "Only services.http knows re2, brotli and zstd"),
 ]
 

@@ -10,10 +10,13 @@ from services.http.spec import HttpReason
 from tests.support.targets import web
 from tests.support.targets.case import Case
 from tests.support.targets.certificates import Authority
+from tests.support.targets.http2_cases import HTTP2
 from tests.support.targets.ruled import CODED, RULED
 from tests.support.targets.web import moved, page, routes, says
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
+# Names of servers by what they agree to, in the order of their preference.
+OFFERS = (("h2",), ("http/1.1",), ("h2", "1.1"), ("1.1", "h2"))
 OPEN_END = HEAD + b"\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -33,7 +36,15 @@ def servers(authority: Authority, stranger: Authority) -> dict[str, ssl.SSLConte
         "stranger": stranger.server("127.0.0.1"),
         "not for servers": authority.server("127.0.0.1", usage=ExtendedKeyUsageOID.CLIENT_AUTH),
         "tls 1.2": old,
+        **{" or ".join(offer): speaking(authority, *offer) for offer in OFFERS},
     }
+
+
+def speaking(authority: Authority, *protocols: str) -> ssl.SSLContext:
+    """Returns a server that agrees to these by ALPN, and to nothing else."""
+    context = authority.server("127.0.0.1")
+    context.set_alpn_protocols([name if name == "h2" else "http/1.1" for name in protocols])
+    return context
 
 
 GOOD = (
@@ -211,4 +222,4 @@ TLS = (
     Case("an alert", web.then_silence(b"\x15\x03\x01\x00\x02\x02\x28"), TlsReason.TLS_FAILED, scheme="https"),
 )
 
-CASES = (*GOOD, *SILENT, *BROKEN, *HOSTILE, *UNWANTED, *REDIRECTED, *TLS, *RULED, *CODED)
+CASES = (*GOOD, *SILENT, *BROKEN, *HOSTILE, *UNWANTED, *REDIRECTED, *TLS, *RULED, *CODED, *HTTP2)

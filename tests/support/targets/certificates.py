@@ -102,6 +102,12 @@ class Authority:
             return signed_by_sha1(certificate, signer)
         return certificate
 
+    def server_file(self, host: str) -> Path:
+        """Returns a file with the key of a server and its certificate, for servers in another process."""
+        before = set(self._folder.iterdir())
+        self.server(host)
+        return (set(self._folder.iterdir()) - before).pop()
+
     def client(self, name: str = "a client") -> tuple[str, str]:
         """Returns the certificate of a client and its key, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -24,13 +24,14 @@ def test_what_was_sealed_is_opened_again(plain: bytes, context: str, key: bytes)
     assert sealer.seal(plain, context) != sealed
 
 
-@given(plain=plains, context=contexts, data=st.data())
+@given(plain=plains, context=contexts, where=st.integers(0, 9999), other=st.characters(codec="utf-8"))
 @settings(max_examples=300)
-def test_a_text_that_was_altered_anywhere_does_not_open(plain: bytes, context: str, data: st.DataObject) -> None:
+def test_a_text_that_was_altered_anywhere_does_not_open(plain: bytes, context: str, where: int, other: str) -> None:
+    # The text is another one each time: what is drawn must not depend on it.
     sealed = NEW.seal(plain, context)
-    place = data.draw(st.integers(0, len(sealed) - 1))
-    other = data.draw(st.characters(codec="utf-8").filter(lambda char: char != sealed[place]))
-    cut = data.draw(st.integers(0, len(sealed) - 1))
+    place = cut = where % len(sealed)
+    if other == sealed[place]:
+        other = "!"
     for altered in (sealed[:place] + other + sealed[place + 1 :], sealed[:cut], sealed + other):
         with pytest.raises(UnreadableError):
             NEW.open(altered, context)
