@@ -99,6 +99,7 @@ class Visitor:
             starttls=spec.policy,
             query_name=spec.query_name,
             query_type=spec.query_type,
+            clock=self.clock,
             facts=seen.facts,
             samples=seen.samples,
         )
