@@ -22,7 +22,7 @@ def mosquitto(*, anonymous: bool = True) -> Iterator[Daemon]:
             f"keyfile {own.certificate}",
         )
         config = own.write("mosquitto.conf", "\n".join(lines) + "\n")
-        with running("mosquitto", own, [server, "-c", str(config)]) as daemon:
+        with running("mosquitto", own, [server, "-c", str(config)], ready=" running\n") as daemon:
             yield daemon
 
 
@@ -48,7 +48,7 @@ def rabbitmq() -> Iterator[Daemon]:
                 "RABBITMQ_ENABLED_PLUGINS_FILE": str(own.folder / "plugins"),
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
             }
-            with running("rabbitmq-server", own, [server], env=env) as daemon:
+            with running("rabbitmq-server", own, [server], env=env, ready="Server startup complete") as daemon:
                 yield daemon
         finally:
             epmd.kill()

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator
 
 from tests.support.daemons.daemon import Daemon, binary, place, running
-from tests.support.ports import listens
 
 _PROSODY = """\
 pidfile = "{folder}/pid"
@@ -47,8 +46,9 @@ def prosody() -> Iterator[Daemon]:
     with place("prosody") as own:
         own.make("data")
         config = own.write("prosody.cfg.lua", _filled(_PROSODY, own))
-        both = lambda: listens(own.port) and listens(own.tls_port)  # noqa: E731
-        with running("prosody", own, [server, "-F", "--config", str(config)], ready=both) as daemon:
+        with running(
+            "prosody", own, [server, "-F", "--config", str(config)], ready="Activated service 'c2s_direct_tls'"
+        ) as daemon:
             yield daemon
 
 
@@ -57,7 +57,7 @@ def ngircd() -> Iterator[Daemon]:
     server = binary("ngircd", "ngircd")
     with place("ngircd") as own:
         config = own.write("ngircd.conf", _filled(_NGIRCD, own))
-        with running("ngircd", own, [server, "-n", "-f", str(config)]) as daemon:
+        with running("ngircd", own, [server, "-n", "-f", str(config)], ready="Now listening on [127.0.0.1]") as daemon:
             yield daemon
 
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -129,14 +129,18 @@ def running(
     command: Sequence[str],
     *,
     env: Mapping[str, str] | None = None,
-    ready: Callable[[], bool] | None = None,
+    ready: str = "",
 ) -> Iterator[Daemon]:
-    """Starts a daemon, waits until it listens, and ends it."""
+    """Starts a daemon, waits until it is ready, and ends it.
+
+    It is ready when its log says so, in the words of `ready`: to connect would leave a trace there. One that does not
+    say so is connected to.
+    """
     process = Process(name, command, log=own.folder / "daemon.log", env=env, account=own.account)
     process.start()
     daemon = Daemon(own, process)
     try:
-        process.wait_until(ready or (lambda: listens(own.port)), within_s=READY_S)
+        process.wait_until(lambda: ready in daemon._text() if ready else listens(own.port), within_s=READY_S)
         daemon.forget()
         yield daemon
     finally:

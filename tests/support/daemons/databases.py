@@ -1,12 +1,12 @@
 """MariaDB, PostgreSQL, Redis and memcached."""
 
 import contextlib
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.daemons.daemon import Daemon, binary, place, run_as, running
-from tests.support.ports import listens
 
 
 class MariaDb(Daemon):
@@ -30,7 +30,9 @@ def mariadb(*options: str, tls: bool = True) -> Iterator[MariaDb]:
         where = [f"--datadir={data}", f"--socket={own.folder / 'socket'}", f"--pid-file={own.folder / 'pid'}"]
         net = ["--bind-address=127.0.0.1", f"--port={own.port}"]
         shown = [f"--ssl-cert={own.certificate}", f"--ssl-key={own.certificate}"] if tls else []
-        with running("mariadbd", own, [server, "--no-defaults", *where, *net, *shown, *options]) as daemon:
+        with running(
+            "mariadbd", own, [server, "--no-defaults", *where, *net, *shown, *options], ready="ready for connections"
+        ) as daemon:
             yield MariaDb(own, daemon.process, daemon._seen)
 
 
@@ -47,7 +49,7 @@ def postgresql(*, tls: bool) -> Iterator[Daemon]:
         settings |= {"log_connections": "on", "fsync": "off", "ssl": "on" if tls else "off"}
         settings |= {"ssl_cert_file": str(own.certificate), "ssl_key_file": str(own.certificate)} if tls else {}
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with running("postgres", own, [server, "-D", str(data), *flags]) as daemon:
+        with running("postgres", own, [server, "-D", str(data), *flags], ready="ready to accept connections") as daemon:
             yield daemon
 
 
@@ -58,22 +60,26 @@ def redis(*options: str) -> Iterator[Daemon]:
         net = ["--bind", "127.0.0.1", "--port", str(own.port), "--tls-port", str(own.tls_port)]
         files = ["--tls-cert-file", str(own.certificate), "--tls-key-file", str(own.certificate)]
         more = ["--tls-auth-clients", "no", "--save", "", "--dir", str(own.folder), "--loglevel", "verbose"]
-        both = lambda: listens(own.port) and listens(own.tls_port)  # noqa: E731
-        with running("redis-server", own, [server, *net, *files, *more, *options], ready=both) as daemon:
+        with running("redis-server", own, [server, *net, *files, *more, *options], ready="Ready to accept") as daemon:
             yield daemon
 
 
 @contextlib.contextmanager
-def memcached(*options: str) -> Iterator[Daemon]:
+def redis_client(daemon: Daemon) -> Iterator[None]:
+    """A client that Redis has let in, and that stays."""
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as client:
+        client.sendall(b"PING\r\n")
+        assert client.recv(7) == b"+PONG\r\n"
+        yield
+
+
+@contextlib.contextmanager
+def memcached(*, locked: bool = False) -> Iterator[Daemon]:
+    """A memcached; `locked` makes it ask for a name and a password."""
     server = binary("memcached", "memcached")
     with place("memcached") as own:
-        command = [server, "-l", "127.0.0.1", "-p", str(own.port), "-U", "0", "-vv", *options]
-        with running("memcached", own, command) as daemon:
+        users = own.write("users", "somebody:something\n")
+        command = [server, "-l", "127.0.0.1", "-p", str(own.port), "-U", "0", "-vv"]
+        more = ["-Y", str(users)] if locked else []
+        with running("memcached", own, [*command, *more], ready="server listening") as daemon:
             yield daemon
-
-
-def password_file(folder: Path) -> Path:
-    """Returns a file with the one user of a memcached."""
-    file = folder / "users"
-    file.write_text("somebody:something\n")
-    return file

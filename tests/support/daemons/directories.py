@@ -16,5 +16,6 @@ def slapd(*options: str, tls: bool = True) -> Iterator[Daemon]:
         config = own.write("slapd.conf", "\n".join(lines) + "\n")
         urls = f"ldap://127.0.0.1:{own.port}/" + (f" ldaps://127.0.0.1:{own.tls_port}/" if tls else "")
         # 256 is the level of Debian: what is asked and answered.
-        with running("slapd", own, [server, "-h", urls, "-f", str(config), "-d", "256"]) as daemon:
+        command = [server, "-h", urls, "-f", str(config), "-d", "256"]
+        with running("slapd", own, command, ready="slapd starting") as daemon:
             yield daemon

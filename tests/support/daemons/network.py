@@ -2,8 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.support.daemons.daemon import Daemon, binary, place, running
+from tests.support.wait import wait_until
 
 _ZONE = """\
 server:
@@ -44,7 +46,7 @@ def unbound() -> Iterator[Daemon]:
     with place("unbound") as own:
         own.write("broken.zone", "; nothing\n")
         config = own.write("unbound.conf", _ZONE.format(port=own.port, folder=own.folder, long="x" * 240))
-        with running("unbound", own, [server, "-d", "-c", str(config)]) as daemon:
+        with running("unbound", own, [server, "-d", "-c", str(config)], ready="start of service") as daemon:
             yield daemon
 
 
@@ -58,8 +60,11 @@ def chrony(*options: str) -> Iterator[Daemon]:
         config = own.write("chrony.conf", "\n".join((*lines, *more)) + "\n")
         command = [server, "-d", "-x", "-U", "-f", str(config)]
 
-        def started() -> bool:
-            return "chronyd version" in (own.folder / "daemon.log").read_text()
-
-        with running("chronyd", own, command, ready=started) as daemon:
+        with running("chronyd", own, command, ready="chronyd version") as daemon:
+            wait_until(lambda: _hears(own.port), within_s=20, what="chronyd on its port")
             yield daemon
+
+
+def _hears(port: int) -> bool:
+    """Tells whether somebody has this UDP port of 127.0.0.1, without a word to him."""
+    return f" 0100007F:{port:04X} " in Path("/proc/net/udp").read_text()
