@@ -24,8 +24,12 @@ def mongodb(call: Call) -> Talk:
     document = struct.pack("<i", len(_HELLO) + 4) + _HELLO
     body = struct.pack("<IB", 0, 0) + document
     yield Say(_HEADER.pack(_HEADER.size + len(body), identity, 0, _OP_MSG) + body)
-    size, _, answered, code = _HEADER.unpack((yield Exactly(_HEADER.size)))
-    if code != _OP_MSG or answered != identity or not 26 <= size <= _BYTES_MAX:
+    length = yield Exactly(4)
+    size = int.from_bytes(length, "little")
+    if not 26 <= size <= _BYTES_MAX:  # any text is far beyond it
+        raise Unexpected("The peer does not speak MongoDB", length)
+    _, _, answered, code = _HEADER.unpack(length + (yield Exactly(_HEADER.size - 4)))
+    if code != _OP_MSG or answered != identity:
         raise Unexpected("The peer does not speak MongoDB")
     answer = yield Exactly(size - _HEADER.size)
     try:
