@@ -174,3 +174,16 @@ async def test_one_family_that_is_down_is_told() -> None:
 
 def test_the_words_of_tls_are_those_of_the_network_room() -> None:
     assert {word.value for word in (*Flaw, *TlsFailure)} < set(TlsReason)
+
+
+async def test_a_closed_port_is_refused() -> None:
+    async with serving(says_nothing) as port:
+        pass
+    outcome = await probed(port)
+    assert (outcome.status, outcome.reason) == (Status.DOWN, Reason.REFUSED)
+
+
+async def test_ssh_tells_who_it_is() -> None:
+    async with serving(greets(b"welcome\r\nSSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")) as port:
+        outcome = await probed(port, service="ssh")
+    assert outcome.hops[0].facts["software"] == "OpenSSH_9.2p1"
