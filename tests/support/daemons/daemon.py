@@ -14,7 +14,7 @@ import pytest
 
 from libs.process.embedded.account import Account, unprivileged
 from libs.process.embedded.child import launcher
-from tests.support.ports import free_port, listens
+from tests.support.ports import free_port
 from tests.support.processes import Process
 from tests.support.servers import scratch
 from tests.support.targets.certificates import Authority
@@ -115,6 +115,13 @@ def place(name: str) -> Iterator[Place]:
         yield made
 
 
+def is_open(port: int) -> bool:
+    """Tells whether a daemon has this port of 127.0.0.1, TCP or UDP, without a word to it that it could log."""
+    tcp, udp = (Path("/proc/net", name).read_text() for name in ("tcp", "udp"))
+    place = f" 0100007F:{port:04X} "
+    return f"{place}00000000:0000 0A " in tcp or place in udp
+
+
 def run_as(own: Place, command: Sequence[str]) -> None:
     """Runs a command to its end, as the user that the daemon will be."""
     words = [*launcher(signal.SIGTERM, own.account), *command]
@@ -131,16 +138,12 @@ def running(
     env: Mapping[str, str] | None = None,
     ready: str = "",
 ) -> Iterator[Daemon]:
-    """Starts a daemon, waits until it is ready, and ends it.
-
-    It is ready when its log says so, in the words of `ready`: to connect would leave a trace there. One that does not
-    say so is connected to.
-    """
+    """Starts a daemon, waits until its port is open and its log says `ready`, and ends it."""
     process = Process(name, command, log=own.folder / "daemon.log", env=env, account=own.account)
     process.start()
     daemon = Daemon(own, process)
     try:
-        process.wait_until(lambda: ready in daemon._text() if ready else listens(own.port), within_s=READY_S)
+        process.wait_until(lambda: ready in daemon._text() and is_open(own.port), within_s=READY_S)
         daemon.forget()
         yield daemon
     finally:
