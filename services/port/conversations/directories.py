@@ -17,7 +17,7 @@ from services.port.conversation import (
     Unhealthy,
     shown,
 )
-from services.port.conversations.upgrades import stays_clear, wants_tls
+from services.port.conversations.upgrades import stays_clear
 
 _MESSAGE_BYTES_MAX = 16 * 1024
 # The entry, its end, and what a server may say in between (RFC 4511 sections 4.5.2, 4.13).
@@ -25,9 +25,8 @@ _MESSAGES_MAX = 8
 _INTEGER, _OCTETS, _ENUMERATED, _SEQUENCE = 0x02, 0x04, 0x0A, 0x30
 _UNBIND, _SEARCH, _ENTRY, _DONE, _EXTENDED, _EXTENDED_DONE = 0x42, 0x63, 0x64, 0x65, 0x77, 0x78
 _START_TLS = b"1.3.6.1.4.1.1466.20037"
-_ASKED = (b"supportedLDAPVersion", b"vendorName", b"vendorVersion", b"supportedExtension")
+_ASKED = (b"supportedLDAPVersion", b"vendorName", b"vendorVersion")
 # RFC 4511 appendix A.1.
-_CONFIDENTIALITY_REQUIRED = 13
 _UNWELL = {51: "it is busy", 52: "it is unavailable"}
 
 
@@ -44,26 +43,34 @@ class _Result(NamedTuple):
 
 
 def ldap(call: Call) -> Talk:
-    """RFC 4511 sections 4.5 and 4.14, RFC 4512 section 5.1: the root DSE, StartTLS, unbind.
+    """RFC 4511 sections 4.14 and 4.5, RFC 4512 section 5.1: StartTLS, the root DSE, unbind.
 
     That an anonymous search is refused shows a living server, too.
     """
-    yield Say(_message(1, _search()))
+    if call.starttls != "never" and not call.over_tls:
+        yield from _start_tls(call)
+    yield Say(_message(2, _search()))
     attributes: dict[bytes, list[bytes]] = {}
-    result = yield from _answer(1, _DONE, attributes)
+    result = yield from _answer(2, _DONE, attributes)
     if result.code in _UNWELL:
         raise Unhealthy(f"The server says that {_UNWELL[result.code]}", result.said)
     _note(call, result, attributes)
-    extensions = attributes.get(b"supportedextension", [])
-    offered = _START_TLS in extensions or result.code == _CONFIDENTIALITY_REQUIRED
-    if wants_tls(call, offered=offered):
-        yield Say(_message(2, _element(_EXTENDED, _element(0x80, _START_TLS))))
-        result = yield from _answer(2, _EXTENDED_DONE, {})
-        if result.code == 0:
-            yield StartTls()
-        else:
-            stays_clear(call, result.said or f"result {result.code}")
     return Goodbye(_message(3, _element(_UNBIND, b"")), answered=False)
+
+
+def _start_tls(call: Call) -> Generator[Ask, bytes, None]:
+    """Asks for TLS before anything else.
+
+    To search first, and see if it is offered, is not safe: slapd may have answered a search and count it as going on,
+    and says then that it cannot start TLS.
+    """
+    yield Say(_message(1, _element(_EXTENDED, _element(0x80, _START_TLS))))
+    result = yield from _answer(1, _EXTENDED_DONE, {})
+    call.facts["tls_offered"] = result.code == 0
+    if result.code == 0:
+        yield StartTls()
+    else:
+        stays_clear(call, result.said or f"result {result.code}")
 
 
 def _note(call: Call, result: _Result, attributes: dict[bytes, list[bytes]]) -> None:

@@ -76,7 +76,7 @@ async def test_slapd_that_answers_inside_tls_only_is_up():
     with directories.slapd("security tls=1") as daemon:
         outcome = await check(daemon, "ldap")
     assert told(outcome) == UP
-    assert (facts(outcome)["ldap_result"], facts(outcome)["tls_subject"]) == (13, "localhost")
+    assert (facts(outcome)["ldap_result"], facts(outcome)["tls_subject"]) == (0, "localhost")
 
 
 @pytest.mark.parametrize(("policy", "verdict"), [("auto", UP), ("require", (Status.DOWN, PortReason.STARTTLS_MISSING))])
