@@ -1,5 +1,6 @@
 """TLS without a socket: sessions in memory, so that the peer's certificates can be read even when they are refused."""
 
+import contextlib
 import functools
 import os
 import re
@@ -144,6 +145,13 @@ class Session:
         return self._out.read()
 
     def outgoing(self) -> bytes:
+        return self._out.read()
+
+    def goodbye(self) -> bytes:
+        """Returns the records that tell the peer that nothing more is said (RFC 8446 section 6.1)."""
+        # Not yet the peer's own goodbye, or what it says instead of one: both are its business.
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.unwrap()
         return self._out.read()
 
     @property

@@ -13,6 +13,7 @@ What it notes in `call.facts` is told whatever becomes of it later.
 """
 
 import secrets
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -70,7 +71,7 @@ class Call:
     """One conversation: whom it is with, and what it notes.
 
     `host` is the name (or address) that is being asked for; `starttls` says whether to go over to TLS: "auto" where the
-    peer offers it. `random` returns that many unguessable bytes.
+    peer offers it. `random` returns that many unguessable bytes, `clock` the seconds since 1970.
     """
 
     host: str
@@ -81,6 +82,7 @@ class Call:
     query_name: str = "."
     query_type: str = "SOA"
     random: Callable[[int], bytes] = secrets.token_bytes
+    clock: Callable[[], float] = time.time
     facts: dict[str, Fact] = field(default_factory=dict)
     samples: dict[str, float] = field(default_factory=dict)
 

@@ -114,8 +114,12 @@ class Dialogue:
         return goodbye.data
 
     def _hang_up(self) -> None:
-        if self.wire is not None:
-            self.wire.hang_up(GOODBYE_S if self._is_answered else 0.0)
+        if self.wire is None:
+            return
+        if self._is_answered:
+            self.wire.hang_up(GOODBYE_S)
+        else:
+            self.wire.part(GOODBYE_S)
 
     def _piece(self, ask: Ask) -> bytes | None:
         """Returns what is asked for and cuts it off the buffer; None as long as it is not all there."""

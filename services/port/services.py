@@ -1,7 +1,21 @@
 """The services that can be asked for by name: each is one entry beside the conversation that it has. Pure."""
 
 from services.port.conversation import Entry
-from services.port.conversations import desktops, files, games, mail, shells, voice
+from services.port.conversations import (
+    brokers,
+    chat,
+    clocks,
+    databases,
+    desktops,
+    directories,
+    documents,
+    files,
+    games,
+    lookups,
+    mail,
+    shells,
+    voice,
+)
 
 SERVICES: dict[str, Entry] = {
     entry.name: entry
@@ -12,5 +26,12 @@ SERVICES: dict[str, Entry] = {
         *desktops.SERVICES,
         *voice.SERVICES,
         *games.SERVICES,
+        *databases.SERVICES,
+        *documents.SERVICES,
+        *brokers.SERVICES,
+        *directories.SERVICES,
+        *lookups.SERVICES,
+        *clocks.SERVICES,
+        *chat.SERVICES,
     )
 }

@@ -15,8 +15,9 @@ from libs.net.fault import Fault
 from libs.net.judgement import expiring_soon
 from libs.net.peer import Peer, look, session_facts
 from libs.net.resolve import Resolver
+from libs.net.talk import Phase
 from libs.net.tls import Session, Trust
-from libs.net.wire import Phase, Wire
+from libs.net.wire import Wire
 from services.port.conversation import Call, Goodbye, Talk, shown
 from services.port.dialogue import Dialogue
 from services.port.repeat import repeating
@@ -101,6 +102,7 @@ class Visitor:
             starttls=spec.policy,
             query_name=spec.query_name,
             query_type=spec.query_type,
+            clock=self.clock,
             facts=seen.facts,
             samples=seen.samples,
         )
