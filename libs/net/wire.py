@@ -65,6 +65,11 @@ class Wire:
         """Tells whether an error of the connect came from beyond this machine."""
         return self._answered
 
+    @property
+    def own_address(self) -> str:
+        """The address of this machine on an open connection."""
+        return "" if self._sock is None else str(self._sock.getsockname()[0])
+
     async def run(self, deadline: float) -> End:
         """Connects and talks until one of the ends, at the latest at `deadline` of time.monotonic()."""
         try:

@@ -70,7 +70,8 @@ StartTlsPolicy = Literal["auto", "require", "never"]
 class Call:
     """One conversation: whom it is with, and what it notes.
 
-    `host` is the name (or address) that is being asked for; `starttls` says whether to go over to TLS: "auto" where the
+    `host` is the name (or address) that is being asked for, `own_name` that of this machine, and `own_address` from
+    where it calls, known when the conversation begins; `starttls` says whether to go over to TLS: "auto" where the
     peer offers it. `random` returns that many unguessable bytes, `clock` the seconds since 1970.
     """
 
@@ -82,6 +83,8 @@ class Call:
     query_name: str = "."
     query_type: str = "SOA"
     random: Callable[[int], bytes] = secrets.token_bytes
+    own_name: str = ""
+    own_address: str = "127.0.0.1"
     clock: Callable[[], float] = time.time
     facts: dict[str, Fact] = field(default_factory=dict)
     samples: dict[str, float] = field(default_factory=dict)

@@ -47,6 +47,8 @@ class Dialogue:
 
     def opened(self) -> bytes:
         """Begins, or goes on inside TLS; returns what to say."""
+        if self.wire is not None and not self._begun:
+            self.call.own_address = self.wire.own_address
         piece = b"" if self._begun else None
         self._begun = True
         words = self._advance(piece)

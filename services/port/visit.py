@@ -26,6 +26,7 @@ from services.port.spec import PortSpec
 from services.port.verdict import Heard, judge
 
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
+_OWN_NAME = socket.gethostname()
 _UNSEEN = Fault(Status.UNKNOWN, Reason.PROBE_CRASHED, "The visit was not finished.")
 
 
@@ -103,6 +104,7 @@ class Visitor:
             query_name=spec.query_name,
             query_type=spec.query_type,
             clock=self.clock,
+            own_name=_OWN_NAME,
             facts=seen.facts,
             samples=seen.samples,
         )

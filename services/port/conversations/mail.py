@@ -18,8 +18,6 @@ from services.port.conversation import (
 )
 from services.port.conversations.replies import reply
 
-# What we call ourselves: an address literal needs no name that resolves (RFC 5321 section 4.1.3).
-_OUR_NAME = b"[127.0.0.1]"
 _LINES_MAX = 64
 _OFFERED = b"STARTTLS"
 
@@ -97,7 +95,7 @@ def sieve(call: Call) -> Talk:
 
 def _ehlo(call: Call) -> Generator[Ask, bytes, set[bytes]]:
     """Says EHLO; returns what the server offers."""
-    yield Say(b"EHLO " + _OUR_NAME + b"\r\n")
+    yield Say(f"EHLO {_our_name(call)}\r\n".encode())
     answer = yield from reply("SMTP")
     if answer.code in (421, 554):
         raise Refusing(f"The server answers EHLO with {answer.code}", answer.text)
@@ -107,6 +105,13 @@ def _ehlo(call: Call) -> Generator[Ask, bytes, set[bytes]]:
         call.facts["extended"] = False
         return set()
     raise Refusing(f"The server answers EHLO with {answer.code}", answer.text)
+
+
+def _our_name(call: Call) -> str:
+    """Returns what we call ourselves: a name with a domain, and without one our address (RFC 5321 section 4.1.3)."""
+    if "." in call.own_name:
+        return call.own_name
+    return f"[IPv6:{call.own_address}]" if ":" in call.own_address else f"[{call.own_address}]"
 
 
 def _imap_offers(greeting: bytes) -> Generator[Ask, bytes, bool]:

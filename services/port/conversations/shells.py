@@ -2,7 +2,7 @@
 
 import re
 
-from services.port.conversation import Call, Entry, Goodbye, Line, Refusing, Say, Talk, Unexpected, shown
+from services.port.conversation import Call, Entry, Goodbye, Line, Refusing, Talk, Unexpected, shown
 
 # A server that logs us shows this; a client without one would keep it waiting for LoginGraceTime.
 OUR_IDENTIFICATION = b"SSH-2.0-vedette-check\r\n"
@@ -28,8 +28,8 @@ def ssh(call: Call) -> Talk:
     call.facts["banner"] = shown(line)
     call.facts["protocol_version"] = found[1].decode()
     call.facts["software"] = shown(found[2])
-    yield Say(OUR_IDENTIFICATION)
-    return Goodbye()
+    # What the server says to that is heard out: to leave words unread resets the connection, and servers log that.
+    return Goodbye(OUR_IDENTIFICATION)
 
 
 SERVICES = (Entry("ssh", 22, ssh),)

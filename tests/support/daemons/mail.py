@@ -34,6 +34,7 @@ pid_file_path = {spool}/pid
 acl_smtp_connect = connect
 host_lookup =
 disable_ipv6 = true
+helo_lookup_domains =
 rfc1413_query_timeout = 0s
 begin acl
 connect:

@@ -12,6 +12,18 @@ def test_smtp_says_nothing_before_the_greeting():
     assert converse(smtp(call())).said == []
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"own_name": "probe.example"}, b"probe.example"),
+        ({"own_name": "box", "own_address": "192.0.2.1"}, b"[192.0.2.1]"),
+        ({"own_address": "2001:db8::1"}, b"[IPv6:2001:db8::1]"),
+    ],
+)
+def test_smtp_says_who_we_are(options: dict[str, str], name: bytes):
+    assert converse(smtp(call(**options)), b"220 hi\r\n").said == [b"EHLO " + name + b"\r\n"]
+
+
 def test_smtp_goes_over_to_tls_and_introduces_itself_again():
     spoken = converse(smtp(call()), b"220-one\r\n220 two\r\n", OFFERS, b"220 go\r\n", OFFERS)
     assert [words.split()[0] for words in spoken.said] == [b"EHLO", b"STARTTLS", b"EHLO"]
