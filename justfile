@@ -36,11 +36,15 @@ fix:
 bench *options:
     @exec python -m tests.bench.end_to_end "$@"
 
+# hold the http probe against blackbox_exporter on one nginx; both must be on the path
+bench-blackbox *options:
+    @exec python -m tests.bench.against_blackbox "$@"
+
 # make a new kind of monitor from a working template: services/NAME
 new-kind name:
     @exec python deploy/new_kind.py "$@"
 
-# write random passwords for docker-compose.yml into deploy/secrets, once
+# write random passwords and a key for docker-compose.yml into deploy/secrets, once
 secrets:
     @python deploy/make_secrets.py
 

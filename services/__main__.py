@@ -11,6 +11,7 @@ from typing import Any
 from libs.cli import folders
 from libs.cli.bootstrap import bootstrap
 from libs.cli.check import Question, check, spec_of
+from libs.cli.reseal import reseal
 from libs.cli.up import TENANT, up
 from libs.process import logs
 from libs.process.run import run
@@ -51,14 +52,24 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    question = Question(options.url, options.timeout, _fields(options), as_json=options.json)
+    question = Question(options.url, options.timeout, _fields(options), options.json, colored=_is_for_eyes())
     spec = spec_of(question)
     settings = _settings()
     return asyncio.run(check(spec, question, settings))
 
 
+def _is_for_eyes() -> bool:
+    """Tells whether colors are wanted: on a terminal that has them, and not where NO_COLOR is set (no-color.org)."""
+    wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"  # noqa: TID251 - not our settings
+    return wanted and sys.stdout.isatty()
+
+
 def _bootstrap(options: argparse.Namespace) -> int:
     return drive(functools.partial(bootstrap, options.tenant, _settings()))
+
+
+def _reseal(_: argparse.Namespace) -> int:
+    return drive(functools.partial(reseal, _settings()))
 
 
 def _settings(**options: Any) -> Settings:
@@ -68,8 +79,11 @@ def _settings(**options: Any) -> Settings:
 
 
 def _defaults_of_up() -> dict[str, Any]:
-    """Under `up` the gateway's port tells the health of the whole process, and the terminal belongs to a person."""
-    defaults = {"health_port": 0, "log_level": "warning"}
+    """Under `up` the gateway's port tells the health of the whole process, and the terminal belongs to a person.
+
+    Who is on this machine may start programs on it, and so may ask for a probe without a key.
+    """
+    defaults = {"health_port": 0, "log_level": "warning", "probe_allow": "127.0.0.0/8,::1"}
     return {name: value for name, value in defaults.items() if variable(name) not in os.environ}  # noqa: TID251
 
 
@@ -116,6 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     first = commands.add_parser("bootstrap", help="make the first tenant and print its admin key, once")
     first.add_argument("--tenant", default=TENANT, metavar="NAME", help="what to call it (default: %(default)s)")
     first.set_defaults(command=_bootstrap)
+    again = commands.add_parser("reseal", help="seal all stored secrets with the newest key")
+    again.set_defaults(command=_reseal)
     return parser
 
 

@@ -1,8 +1,10 @@
 """`vedette check URL`: one probe, no server, and the outcome for a person or for a program."""
 
 import asyncio
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
@@ -30,6 +32,7 @@ class Question:
     timeout_s: float
     fields: dict[str, Any]
     as_json: bool
+    colored: bool = False
 
 
 def spec_of(question: Question) -> Spec:
@@ -63,9 +66,19 @@ async def check(spec: Spec, question: Question, settings: Settings) -> int:
     if question.as_json:
         text = msgspec.json.format(msgspec.json.encode(_as_object(spec, outcome)), indent=2).decode()
     else:
-        text = waterfall.render(spec.target, outcome, colored=sys.stdout.isatty())
-    print(text, flush=True)  # noqa: T201 - the answer
+        text = waterfall.render(spec.target, outcome, colored=question.colored)
+    _print(text)
     return EXIT_OK if outcome.status is Status.UP else EXIT_FAILED
+
+
+def _print(text: str) -> None:
+    """Prints the answer, also to a reader who leaves early, such as `head`."""
+    try:
+        print(text, flush=True)  # noqa: T201 - the answer
+    except BrokenPipeError:
+        # What is left in the buffer would be tried again when the interpreter ends, and be told on stderr.
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 async def _outcome(spec: Spec, timeout_s: float, settings: Settings) -> Outcome:

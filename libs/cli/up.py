@@ -21,11 +21,13 @@ from libs.process.health import Health
 from libs.process.http import listening, url
 from libs.process.run import running
 from libs.process.service import Service
-from libs.process.settings import Settings
+from libs.process.settings import Settings, load, variable
 from libs.process.signals import Stop
+from libs.sealing import keys
 
 TENANT = "default"
 KEY_FILE = "admin.key"
+SEALING_FILE = "sealing.keys"
 READY_S_MAX = 60.0
 _POLL_S = 0.05
 
@@ -37,12 +39,31 @@ async def up(services: tuple[Service, ...], settings: Settings, *, embed: tuple[
         with listening(settings.host, settings.port):
             pass  # a taken port is said before anything else is begun
         progress.say(f"Vedette keeps its data in {folder}")
+        settings = _with_sealing_keys(settings, folder / SEALING_FILE)
         async with AsyncExitStack() as stack:
             for server, wanted in zip((_nats, _postgres), embed, strict=True):
                 if wanted:
                     settings = await stack.enter_async_context(server(folder, settings, progress))
             await _serve(services, settings, folder, progress, stop)
         progress.say("Stopped.")
+
+
+def _with_sealing_keys(settings: Settings, path: Path) -> Settings:
+    """Returns settings with keys for secrets: those given, and those in the folder, where one is made if there is none.
+
+    The file's keys open also when others were given, because they sealed what is stored.
+    """
+    if not path.exists():
+        if settings.sealing_keys:
+            return settings
+        write_private(path, keys.new_key() + "\n")
+    try:
+        kept = load({f"{variable('sealing_keys')}_FILE": str(path)}).sealing_keys
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    if not kept:
+        raise StartError(f"{path} holds no key: put back the one that sealed the secrets, or remove the file")
+    return msgspec.structs.replace(settings, sealing_keys=(*settings.sealing_keys, *kept))
 
 
 async def _serve(

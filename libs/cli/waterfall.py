@@ -1,29 +1,20 @@
-"""An outcome as text for a person: the verdict, and each phase of each hop on one common scale of time."""
+"""An outcome as text for a person: the verdict, each phase of each hop on one common scale of time, what was seen."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from libs.model.outcome import Hop, Outcome, Status
 
 _WIDTH = 40
-_LISTED = re.compile(r"tls_(chain|finding)_[0-9]+")
-_COLORS = {Status.UP: 32, Status.DEGRADED: 33, Status.DOWN: 31, Status.UNKNOWN: 35, Status.MISSED: 35}
+_LISTED = re.compile(r"tls_((chain|finding)_[0-9]+|findings)")
+_COLORS = {Status.UP: "32", Status.DEGRADED: "33", Status.DOWN: "31", Status.UNKNOWN: "35", Status.MISSED: "35"}
+_BOLD, _DIM, _YELLOW, _CYAN = "1", "2", "33", "36"
+_DAY_S = 86400
 
 
 def render(target: str, outcome: Outcome, *, colored: bool) -> str:
-    """Returns the lines to print, without a final newline."""
-    color = _COLORS[outcome.status]
-    status = f"\x1b[1;{color}m{outcome.status}\x1b[0m" if colored else str(outcome.status)
-    total_s = sum(sum(hop.phases.values()) for hop in outcome.hops)
-    lines = [f"{status}  {outcome.reason}  {printable(target)}" + (f"  {_ms(total_s).strip()}" if total_s else "")]
-    if outcome.detail:
-        lines.append(f"  {printable(outcome.detail)}")
-    begin_s = 0.0
-    for hop in outcome.hops:
-        lines += ["", *_hop(hop, begin_s, total_s), *_lists(hop, colored=colored)]
-        begin_s += sum(hop.phases.values())
-    lines += _samples(outcome)
-    return "\n".join(lines)
+    """Returns the lines to print, without a final newline; `colored` is for terminals only."""
+    return "\n".join(_Page(colored=colored).lines(target, outcome))
 
 
 def printable(text: str) -> str:
@@ -31,45 +22,82 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
-def _hop(hop: Hop, begin_s: float, total_s: float) -> Iterator[str]:
-    yield f"  {printable(hop.target)}" + (f"  [{hop.address}]" if hop.address else "")
-    for name, duration_s in hop.phases.items():
-        yield f"    {_words(name):<12}{_ms(duration_s)}  {_bar(begin_s, duration_s, total_s)}".rstrip()
-        begin_s += duration_s
-    for name, value in hop.facts.items():
-        if not _LISTED.fullmatch(name):
-            yield f"    {_words(name):<14} {printable(str(value))}"
+class _Page:
+    def __init__(self, *, colored: bool) -> None:
+        self._colored = colored
+        self._total_s = 0.0
 
+    def lines(self, target: str, outcome: Outcome) -> Iterator[str]:
+        self._total_s = max((hop.begun_s + sum(hop.phases.values()) for hop in outcome.hops), default=0.0)
+        status = self._in(f"{_BOLD};{_COLORS[outcome.status]}", outcome.status)
+        took_s = outcome.samples.get("total_s", self._total_s)
+        yield f"{status}  {printable(outcome.reason)}  {printable(target)}" + (f"  {_ms(took_s)}" if took_s else "")
+        if outcome.detail:
+            yield f"  {printable(outcome.detail)}"
+        for hop in outcome.hops:
+            yield ""
+            yield from self._hop(hop)
+        yield from self._samples(outcome)
 
-def _lists(hop: Hop, *, colored: bool) -> Iterator[str]:
-    """Yields the certificates in the order in which they were sent, and what is wrong with them."""
-    for kind, title, color in (("chain", "chain", ""), ("finding", "findings", "\x1b[33m")):
-        lines = [str(value) for name, value in hop.facts.items() if re.fullmatch(rf"tls_{kind}_[0-9]+", name)]
+    def _hop(self, hop: Hop) -> Iterator[str]:
+        yield "  " + self._in(_BOLD, printable(hop.target)) + (f"  [{printable(hop.address)}]" if hop.address else "")
+        begin_s = hop.begun_s
+        for name, duration_s in hop.phases.items():
+            yield f"    {_words(name):<12}{_ms(duration_s):>12}  {self._bar(begin_s, duration_s)}".rstrip()
+            begin_s += duration_s
+        yield from self._table((name, str(fact)) for name, fact in hop.facts.items() if not _LISTED.fullmatch(name))
+        yield from self._list("chain", _listed(hop, "chain"))
+        yield from self._list("findings", _listed(hop, "finding"), _YELLOW)
+        if hop.said:
+            yield "    first words"
+            yield from (self._in(_DIM, f"      | {printable(line)}".rstrip()) for line in hop.said.split("\n"))
+
+    def _table(self, rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+        told = [(_words(name), printable(text)) for name, text in rows]
+        width = max((len(name) for name, _ in told), default=0)
+        yield from (f"    {self._in(_DIM, name.ljust(width))}  {text}" for name, text in told)
+
+    def _list(self, title: str, lines: list[str], color: str = "") -> Iterator[str]:
         if lines:
             yield f"    {title}"
-        for place, line in enumerate(lines, 1):
-            text = f"      {place} {printable(line)}"
-            yield f"{color}{text}\x1b[0m" if color and colored else text
+        yield from (self._in(color, f"      {place} {printable(line)}") for place, line in enumerate(lines, 1))
+
+    def _samples(self, outcome: Outcome) -> Iterator[str]:
+        """Yields the numbers that nothing above has shown, those of a part (`ipv4_connect_s`) among them."""
+        shown = {"total_s", *(name for hop in outcome.hops for name in (*hop.phases, *hop.facts))}
+        rows = [
+            (name, _number(name, value))
+            for name, value in sorted(outcome.samples.items())
+            if name not in shown and name.partition("_")[2] not in shown
+        ]
+        if rows:
+            yield from ("", "  samples", *self._table(rows))
+
+    def _bar(self, begin_s: float, duration_s: float) -> str:
+        if self._total_s <= 0:
+            return ""
+        start = round(_WIDTH * begin_s / self._total_s)
+        end = round(_WIDTH * (begin_s + duration_s) / self._total_s)
+        return " " * start + self._in(_CYAN, "\N{FULL BLOCK}" * (end - start) or "\N{LEFT ONE EIGHTH BLOCK}")
+
+    def _in(self, color: str, text: str) -> str:
+        return f"\x1b[{color}m{text}\x1b[0m" if self._colored and color else text
 
 
-def _samples(outcome: Outcome) -> list[str]:
-    """Returns the numbers that no hop has shown yet."""
-    shown = {name for hop in outcome.hops for name in (*hop.phases, *hop.facts)}
-    lines = [f"    {name:<14} {value:.6g}" for name, value in sorted(outcome.samples.items()) if name not in shown]
-    return ["", "  samples", *lines] if lines else []
-
-
-def _bar(begin_s: float, duration_s: float, total_s: float) -> str:
-    if total_s <= 0:
-        return ""
-    start = round(_WIDTH * begin_s / total_s)
-    end = round(_WIDTH * (begin_s + duration_s) / total_s)
-    return " " * start + ("\N{FULL BLOCK}" * (end - start) or "\N{LEFT ONE EIGHTH BLOCK}")
+def _listed(hop: Hop, kind: str) -> list[str]:
+    """Returns the certificates in the order in which they were sent, or what is wrong with them."""
+    return [str(fact) for name, fact in hop.facts.items() if re.fullmatch(rf"tls_{kind}_[0-9]+", name)]
 
 
 def _words(name: str) -> str:
     return printable(name.removesuffix("_s").replace("_", " "))
 
 
+def _number(name: str, value: float) -> str:
+    if not name.endswith("_s"):
+        return f"{value:,.6g}" if value % 1 else f"{value:,.0f}"
+    return f"{value / _DAY_S:,.1f} days" if abs(value) >= _DAY_S else f"{value:,.3f} s"
+
+
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:9.1f} ms"
+    return f"{seconds * 1000:.1f} ms"

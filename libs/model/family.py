@@ -3,6 +3,8 @@
 import ipaddress
 from typing import Literal
 
+from msgspec.structs import replace
+
 from libs.model.outcome import Outcome, Reason, Status
 
 Family = Literal["any", "4", "6", "both"]
@@ -39,21 +41,27 @@ def joined(four: Outcome, six: Outcome) -> Outcome:
     """Returns what the outcomes over IPv4 and over IPv6 mean together: neither family hides the other.
 
     A family that we could not judge leaves the whole unknown, unless the other one is down: that much is known.
-    The samples of each family have its name in front; the plain ones are those of the family that decided.
+    The samples of each family have its name in front; the plain ones are those of the family that decided, of two
+    that are up those of the slower one, and `ip_protocol` (4 or 6) tells which. What expires first counts.
     """
     decides = _deciding(four, six)
     status, reason = decides.status, decides.reason
     if status is Status.DOWN and four.status is not six.status:
         status, reason = Status.DEGRADED, FAMILY_DOWN
+    told = decides
+    if status is Status.UP:
+        told = max(four, six, key=_total_s)
     return Outcome(
         status=status,
         reason=reason,
         detail=f"Over IPv4: {four.detail} Over IPv6: {six.detail}",
-        samples=decides.samples
+        samples=told.samples
+        | {"ip_protocol": 4 if told is four else 6}
         | _named("ipv4", four)
         | _named("ipv6", six)
-        | {"total_s": max(part.samples.get("total_s", 0.0) for part in (four, six))},
-        hops=[*four.hops, *six.hops],
+        | {"total_s": max(_total_s(four), _total_s(six))}
+        | _soonest(four, six),
+        hops=[hop if part is decides else replace(hop, said="") for part in (four, six) for hop in part.hops],
     )
 
 
@@ -65,6 +73,18 @@ def _deciding(four: Outcome, six: Outcome) -> Outcome:
     if four.status is six.status:
         return six if four.reason == Reason.NAME_NOT_FOUND else four
     return min(four, six, key=lambda part: _RANK[part.status])
+
+
+def _total_s(part: Outcome) -> float:
+    return part.samples.get("total_s", 0.0)
+
+
+def _soonest(four: Outcome, six: Outcome) -> dict[str, float]:
+    return {
+        name: min(part.samples[name] for part in (four, six) if name in part.samples)
+        for name in ("tls_expires_in_s", "tls_chain_expires_in_s")
+        if name in four.samples or name in six.samples
+    }
 
 
 def _named(family: str, part: Outcome) -> dict[str, float]:

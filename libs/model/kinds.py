@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import operator
 import pkgutil
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -24,6 +25,20 @@ def kinds() -> dict[str, type[Spec]]:
         tag = spec.__struct_config__.tag
         if tag != name:
             raise TypeError(f"services/{name}/spec.py: the tag is {tag!r} and must be the folder's name, {name!r}")
+    return found
+
+
+@functools.cache
+def presets() -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Returns the kind and the options of every preset by its name, which belongs to one kind alone."""
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for kind, spec in kinds().items():
+        for name, options in spec.presets.items():
+            if name in found:
+                raise TypeError(
+                    f"services/{kind}/spec.py: the preset {name!r} is one of kind {found[name][0]!r} already"
+                )
+            found[name] = (kind, options)
     return found
 
 

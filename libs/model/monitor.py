@@ -6,6 +6,7 @@ import msgspec
 
 from libs.model.check import Origin
 from libs.model.outcome import Hop, Status
+from libs.model.spec import SecretPath
 from libs.model.state import State
 
 DEFAULT_LOCATION = "local"
@@ -25,8 +26,12 @@ class MonitorDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     labels: dict[str, str] = {}
 
 
-class MonitorChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of a monitor that a PATCH names; the others stay. `target` comes with `spec`."""
+class MonitorChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The fields of a monitor that a PATCH names; the others stay. `kind` and `target` come with `spec`.
+
+    At the paths in `kept` (libs.model.spec.SecretPath) `spec` has no secret: what is stored there stays, if it was
+    sealed for `recipient`.
+    """
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     interval_s: int | msgspec.UnsetType = msgspec.UNSET
@@ -37,6 +42,8 @@ class MonitorChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     locations: list[str] | msgspec.UnsetType = msgspec.UNSET
     enabled: bool | msgspec.UnsetType = msgspec.UNSET
     labels: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    kept: list[SecretPath] = []
+    recipient: str = ""
 
 
 class ResultView(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NO_PORTS = "no_ports"  # EADDRNOTAVAIL: our ephemeral ports are used up
     NO_BUFFERS = "no_buffers"  # ENOBUFS, ENOMEM
     EGRESS_REFUSED = "egress_refused"  # our policy forbids this address
+    SECRET_UNREADABLE = "secret_unreadable"  # noqa: S105 - a word; no key here opens a secret of the spec
     LATE_LOOP = "late_loop"  # our event loop stalled, so that a timeout proves nothing
     PROBE_CRASHED = "probe_crashed"  # a bug in the probe; the log has the traceback
     # Ticks without a check.
@@ -44,12 +45,16 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step on the way to the answer (a redirect makes two): where it went, and how long each phase took.
 
     `phases` are seconds, in the order in which they happened; `facts` are what was seen, such as status or cipher.
+    `begun_s` is when it began, in seconds after the first: steps may overlap. `said` is what the peer said first, as
+    safe text in lines, at most 1 KiB, without secrets; only the hop that failed has it.
     """
 
     target: str
     address: str | None = None
+    begun_s: float = 0.0
     phases: dict[str, float] = {}
     facts: dict[str, Fact] = {}
+    said: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

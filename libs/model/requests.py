@@ -68,12 +68,13 @@ class DeleteMonitor(Request[None], frozen=True, kw_only=True):
 
 
 class GetMonitor(Request[MonitorView], frozen=True, kw_only=True):
-    """Returns one monitor."""
+    """Returns one monitor. Only with `sealed` does its spec hold the sealed values, for a check of it."""
 
     verb = "monitors.get"
     reply = MonitorView
     tenant_id: str
     monitor_id: str
+    sealed: bool = False
 
 
 class ListMonitors(Request[Page[MonitorView]], frozen=True, kw_only=True):
@@ -88,6 +89,35 @@ class ListMonitors(Request[Page[MonitorView]], frozen=True, kw_only=True):
     state: StateStatus | None = None
     labels: dict[str, str] = {}
     name: str | None = None
+
+
+class SealedSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The spec of a monitor with its secrets as they are stored: sealed."""
+
+    tenant_id: str
+    monitor_id: str
+    kind: str
+    spec: msgspec.Raw
+
+
+class ListSealed(Request[Page[SealedSpec]], frozen=True, kw_only=True):
+    """Returns the specs of all tenants that hold something sealed. For operators: no gateway asks it for a client."""
+
+    verb = "sealed.list"
+    reply = Page[SealedSpec]
+    limit: int
+    cursor: str | None = None
+
+
+class Reseal(Request[bool], frozen=True, kw_only=True):
+    """Replaces a spec by `new`, which differs in sealed texts only. False: it is no longer the one with this SHA-256."""
+
+    verb = "sealed.replace"
+    reply = bool
+    tenant_id: str
+    monitor_id: str
+    old_sha256: str
+    new: msgspec.Raw
 
 
 class ListResults(Request[Page[ResultView]], frozen=True, kw_only=True):

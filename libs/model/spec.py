@@ -1,8 +1,18 @@
 """The base of every kind's options."""
 
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import msgspec
+from msgspec import inspect
+
+from libs.model.check import Result
+from libs.model.gauge import Gauge
+
+# Where a secret stands in a spec as JSON: the option's name, and in an option that maps names to values that name, too.
+SecretPath = tuple[str, ...]
+
+_STAND_IN = "sealed"
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
@@ -15,13 +25,81 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     schemes: ClassVar[tuple[str, ...]] = ()
     # Options that hold a secret. They may not lie on the bus or in a table as they are.
     secret_options: ClassVar[tuple[str, ...]] = ()
+    # Options that map names to values, of which those are secret whose name `names_secret`.
+    secret_maps: ClassVar[tuple[str, ...]] = ()
+    # Facts of hops that say the same at every tick of a healthy target: the result of a tick that is up leaves them out.
+    lasting_facts: ClassVar[frozenset[str]] = frozenset()
+    # Options by the names under which Prometheus asks for them (`module`), and a target to try options on.
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    sample_target: ClassVar[str] = ""
 
     @classmethod
     def from_url(cls, url: str) -> Self:
         """Returns the spec that `vedette check URL` means, for a URL with one of `schemes`; ValueError if it is bad."""
         raise NotImplementedError
 
+    @classmethod
+    def aimed(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
+        """Returns `options` with those that make `target` the thing to look at, as GET /probe names it.
+
+        `hostname` is the name to ask the target for, where a kind has such a thing. ValueError if that cannot be.
+        """
+        raise NotImplementedError(f"{cls.__name__} takes no targets from Prometheus")
+
+    @classmethod
+    def gauges(cls, result: Result) -> Sequence[Gauge]:
+        """Returns what Prometheus is told of a result beside the numbers that all kinds share."""
+        del result
+        return ()
+
     @property
     def target(self) -> str:
         """The thing that is watched, for lists and messages: never with secrets in it."""
         raise NotImplementedError
+
+    @property
+    def recipient(self) -> str:
+        """Whom the secrets are shown to, with everything that decides who that is; shown to people.
+
+        A secret is sealed for one recipient and never opened for another. So this must stay as it is for specs that
+        are stored already: what is added later may appear only where an option that is new is not at its default.
+        """
+        return self.target
+
+    @classmethod
+    def names_secret(cls, name: str) -> bool:  # noqa: ARG003 - kinds look at the name
+        """Tells whether the value under this name, in one of `secret_maps`, is a secret."""
+        return True
+
+    @classmethod
+    def secret_paths(cls, spec: Any) -> list[SecretPath]:
+        """Returns where secrets stand in `spec`, a spec of this kind as JSON; it need not be a valid one."""
+        if not isinstance(spec, dict):
+            return []
+        paths: list[SecretPath] = [(name,) for name in cls.secret_options if spec.get(name) is not None]
+        for option in cls.secret_maps:
+            names = spec.get(option)
+            if isinstance(names, dict):
+                paths += [(option, name) for name in names if cls.names_secret(name)]
+        return paths
+
+    @classmethod
+    def stand_in(cls, path: SecretPath) -> Any:
+        """Returns a value of the right shape for a secret that is not known here, so that all other rules apply."""
+        if len(path) > 1:
+            return _STAND_IN
+        hints = {field.encode_name: field.type for field in msgspec.structs.fields(cls)}
+        return _of_shape(inspect.type_info(hints[path[0]]))
+
+
+def _of_shape(info: inspect.Type) -> Any:
+    """Returns some JSON of this type: for an object its required fields, for a choice the first that is not null."""
+    match info:
+        case inspect.Metadata():
+            return _of_shape(info.type)
+        case inspect.UnionType():
+            return _of_shape(next(each for each in info.types if not isinstance(each, inspect.NoneType)))
+        case inspect.StructType():
+            return {field.encode_name: _of_shape(field.type) for field in info.fields if field.required}
+        case _:
+            return _STAND_IN

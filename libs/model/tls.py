@@ -1,4 +1,4 @@
-"""The reasons that every kind shares that speaks TLS."""
+"""What every kind shares that speaks TLS: its reasons, and which of its facts seldom change."""
 
 from enum import StrEnum
 
@@ -24,3 +24,22 @@ class TlsReason(StrEnum):
     TLS_FAILED = "tls_failed"  # the handshake failed; the detail has the alert
     # Ours: `unknown`, never `down`.
     NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
+
+
+# Facts of hops that say the same at every tick of a healthy target.
+LASTING_FACTS = frozenset(
+    {
+        *("tls_subject", "tls_names", "tls_serial", "tls_spki_sha256", "tls_key", "tls_signature", "tls_begins_at"),
+        *(
+            "tls_subject_dn",
+            "tls_issuer_dn",
+            "tls_chain_sent_expires_at",
+            "tls_must_staple",
+            "tls_chain_sent",
+            "tls_chain_disordered",
+            "tls_chain_extra",
+            "tls_chain_root_sent",
+        ),
+        *(f"tls_chain_{place}" for place in range(1, 7)),
+    }
+)

@@ -1,6 +1,9 @@
 """What a certificate says, read once and kept: most checks meet a certificate that they know. Pure."""
 
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -8,10 +11,14 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
+
+from libs.net.distinguished import distinguished
 
 NAMES_SHOWN_MAX = 16
 NAME_LENGTH_MAX = 256
+DN_LENGTH_MAX = 512
 
 # Two thousand certificates, each a few kilobytes of facts; the bytes themselves are not kept.
 _KNOWN_MAX = 2048
@@ -30,6 +37,8 @@ class Facts(NamedTuple):
 
     subject: str
     issuer: str
+    subject_dn: str
+    issuer_dn: str
     names: tuple[str, ...]
     names_count: int
     serial: str  # in hexadecimal, two digits for each byte: leading zeros are part of it
@@ -58,11 +67,9 @@ def read(der: bytes) -> Facts | None:
 
 
 def load(der: bytes) -> x509.Certificate | None:
-    """Returns the certificate itself, for what its facts do not say; None if it cannot be read."""
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError:
-        return None
+    """Returns the certificate itself, for what its facts do not say; None if it has none that can be read."""
+    with _leniently():
+        return None if read(der) is None else x509.load_der_x509_certificate(der)
 
 
 def alternatives(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
@@ -75,10 +82,19 @@ def alternatives(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
 
 
 def _read(der: bytes, fingerprint: bytes) -> Facts | None:
-    try:
-        return _facts(x509.load_der_x509_certificate(der), fingerprint)
-    except (ValueError, UnsupportedAlgorithm):
-        return None
+    with _leniently():
+        try:
+            return _facts(x509.load_der_x509_certificate(der), fingerprint)
+        except Exception:  # noqa: BLE001 - of hostile bytes the library raises whatever its parts raise
+            return None
+
+
+@contextmanager
+def _leniently() -> Iterator[None]:
+    """Mutes warnings of what later versions of the library will refuse, such as the serial numbers of some old roots."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
 
 
 def _facts(certificate: x509.Certificate, fingerprint: bytes) -> Facts:
@@ -90,6 +106,8 @@ def _facts(certificate: x509.Certificate, fingerprint: bytes) -> Facts:
     return Facts(
         subject=_title(certificate.subject),
         issuer=_title(certificate.issuer),
+        subject_dn=distinguished(certificate.subject)[:DN_LENGTH_MAX],
+        issuer_dn=distinguished(certificate.issuer)[:DN_LENGTH_MAX],
         names=tuple(name[:NAME_LENGTH_MAX] for name in names[:NAMES_SHOWN_MAX]),
         names_count=len(names),
         serial=abs(serial).to_bytes((abs(serial).bit_length() + 7) // 8 or 1).hex(),
@@ -161,5 +179,5 @@ def _issuer_is_told(certificate: x509.Certificate) -> bool:
 def _extension(certificate: x509.Certificate, kind: type[_Kind]) -> _Kind | None:
     try:
         return certificate.extensions.get_extension_for_class(kind).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, UnsupportedAlgorithm):
+    except Exception:  # noqa: BLE001 - as above, and an extension that is not there
         return None

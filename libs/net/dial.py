@@ -33,9 +33,8 @@ def begin_connect(address: Address, egress: Egress) -> socket.socket:
     refusal = egress.refusal(address.host)
     if refusal is not None:
         raise EgressRefusedError(refusal)
-    sock = socket.socket(address.family, address.kind)
+    sock = socket.socket(address.family, address.kind | socket.SOCK_NONBLOCK)
     try:
-        sock.settimeout(0)
         code = sock.connect_ex((address.host, address.port))
     except BaseException:
         sock.close()

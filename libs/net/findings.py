@@ -173,7 +173,8 @@ def expiring(chain: Iterable[Facts], fraction: float, now: datetime) -> Finding 
 def is_for(certificate: x509.Certificate, server_name: str) -> bool:
     """Tells whether a certificate is for a name or an address, by RFC 6125.
 
-    A wildcard stands for one whole label, and the common name for nothing.
+    A wildcard stands for one whole label, and for none of a name with an underscore, as in OpenSSL; the common name
+    stands for nothing.
     """
     hosts, addresses = alternatives(certificate)
     try:
@@ -181,7 +182,7 @@ def is_for(certificate: x509.Certificate, server_name: str) -> bool:
     except ValueError:
         name = server_name.lower().rstrip(".")
     label, _, parent = name.partition(".")
-    return name in hosts or (bool(label) and "." in parent and f"*.{parent}" in hosts)
+    return name in hosts or (bool(label) and "." in parent and "_" not in name and f"*.{parent}" in hosts)
 
 
 def _trust(path: Path, facts: list[Facts]) -> list[Finding]:

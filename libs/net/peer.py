@@ -81,8 +81,6 @@ def _facts(sent: tuple[Facts, ...], verified: tuple[Facts, ...], found: list[Fin
     if sent:
         facts |= _leaf_facts(sent[0])
         facts |= _chain_facts(sent, verified)
-    if verified:
-        facts["tls_chain_expires_at"] = _instant(min(each.expires_at for each in verified))
     if found:
         facts["tls_findings"] = ", ".join(dict.fromkeys(finding.flaw for finding in found))
         facts |= {f"tls_finding_{place}": f"{finding.detail}." for place, finding in enumerate(found, 1)}
@@ -95,6 +93,8 @@ def _leaf_facts(leaf: Facts) -> dict[str, Fact]:
     facts: dict[str, Fact] = {
         "tls_subject": leaf.subject,
         "tls_issuer": leaf.issuer,
+        "tls_subject_dn": leaf.subject_dn,
+        "tls_issuer_dn": leaf.issuer_dn,
         "tls_names": ", ".join(leaf.names) + more,
         "tls_serial": leaf.serial,
         "tls_fingerprint_sha256": leaf.fingerprint,
@@ -115,12 +115,15 @@ def _chain_facts(sent: tuple[Facts, ...], verified: tuple[Facts, ...]) -> dict[s
         for place, each in enumerate(sent[:_CHAIN_SHOWN_MAX], 1)
     }
     facts["tls_chain_sent"] = len(sent)
+    facts["tls_chain_sent_expires_at"] = _instant(min(each.expires_at for each in sent))
     if any(upper.subject != lower.issuer for lower, upper in itertools.pairwise(sent)):
         facts["tls_chain_disordered"] = True
     if verified and (extra := len(set(sent) - set(verified))):
         facts["tls_chain_extra"] = extra
     if any(each.is_self_issued for each in sent[1:]):
         facts["tls_chain_root_sent"] = True
+    if verified:
+        facts["tls_chain_expires_at"] = _instant(min(each.expires_at for each in verified))
     return facts
 
 

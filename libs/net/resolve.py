@@ -24,7 +24,9 @@ _TRY_S = 1.5
 # ARES_AI_NOSORT: sorting would open a UDP socket per address, and we dial what the server named first.
 _AS_ANSWERED = 1 << 7
 _ABSENT = frozenset({ares.ARES_ENODATA, ares.ARES_ENOTFOUND, ares.ARES_ENONAME})
-_FAMILIES = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
+# The words that specs have for a family; all others mean any.
+FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
+_NAMES = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 _WORDS = {
     ares.ARES_ESERVFAIL: "it could not find out",
     ares.ARES_EREFUSED: "it refuses to answer us",
@@ -59,7 +61,7 @@ class Resolver:
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 if family is not None:
-                    return await self.resolve_family(family, host, port, wanted=f"{_FAMILIES[family]} address")
+                    return await self.resolve_family(family, host, port, wanted=f"{_NAMES[family]} address")
                 found = await self.resolve_family(socket.AF_INET, host, port)
                 if isinstance(found, Fault) and found.reason == Reason.NAME_NOT_FOUND:
                     return await self.resolve_family(socket.AF_INET6, host, port)

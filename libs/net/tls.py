@@ -5,14 +5,16 @@ import functools
 import os
 import re
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from libs.net.findings import Flaw, Roots
+from libs.net.roots import root_files, roots_of_folder
 
-_PIECE_BYTES = 65536
+# One record (RFC 8446 section 5.1): the library never gives more at once.
+_PIECE_BYTES = 16384
 
 
 class TlsFailure(StrEnum):
@@ -29,8 +31,8 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AESGCM:
 # 112 bits of security and more; a certificate that is taken as it is may be as weak as it likes.
 _STRICT = "@SECLEVEL=2"
 _LENIENT = "@SECLEVEL=0"
-_IDENTITIES_MAX = 64
-_ROOT_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_RARE_MAX = 64
+_SAID = re.compile(r"\[SSL[^]]*\] (.+) \(_ssl\.c")
 # X509_V_ERR_* of OpenSSL, which have been stable for decades.
 _VERIFY_CODES = {
     2: Flaw.UNTRUSTED,  # unable to get issuer certificate
@@ -72,13 +74,31 @@ class Identity(NamedTuple):
         return "Identity(...)"
 
 
+class TlsTooOldError(ssl.SSLError):
+    """The handshake went well, with an older `version` than was wanted."""
+
+    def __init__(self, version: str | None) -> None:
+        super().__init__()
+        self.reason = ""
+        self.version = version
+
+
 class Session:
-    """One TLS session between two memory buffers: bytes in, bytes out, no waiting."""
+    """One TLS session between two memory buffers: bytes in, bytes out, no waiting.
 
-    __slots__ = ("_in", "_out", "_tls", "closed", "has_identity", "server_name", "shaken", "verifies")
+    With a `version_min`, such as "1.3", a handshake that agrees on less fails: nothing is ever said over it. The
+    library would refuse it too, but could not say what the server speaks.
+    """
 
-    def __init__(self, context: ssl.SSLContext, server_name: str, *, has_identity: bool = False) -> None:
+    __slots__ = (
+        *("_in", "_out", "_tls", "_version_min", "closed", "has_identity", "server_name", "shaken", "verifies"),
+    )
+
+    def __init__(
+        self, context: ssl.SSLContext, server_name: str, *, has_identity: bool = False, version_min: str | None = None
+    ) -> None:
         self.server_name = server_name
+        self._version_min = version_min
         self.verifies = context.verify_mode is ssl.CERT_REQUIRED
         self.has_identity = has_identity
         self.shaken = False
@@ -88,12 +108,17 @@ class Session:
         self.closed = False
 
     def shake(self) -> bool:
-        """Takes the handshake on with what was fed; True when it is done, ssl.SSLError when it failed."""
+        """Takes the handshake on with what was fed; True when it is done, ssl.SSLError when it failed.
+
+        TlsTooOldError when it agreed on less than `version_min`.
+        """
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
         self.shaken = True
+        if self._version_min is not None and (self.version or "").removeprefix("TLSv") < self._version_min:
+            raise TlsTooOldError(self.version)
         return True
 
     def feed(self, data: bytes) -> None:
@@ -103,9 +128,13 @@ class Session:
         """Returns what the peer said, as far as it is fed; sets `closed` when the peer said goodbye."""
         pieces: list[bytes] = []
         try:
-            while piece := self._tls.read(_PIECE_BYTES):
+            # Reading when nothing is there raises an error, which costs more than a small page.
+            while self._in.pending or self._tls.pending():
+                piece = self._tls.read(_PIECE_BYTES)
+                if not piece:
+                    self.closed = True
+                    break
                 pieces.append(piece)
-            self.closed = True
         except ssl.SSLWantReadError:
             pass
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -161,30 +190,42 @@ class Session:
 
 
 class Trust:
-    """The client contexts of this process, made once: loading root certificates takes far longer than a check."""
+    """The client contexts of this process, made once: loading root certificates takes far longer than a check.
+
+    `alpn` is what a session offers to speak, in order of preference, if it is not told otherwise.
+    """
 
     def __init__(self, ca_file: Path | None = None, alpn: Sequence[str] = ()) -> None:
         self._ca_file = ca_file
-        self._alpn = alpn
-        self._verifying = self._context(verify=True)
-        self._lenient = self._context(verify=False)
-        self._with_identity: dict[tuple[Identity, bool], ssl.SSLContext] = {}
-        self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or any(_root_files())
+        self._alpn = tuple(alpn)
+        self._verifying = self._context(self._alpn, verify=True)
+        self._lenient = self._context(self._alpn, verify=False)
+        self._rare: dict[tuple[Identity | None, bool, tuple[str, ...]], ssl.SSLContext] = {}
+        self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or any(root_files())
 
-    def session(self, server_name: str, *, verify: bool, identity: Identity | None = None) -> Session:
+    def session(
+        self,
+        server_name: str,
+        *,
+        verify: bool,
+        identity: Identity | None = None,
+        alpn: tuple[str, ...] | None = None,
+        version_min: str | None = None,
+    ) -> Session:
         """Returns a new session; ValueError if `identity` cannot be used."""
-        if identity is None:
-            return Session(self._verifying if verify else self._lenient, server_name)
-        return Session(self._identified(identity, verify=verify), server_name, has_identity=True)
+        if identity is None and alpn in (None, self._alpn):
+            return Session(self._verifying if verify else self._lenient, server_name, version_min=version_min)
+        context = self._rarer(identity, self._alpn if alpn is None else alpn, verify=verify)
+        return Session(context, server_name, has_identity=identity is not None, version_min=version_min)
 
     @functools.cached_property
     def roots(self) -> Roots:
         """The root certificates one by one, read when a chain is first in doubt."""
         ders = self._verifying.get_ca_certs(binary_form=True)
-        return Roots([*ders, *_roots_of_folder()] if self._ca_file is None else ders)
+        return Roots([*ders, *roots_of_folder()] if self._ca_file is None else ders)
 
-    def _context(self, *, verify: bool) -> ssl.SSLContext:
-        context = _context(self._alpn, _STRICT if verify else _LENIENT)
+    def _context(self, alpn: Sequence[str], *, verify: bool) -> ssl.SSLContext:
+        context = _context(alpn, _STRICT if verify else _LENIENT)
         if not verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -194,15 +235,16 @@ class Trust:
             context.load_verify_locations(self._ca_file)
         return context
 
-    def _identified(self, identity: Identity, *, verify: bool) -> ssl.SSLContext:
-        key = (identity, verify)
-        if key not in self._with_identity:
-            context = self._context(verify=verify)
-            _load(context, identity)
-            if len(self._with_identity) >= _IDENTITIES_MAX:
-                del self._with_identity[next(iter(self._with_identity))]
-            self._with_identity[key] = context
-        return self._with_identity[key]
+    def _rarer(self, identity: Identity | None, alpn: tuple[str, ...], *, verify: bool) -> ssl.SSLContext:
+        key = (identity, verify, alpn)
+        if key not in self._rare:
+            context = self._context(alpn, verify=verify)
+            if identity is not None:
+                _load(context, identity)
+            if len(self._rare) >= _RARE_MAX:
+                del self._rare[next(iter(self._rare))]
+            self._rare[key] = context
+        return self._rare[key]
 
 
 def failure(error: ssl.SSLError) -> TlsFailure | Flaw:
@@ -219,7 +261,11 @@ def words(error: ssl.SSLError) -> str:
     """Returns the library's own words for an error, for the end of a sentence."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    return (error.reason or "no reason given").lower().replace("_", " ")
+    if error.reason:
+        return error.reason.lower().replace("_", " ")
+    # Python has no names for some of OpenSSL's reasons; the words stand in the message.
+    said = _SAID.match(str(error))
+    return said[1] if said else "no reason given"
 
 
 def _context(alpn: Sequence[str], level: str) -> ssl.SSLContext:
@@ -250,20 +296,6 @@ def _load(context: ssl.SSLContext, identity: Identity) -> None:
 def _no_password() -> str:
     """Stands where OpenSSL would ask the terminal."""
     raise ValueError
-
-
-def _root_files() -> Iterator[Path]:
-    folder = ssl.get_default_verify_paths().capath
-    return (path for path in Path(folder).iterdir() if _ROOT_FILE.fullmatch(path.name)) if folder else iter(())
-
-
-def _roots_of_folder() -> Iterator[bytes]:
-    """Yields the certificates of the folder of roots, of which a context tells only those that it has used."""
-    for path in _root_files():
-        try:
-            yield ssl.PEM_cert_to_DER_cert(path.read_text())
-        except (OSError, ValueError):
-            continue
 
 
 def _chain(tls: ssl.SSLObject, method: str) -> list[bytes]:

@@ -8,56 +8,30 @@ import asyncio
 import socket
 import ssl
 import time
-from enum import StrEnum
 from typing import Protocol
 
 from libs.net.dial import Address, begin_connect
 from libs.net.egress import Egress
 from libs.net.fault import os_error
+from libs.net.proxy import Tunnel
+from libs.net.talk import End, Phase, Talk
 from libs.net.tls import Session
 
 _RECEIVE_BYTES = 65536
-
-
-class Talk(Protocol):
-    """What is said on a wire."""
-
-    def opened(self) -> bytes:
-        """Returns what to send once the connection, and TLS if asked for, stands; asked again after `start_tls`."""
-
-    def received(self, data: bytes) -> bool:
-        """Takes what came; True when nothing more is needed."""
-
-
-class Phase(StrEnum):
-    """Where on its way a connection is."""
-
-    CONNECT = "connect"
-    TLS = "tls"
-    FIRST_BYTE = "first_byte"
-    TRANSFER = "transfer"
-
-
-class End(StrEnum):
-    """How a connection ended, seen from here."""
-
-    ENOUGH = "enough"  # the talk has what it wants
-    CLOSED = "closed"  # the peer closed in good order
-    BROKEN = "broken"  # an error of the socket: `error` is an OSError
-    TLS_FAILED = "tls_failed"  # `error` is an ssl.SSLError
-    TIMEOUT = "timeout"
+# What is kept of the first words of a peer, for those who want to know why it failed.
+FIRST_BYTES = 512
 
 
 class Wire:
     """One connection from the first packet to the close. `run` once; then read how it went."""
 
     __slots__ = (
-        *("address", "end", "ended_at", "error", "marks", "phase", "session"),
-        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk"),
-        *("_timer", "_writing"),
+        *("address", "end", "ended_at", "error", "first", "marks", "phase", "session", "tunnel"),
+        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer"),
+        "_writing",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  what it says, where, and by what rules
         self,
         loop: asyncio.AbstractEventLoop,
         talk: Talk,
@@ -65,14 +39,17 @@ class Wire:
         session: Session | None = None,
         *,
         egress: Egress,
+        tunnel: Tunnel | None = None,
     ) -> None:
         self.address = address
         self.session = session
+        self.tunnel = tunnel
         self.phase = Phase.CONNECT
         self.end: End | None = None
         self.error: OSError | ssl.SSLError | None = None
         self.marks: dict[Phase, float] = {}
         self.ended_at = 0.0
+        self.first = b""  # what the peer said first: to the talk, or in place of a handshake that failed
         self._loop = loop
         self._talk = talk
         self._egress = egress
@@ -104,6 +81,11 @@ class Wire:
         if self._sock is None:
             raise RuntimeError("nothing is said on a wire that is not open")
         self._send(self._sock, data if self.session is None else self.session.seal(data))
+
+    def await_answer(self) -> None:
+        """Goes on waiting for the first byte; for a talk, from inside `received`: what came is not yet the answer."""
+        self.phase = Phase.FIRST_BYTE
+        self.marks.pop(Phase.FIRST_BYTE, None)
 
     def start_tls(self, session: Session) -> None:
         """Goes over to TLS on the same connection; for a talk, from inside `received`, at the peer's consent.
@@ -171,15 +153,36 @@ class Wire:
             self._done.set_exception(error)
 
     def _connected(self, sock: socket.socket) -> None:
-        self._loop.remove_writer(self._fd)
-        self._writing = False
         self._answered = True
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise os_error(code)
         self._mark(Phase.CONNECT)
+        # In this order: a descriptor that nobody watches in between is given up by the loop and taken on anew.
         self._reading = True
         self._loop.add_reader(self._fd, self._guarded, self._readable)
+        self._loop.remove_writer(self._fd)
+        self._writing = False
+        if self.tunnel is None:
+            self._begin(sock)
+            return
+        self.phase = Phase.PROXY
+        self._send(sock, self.tunnel.opened())
+
+    def _agree(self, sock: socket.socket, tunnel: Tunnel, data: bytes) -> None:
+        """Takes the words with a proxy one step on."""
+        self._send(sock, tunnel.received(data))
+        if tunnel.refusal is not None:
+            self._finish(End.ENOUGH)
+        elif tunnel.rest is not None:
+            self._mark(Phase.PROXY)
+            self._begin(sock)
+            if self.session is None:
+                self._take(tunnel.rest)
+            elif tunnel.rest:
+                self._unseal(sock, self.session, tunnel.rest)
+
+    def _begin(self, sock: socket.socket) -> None:
         if self.session is None:
             self._begin_talk(sock)
             return
@@ -190,8 +193,11 @@ class Wire:
         self.phase = Phase.FIRST_BYTE
         request = self._talk.opened()
         if self.session is not None:
-            request = self.session.seal(request) if request else self.session.outgoing()
-        self._send(sock, request)
+            self._send(sock, self.session.seal(request) if request else self.session.outgoing())
+        elif request:
+            self._send(sock, request)
+        if request is None:
+            self._finish(End.ENOUGH)
 
     def _shake(self, sock: socket.socket, session: Session) -> None:
         """Takes the handshake one step on. The last flight and the request leave together."""
@@ -204,13 +210,17 @@ class Wire:
             self._send(sock, session.outgoing())
             return
         self._mark(Phase.TLS)
+        self.first = b""
         self._begin_talk(sock)
-        self._take(session.open())
+        if self.end is None:
+            self._take(session.open())
 
     def _readable(self, sock: socket.socket) -> None:
         data = sock.recv(_RECEIVE_BYTES)
         if not data:
             self._finish(End.CLOSED)
+        elif self.phase is Phase.PROXY and self.tunnel is not None:
+            self._agree(sock, self.tunnel, data)
         elif self.session is None:
             self._take(data)
         else:
@@ -219,6 +229,7 @@ class Wire:
     def _unseal(self, sock: socket.socket, session: Session, data: bytes) -> None:
         session.feed(data)
         if self.phase is Phase.TLS:
+            self.first = self.first or data[:FIRST_BYTES]
             self._shake(sock, session)
             return
         self._take(session.open())
@@ -231,6 +242,7 @@ class Wire:
         if self.phase is Phase.FIRST_BYTE:
             self._mark(Phase.FIRST_BYTE)
             self.phase = Phase.TRANSFER
+            self.first = data[:FIRST_BYTES]
         if self._talk.received(data):
             self._finish(End.ENOUGH)
 

@@ -1,10 +1,9 @@
 """Taking checks: bounded, each a task of its own, none waiting for another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -15,9 +14,9 @@ from libs.bus.delivery import Delivery, give_back
 from libs.bus.errors import BusError
 from libs.model.check import Result
 from libs.model.outcome import Status
-from libs.model.spec import Spec
 from libs.prober.deliver import deliver
 from libs.prober.meters import Meters
+from libs.prober.reader import Reader
 from libs.prober.runner import Runner
 
 ASIDE_RETRY_S = 5.0
@@ -40,10 +39,10 @@ class Loop:
     so that no more checks are pulled: they wait at the server, where any other prober can have them.
     """
 
-    def __init__(self, bus: Bus, runner: Runner, decode: Callable[[Any], Spec], limits: Limits, meters: Meters) -> None:
+    def __init__(self, bus: Bus, runner: Runner, reader: Reader, limits: Limits, meters: Meters) -> None:
         self._bus = bus
         self._runner = runner
-        self._decode = decode
+        self._reader = reader
         self._limits = limits
         self._meters = meters
         self._slots = asyncio.Semaphore(limits.concurrency_max)
@@ -106,7 +105,7 @@ class Loop:
     async def _check(self, delivery: Delivery) -> None:
         try:
             check = read_check(delivery)
-            spec = self._decode(check.spec)
+            spec = self._reader.read(check)
         except ValueError as error:
             await self._set_aside(delivery, str(error))
             return

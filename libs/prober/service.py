@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
 from faststream.nats import NatsRouter
 
 from libs.bus import streams, subjects
@@ -17,10 +16,12 @@ from libs.model.spec import Spec
 from libs.net.stall import StallMeter
 from libs.prober.loop import Limits, Loop
 from libs.prober.meters import Meters
+from libs.prober.reader import Reader
 from libs.prober.runner import Runner
 from libs.process.service import Context, Running, Service
 from libs.process.settings import Settings
 from libs.process.tasks import ended
+from libs.sealing.sealer import Sealer
 
 # All ticks of one second come at once. Started 500 at a time they kept the loop from its targets for so long that
 # nearly half of the timeouts at 1,000 checks/s were held to be our own (`late_loop`); at 100, none was.
@@ -49,7 +50,8 @@ async def _opened(
     ):
         runner = Runner(probe, context.clock, meters, stalls)
         limits = Limits(settings.concurrency_max, settings.shutdown_grace_s)
-        async with Loop(bus, runner, msgspec.json.Decoder(spec).decode, limits, meters).running() as loop:
+        reader = Reader(spec, Sealer.of(settings.sealing_keys))
+        async with Loop(bus, runner, reader, limits, meters).running() as loop:
             router = NatsRouter()
             batch_size = min(BATCH_SIZE, settings.concurrency_max)
             batch_subscriber(router, subjects.CHECKS, consumer, loop.take, batch_size=batch_size, on_stop=loop.stop)

@@ -3,9 +3,12 @@
 from datetime import datetime
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from libs.model.check import Check, Origin, Result
 from libs.model.ids import tick_id
-from libs.model.outcome import Outcome, Reason, Status
+from libs.model.outcome import Hop, Outcome, Reason, Status
+from libs.model.spec import Spec
 
 # A probe answers a moment before its timeout. One that has not answered this long after it never will.
 OVERDUE_S = 1.0
@@ -66,6 +69,17 @@ def crashed(error: BaseException) -> Outcome:
     return Outcome(status=Status.UNKNOWN, reason=Reason.PROBE_CRASHED, detail=type(error).__name__)
 
 
+def kept(check: Check, spec: Spec, outcome: Outcome) -> Outcome:
+    """Returns what a result keeps of the outcome: all of it if it is not up or somebody asked, else no lasting facts."""
+    if outcome.status is not Status.UP or check.origin is not Origin.TICK or not spec.lasting_facts:
+        return outcome
+    lasting = spec.lasting_facts
+    for hop in outcome.hops:
+        if not lasting.isdisjoint(hop.facts):
+            return replace(outcome, hops=[_without(lasting, hop) for hop in outcome.hops])
+    return outcome
+
+
 def stamped(check: Check, outcome: Outcome, started_at: datetime, duration_s: float, prober: str) -> Result:
     """Returns the outcome with the identity of its check and its times."""
     return Result(
@@ -86,6 +100,10 @@ def stamped(check: Check, outcome: Outcome, started_at: datetime, duration_s: fl
         hops=outcome.hops,
         prober=prober,
     )
+
+
+def _without(names: frozenset[str], hop: Hop) -> Hop:
+    return replace(hop, facts={name: fact for name, fact in hop.facts.items() if name not in names})
 
 
 def publication_id(result: Result) -> str:

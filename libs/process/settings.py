@@ -15,12 +15,13 @@ import msgspec
 from msgspec import Meta
 
 from libs.process import wording
+from libs.sealing import keys
 
 PREFIX = "VEDETTE_"
-SECRETS = frozenset({"nats_url", "nats_password", "postgres_dsn", "postgres_password"})
+SECRETS = frozenset({"nats_url", "nats_password", "postgres_dsn", "postgres_password", "sealing_keys"})
 
-_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny"})
-_RANGES = frozenset({"egress_allow", "egress_deny"})
+_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny", "probe_allow"})
+_RANGES = frozenset({"egress_allow", "egress_deny", "probe_allow"})
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Days = Annotated[int, Meta(ge=1, le=36500)]
@@ -37,6 +38,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(pattern="^postgres(ql)?://.*", description="PostgreSQL database (results only)")
     ] = "postgresql://vedette@127.0.0.1:5432/vedette"
     postgres_password: Annotated[str, Meta(description="Password for the user in the PostgreSQL DSN")] = ""
+    sealing_keys: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Keys for secrets in specs: base64 of 32 bytes each, separated by commas or lines; the first seals, "
+            "all open (gateway and kinds only)"
+        ),
+    ] = ()
     location: Annotated[
         str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$", description="Location whose checks this process runs")
     ] = "local"
@@ -60,6 +68,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     egress_deny: Annotated[
         tuple[str, ...], Meta(description="Ranges that probes may not reach; cloud metadata never, whatever is set")
     ] = ()
+    probe_allow: Annotated[
+        tuple[str, ...],
+        Meta(description="Ranges from which /probe takes requests without a key; under `vedette up` this machine"),
+    ] = ()
+    probe_modules_file: Annotated[
+        str, Meta(description="TOML file with modules for /probe, beside those that the kinds bring")
+    ] = ""
     shards: Annotated[int, Meta(ge=1, le=64, description="Parts into which schedules are split")] = 1
     results_bytes_max: Annotated[
         int, Meta(ge=1 << 20, description="Bytes of results that wait in NATS while PostgreSQL is away")
@@ -134,6 +149,8 @@ def _unknown(key: str) -> str:
 
 def _value(name: str, value: Any) -> Any:
     kind = hints()[name]
+    if isinstance(value, str) and name == "sealing_keys":
+        value = _sealing_keys(value)
     if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if name in _RANGES:
@@ -143,6 +160,17 @@ def _value(name: str, value: Any) -> Any:
     except msgspec.ValidationError as error:
         shown = "..." if name in SECRETS else repr(value)
         raise ValueError(f"{variable(name)} is {shown}, but must be {wording.allowed(kind)}") from error
+
+
+def _sealing_keys(text: str) -> tuple[str, ...]:
+    found = keys.split(text)
+    for number, each in enumerate(found, start=1):
+        try:
+            keys.key_of(each)
+        except ValueError as error:
+            detail = f"must hold base64 of {keys.KEY_BYTES} bytes for each key, but of key {number}: {error}"
+            raise ValueError(f"{variable('sealing_keys')} {detail}") from None
+    return found
 
 
 def _check_ranges(name: str, texts: Iterable[str]) -> None:

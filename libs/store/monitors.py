@@ -22,9 +22,27 @@ UPDATE monitors SET name = $3, target = $4, interval_s = $5, timeout_s = $6, loc
                     spec = $10, revision = $11, updated_at = $12
 WHERE tenant_id = $1 AND id = $2
 """
+_REPLACE_SPEC = "UPDATE monitors SET spec = $3 WHERE tenant_id = $1 AND id = $2"
+# A scan of the whole table, which an operator asks for once in a while.
+_SEALED = """
+SELECT id, tenant_id, kind, spec FROM monitors
+WHERE deleted_at IS NULL AND id > $1 AND position('"sealed"' IN spec::text) > 0 ORDER BY id LIMIT $2
+"""
 _BURY = "UPDATE monitors SET deleted_at = $3, enabled = false, revision = revision + 1 WHERE tenant_id = $1 AND id = $2"
 _EXISTS = "SELECT EXISTS (SELECT FROM monitors WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL)"
 _LOCATIONS = "SELECT locations FROM monitors WHERE tenant_id = $1 AND id = $2 AND deleted_at IS NULL"
+
+
+_FIRST = "00000000-0000-0000-0000-000000000000"
+
+
+class SealedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose a spec with something sealed is."""
+
+    id: str
+    tenant_id: str
+    kind: str
+    spec: msgspec.Raw
 
 
 class Monitor(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +92,16 @@ async def replace(db: Db, monitor: Monitor) -> None:
         monitor.revision,
         monitor.updated_at,
     )
+
+
+async def sealed(db: Db, after: str | None, limit: int) -> list[SealedRow]:
+    """Returns the next monitors behind the id `after` whose spec may hold something sealed, of all tenants."""
+    return [SealedRow(**row) for row in await db.rows(_SEALED, after or _FIRST, limit)]
+
+
+async def replace_spec(db: Db, tenant_id: str, monitor_id: str, spec: msgspec.Raw) -> None:
+    """Stores a spec that means the same as the one before."""
+    await db.run(_REPLACE_SPEC, tenant_id, monitor_id, spec)
 
 
 async def bury(db: Db, tenant_id: str, monitor_id: str, now: datetime) -> None:

@@ -13,15 +13,19 @@ from libs.bus.bus import Bus
 from libs.bus.errors import BusError
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
+from libs.process.errors import StartError
 from libs.process.http import serve
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
 from libs.process.tasks import ended
+from libs.sealing.sealer import Sealer
 from services.gateway.app import build
 from services.gateway.auth import Authority
 from services.gateway.means import Means
 from services.gateway.native.document import document
 from services.gateway.native.room import native
+from services.gateway.probe.modules import Module, modules
+from services.gateway.probe.room import probe
 from services.gateway.sse import Streams
 
 GRACE_S_MAX = 10.0
@@ -39,8 +43,9 @@ async def opened(context: Context) -> AsyncIterator[Running]:
     settings = context.settings
     streams = Streams()
     authority = Authority(context.bus, context.clock)
-    api = native(Means(context.bus, authority, streams, context.clock, settings.shards))
-    app = build([api], document(api.router) if settings.api_docs else None, context.health)
+    means = Means(context.bus, authority, streams, context.clock, settings.shards, Sealer.of(settings.sealing_keys))
+    api, scrapes = native(means), probe(means, _modules(settings.probe_modules_file), settings.probe_allow)
+    app = build([api, scrapes], document(api.router) if settings.api_docs else None, context.health)
     grace_s = min(settings.shutdown_grace_s, GRACE_S_MAX)
     async with asyncio.TaskGroup() as group:
         listening = group.create_task(hear_revocations(context.bus, authority))
@@ -53,6 +58,13 @@ async def opened(context: Context) -> AsyncIterator[Running]:
                     streams.stop()
         finally:
             await ended([listening])
+
+
+def _modules(file: str) -> dict[str, Module]:
+    try:
+        return modules(file)
+    except ValueError as error:
+        raise StartError(f"VEDETTE_PROBE_MODULES_FILE {error}") from error
 
 
 async def hear_revocations(bus: Bus, authority: Authority) -> NoReturn:

@@ -62,7 +62,7 @@ class Authority:
         expires_at = bearer.principal.expires_at
         if expires_at is not None and expires_at <= self._clock():
             raise unauthorized("This key has expired.", "invalid_token")
-        if bearer.networks and not _inside(address, bearer.networks):
+        if bearer.networks and not is_inside(address, bearer.networks):
             raise PermissionDeniedException(detail=f"This key may not be used from {address or 'there'}.")
         return bearer.principal
 
@@ -134,7 +134,7 @@ class KeyAuth(ASGIMiddleware):
         return self
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        secret = _secret([value for name, value in scope["headers"] if name == b"authorization"])
+        secret = secret_of([value for name, value in scope["headers"] if name == b"authorization"])
         client = scope["client"]
         scope["auth"] = secret
         scope["user"] = await self._authority.principal(secret, client[0] if client else "")
@@ -158,7 +158,8 @@ def unauthorized(detail: str, error: str | None = None) -> NotAuthorizedExceptio
     return NotAuthorizedException(detail=detail, headers={"WWW-Authenticate": challenge})
 
 
-def _secret(headers: list[bytes]) -> str:
+def secret_of(headers: list[bytes]) -> str:
+    """Returns the key in the Authorization headers of a request, or raises the 401 that says what is wrong."""
     if not headers:
         raise unauthorized("Send your key: Authorization: Bearer KEY.")
     if len(headers) > 1:
@@ -172,7 +173,8 @@ def _secret(headers: list[bytes]) -> str:
     return secret
 
 
-def _inside(address: str, networks: tuple[Network, ...]) -> bool:
+def is_inside(address: str, networks: tuple[Network, ...]) -> bool:
+    """Tells whether a client's address lies in one of `networks`."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:

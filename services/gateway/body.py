@@ -55,25 +55,21 @@ def decode(raw: bytes | msgspec.Raw, shape: type[T], at: str = "") -> T:
     return value
 
 
-def decode_spec(raw: msgspec.Raw, at: str = "spec") -> Spec:
-    """Returns the spec of whatever kind `raw` names, or refuses it with the name of the field that is wrong."""
+def spec_type(raw: msgspec.Raw, at: str) -> type[Spec]:
+    """Returns the specs of the kind that `raw` names, or refuses it."""
     kind = decode(raw, _Tagged, at).kind
     if kind not in kinds():
         raise RefusedError(RefusalCode.INVALID, f"must be one of {', '.join(kinds())}", f"{at}.kind")
-    spec = decode(raw, kinds()[kind], at)
+    return kinds()[kind]
+
+
+def decode_spec(raw: msgspec.Raw, shape: type[Spec], at: str) -> Spec:
+    """Returns the spec in `raw`, with its secrets in plain, or refuses it with the name of the field that is wrong."""
+    spec = decode(raw, shape, at)
     # PostgreSQL stores no NUL, and no spec has a use for one.
     if b"\\u0000" in bytes(raw) and (path := _nul(msgspec.json.decode(raw))) is not None:
         raise RefusedError(RefusalCode.INVALID, "must not contain a NUL character", f"{at}{path}")
-    _refuse_secrets(spec, at)
     return spec
-
-
-def _refuse_secrets(spec: Spec, at: str) -> None:
-    """Secrets are sealed before they leave this process, or they stay out: there is no seal yet."""
-    for name in spec.secret_options:
-        if getattr(spec, name) is not None:
-            detail = "holds a secret, which cannot be stored sealed yet; only `vedette check` takes this option"
-            raise RefusedError(RefusalCode.INVALID, detail, f"{at}.{name}")
 
 
 class _Tagged(msgspec.Struct, frozen=True):

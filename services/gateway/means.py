@@ -8,7 +8,9 @@ from typing import Any
 from litestar import Request, Response, Router
 
 from libs.bus.bus import Bus
+from libs.sealing.sealer import Sealer
 from services.gateway.auth import Authority
+from services.gateway.specs import Specs
 from services.gateway.sse import Streams
 
 Clock = Callable[[], datetime]
@@ -16,13 +18,18 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Means:
-    """What handlers are given: the bus to ask, who knows the keys, the open streams and the clock."""
+    """What handlers are given: the bus to ask, who knows the keys, the open streams, the clock and the sealer."""
 
     bus: Bus
     authority: Authority
     streams: Streams
     clock: Clock
     shards: int
+    sealer: Sealer
+
+    def specs(self, tenant_id: str) -> Specs:
+        """Returns what takes specs from clients of this tenant: the only way in for one."""
+        return Specs(self.sealer, tenant_id)
 
 
 @dataclass(frozen=True)

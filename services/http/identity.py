@@ -9,6 +9,12 @@ PEM_LENGTH_MAX = 64 * 1024
 _CERTIFICATES = re.compile(r"(?:\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----)+\s*")
 _KEY = re.compile(r"\s*-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----[A-Za-z0-9+/=\s]+-----END \1-----\s*")
 
+# What passes for both where the real ones are not known.
+CERTIFICATE_STAND_IN = {
+    "certificate_pem": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----",
+    "key_pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----",
+}
+
 
 class ClientCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the probe shows to a server that asks for a certificate: its own first, then those up to the authority."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,21 +12,24 @@ from typing import Self
 from msgspec.structs import replace
 
 from libs.model.family import fits, joined
-from libs.model.outcome import Outcome, Reason, Status
+from libs.model.outcome import Hop, Outcome, Reason, Status
+from libs.model.url import Url
 from libs.net.egress import Egress
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
+from services.http.evidence import said
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec
-from services.http.verdict import Verdict, too_late, too_old
-from services.http.visit import Visit, Visitor
+from services.http.verdict import Verdict, too_late, too_old, too_plain
+from services.http.visit import OFFERS, Visit, Visitor
 
 # The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
 _STALLED_SHARE = 0.1
 _STALLED_S = 0.2
-_PHASES = ("resolve_s", "connect_s", "tls_s", "first_byte_s", "transfer_s")
+_PHASES = ("resolve_s", "connect_s", "proxy_s", "tls_s", "first_byte_s", "transfer_s")
+_PATTERN_THREADS = 2
 
 
 class HttpProbe:
@@ -48,8 +52,11 @@ class HttpProbe:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
+        # Of its own, so that patterns hold up nothing but patterns. A check whose time is up takes its work back.
+        self._threads = ThreadPoolExecutor(_PATTERN_THREADS, "patterns")
+        self._stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
         self._meter = await self._stack.enter_async_context(StallMeter(loop))
-        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=("http/1.1",)), self._egress, self._clock)
+        self._visitor = Visitor(loop, resolver, Trust(self._ca_file, alpn=OFFERS["any"]), self._egress, self._clock)
         return self
 
     async def __aexit__(
@@ -78,7 +85,8 @@ class HttpProbe:
         if spec.time_s_max is not None and verdict.status is Status.UP:
             late = too_late(spec, time.monotonic() - begun_at)
             verdict = late or verdict
-        if verdict.status is Status.UP:
+        failed = None if verdict.status is Status.UP else visits[-1]
+        if failed is None:
             verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
         timed_out = late is not None or visits[-1].timed_out
         if timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
@@ -88,7 +96,7 @@ class HttpProbe:
             reason=verdict.reason,
             detail=verdict.detail,
             samples=self._samples(visits, time.monotonic() - begun_at),
-            hops=[visit.hop() for visit in visits],
+            hops=_hops(spec, visits, failed),
         )
 
     async def _follow(self, spec: HttpSpec, deadline: float) -> tuple[list[Visit], Verdict]:
@@ -98,7 +106,7 @@ class HttpProbe:
         while True:
             visits.append(await self._visitor.visit(spec, request, deadline))
             if spec.examines and visits[-1].verdict.status is Status.UP:
-                visits[-1].verdict = await examined(spec, visits[-1], deadline)
+                visits[-1].verdict = await examined(spec, visits[-1], deadline, self._threads)
             if visits[-1].verdict.status is not Status.UP or not visits[-1].answer.redirects:
                 return visits, visits[-1].verdict
             step = next_step(spec, visits)
@@ -124,19 +132,25 @@ class HttpProbe:
         return samples
 
 
-async def examined(spec: HttpSpec, visit: Visit, deadline: float) -> Verdict:
-    """Returns the verdict on a good hop after the rules that come last: its TLS version, and what the body holds."""
-    answer, version = visit.answer, visit.facts.get("tls_version")
-    old = too_old(spec, None if version is None else str(version), final=not answer.redirects)
-    if old is not None or answer.body is None or answer.redirects:
-        return old or visit.verdict
+async def examined(spec: HttpSpec, visit: Visit, deadline: float, threads: Executor) -> Verdict:
+    """Returns the verdict on a good hop after the rules that come last: its versions, and what the body holds.
+
+    Patterns run in `threads`: RE2 goes without the GIL, so that other checks go on beside the worst of them.
+    """
+    answer = visit.answer
+    if answer.redirects:
+        return visit.verdict
+    if spec.tls_version_min is not None and visit.request.url.scheme != "https":
+        return too_old(spec, None)
+    plain = too_plain(spec, answer)
+    if plain is not None or answer.body is None:
+        return plain or visit.verdict
     if not spec.patterns:
         flaw = answer.body.examine()
         return visit.verdict if flaw is None else _refused(*flaw)
     try:
-        # RE2 runs without the GIL, so that other checks go on beside the worst of patterns.
         async with asyncio.timeout(deadline - time.monotonic()):
-            flaw = await asyncio.get_running_loop().run_in_executor(None, answer.body.examine)
+            flaw = await asyncio.get_running_loop().run_in_executor(threads, answer.body.examine)
     except TimeoutError:
         return Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober did not get through the patterns in time.")
     return visit.verdict if flaw is None else _refused(*flaw)
@@ -152,13 +166,39 @@ def next_step(spec: HttpSpec, visits: list[Visit]) -> Request | Verdict:
     if step.url.is_address and not fits(spec.family, step.url.host):
         detail = f"The server redirects to {step.url.host}, which cannot be reached over IPv{spec.family}."
         return _refused(HttpReason.REDIRECT_INVALID, detail)
-    if spec.redirects_same_host and step.url.host not in (spec.location.host, visits[0].request.host):
-        return _refused(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {step.url.host}.")
+    if (stray := _stray(spec, visits, step)) is not None:
+        return stray
     if any(step == visit.request for visit in visits):
         return _refused(HttpReason.REDIRECT_LOOP, f"The server redirects to {step.url.redacted} again.")
     if len(visits) > spec.redirects_max:
         return _refused(HttpReason.REDIRECTS_EXCEEDED, f"The server redirects more than {spec.redirects_max} times.")
     return step
+
+
+def _stray(spec: HttpSpec, visits: list[Visit], step: Request) -> Verdict | None:
+    """Returns why a redirect leads too far from where the user wanted to go."""
+    if spec.redirects_same_host and step.url.host not in (spec.location.host, visits[0].request.host):
+        return _refused(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {step.url.host}.")
+    if step.body and not _is_same_server(visits[-1].request.url, step.url):
+        detail = f"The server redirects the body to another origin, {step.url.redacted}, where it is not sent."
+        return _refused(HttpReason.REDIRECT_WITH_BODY, detail)
+    return None
+
+
+def _is_same_server(before: Url, then: Url) -> bool:
+    """Tells whether a body that was sent to the one may be sent to the other: one origin, or its step up to TLS."""
+    return then.origin == before.origin or (
+        then.host == before.host and (before.scheme, then.scheme) == ("http", "https")
+    )
+
+
+def _hops(spec: HttpSpec, visits: list[Visit], failed: Visit | None) -> list[Hop]:
+    """Returns the hops; the one that failed has the peer's first words."""
+    begun_at = visits[0].begun_at
+    if failed is None or not failed.first:
+        return [visit.hop(begun_at) for visit in visits]
+    words = said(failed.answer, failed.first, failed.request, spec.secrets)
+    return [visit.hop(begun_at, words if visit is failed else "") for visit in visits]
 
 
 def _refused(reason: HttpReason, detail: str) -> Verdict:

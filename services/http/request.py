@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from libs.model.proxy import Credentials, Proxy
 from libs.model.url import Url, join, parse_authority
 from services.http.spec import HttpSpec
 
@@ -19,7 +20,10 @@ _DEFAULT_LINES = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 
 class Request(NamedTuple):
-    """One request on the way. `cookies` are those that this chain's own host has set; `named` is the user's server_name."""
+    """One request on the way. `cookies` are those that this chain's own host has set; `named` is the user's server_name.
+
+    `forwarder` holds the header lines for an HTTP proxy; None if there is no such proxy.
+    """
 
     method: str
     url: Url
@@ -27,9 +31,15 @@ class Request(NamedTuple):
     body: bytes = b""
     cookies: tuple[tuple[str, str], ...] = ()
     named: str | None = None
+    forwarder: str | None = None
 
     def __repr__(self) -> str:
         return f"Request({self.method} {self.url.redacted})"
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Tells whether an HTTP proxy reads this request; what goes over TLS passes by it in a tunnel."""
+        return self.forwarder is not None and self.url.scheme == "http"
 
     @property
     def server_name(self) -> str:
@@ -49,18 +59,36 @@ class Request(NamedTuple):
 
 
 def first_request(spec: HttpSpec) -> Request:
-    return Request(
-        spec.method, spec.location, spec.sent_headers, spec.body.encode() if spec.body else b"", named=spec.server_name
-    )
+    body = spec.body.encode() if spec.body else b""
+    request = Request(spec.method, spec.location, spec.sent_headers, body, named=spec.server_name)
+    return request if spec.via is None else request._replace(forwarder=forwarder(spec.via, spec.proxy_auth))
 
 
 def encode(request: Request) -> bytes:
-    """Returns the request as it goes on the wire."""
+    """Returns the request as it goes on the wire; in absolute-form where a proxy forwards it (RFC 9112 section 3.2.2)."""
     host = f"Host: {request.url.authority}\r\n"
     own = f"{host}{_DEFAULT_LINES}" if not request.headers and not request.cookies else _header_lines(request, host)
     length = f"Content-Length: {len(request.body)}\r\n" if request.body or request.method in _SENDERS else ""
-    head = f"{request.method} {request.url.path} HTTP/1.1\r\n{own}{length}Connection: close\r\n\r\n"
+    target = request.url.path
+    if request.is_forwarded:
+        target, own = str(request.url), f"{own}{request.forwarder}"
+    head = f"{request.method} {target} HTTP/1.1\r\n{own}{length}Connection: close\r\n\r\n"
     return head.encode() + request.body
+
+
+def fields(request: Request) -> list[tuple[bytes, bytes]]:
+    """Returns the head of the request as HTTP/2 has it: pseudo-headers first, names in lower case (RFC 9113 8.3).
+
+    A Host header becomes :authority, and nothing is said about a connection.
+    """
+    own = _own_fields(request)
+    authority = next((value for name, value in request.headers if name.lower() == "host"), request.url.authority)
+    pseudo = [(":method", request.method), (":scheme", request.url.scheme)]
+    pseudo += [(":authority", authority), (":path", request.url.path)]
+    rest = [(name.lower(), value) for name, value in own if name.lower() != "host"]
+    if request.body or request.method in _SENDERS:
+        rest.append(("content-length", str(len(request.body))))
+    return [(name.encode(), value.encode()) for name, value in pseudo + rest]
 
 
 def next_request(request: Request, status: int, location: str, cookies: list[str]) -> Request:
@@ -79,14 +107,27 @@ def next_request(request: Request, status: int, location: str, cookies: list[str
     return request._replace(url=url, cookies=_jar(request, url, cookies))
 
 
+def forwarder(proxy: Proxy, credentials: Credentials | None) -> str | None:
+    """Returns the header lines that are meant for a proxy alone; None for one that reads no requests."""
+    if proxy.scheme != "http":
+        return None
+    return "" if credentials is None else f"Proxy-Authorization: {credentials.basic}\r\n"
+
+
 def _header_lines(request: Request, host: str) -> str:
     names = {name.lower() for name, _ in request.headers}
-    lines = [] if "host" in names else [host]
-    lines += [f"{name}: {value}\r\n" for name, value in _DEFAULTS if name.lower() not in names]
-    lines += [f"{name}: {value}\r\n" for name, value in request.headers if name.lower() != "cookie"]
+    lines = "".join(f"{name}: {value}\r\n" for name, value in _own_fields(request))
+    return lines if "host" in names else host + lines
+
+
+def _own_fields(request: Request) -> list[tuple[str, str]]:
+    """Returns our defaults, the user's headers and the cookies, without what the connection needs."""
+    names = {name.lower() for name, _ in request.headers}
+    pairs = [pair for pair in _DEFAULTS if pair[0].lower() not in names]
+    pairs += [pair for pair in request.headers if pair[0].lower() != "cookie"]
     if cookie := _cookie(request):
-        lines.append(f"Cookie: {cookie}\r\n")
-    return "".join(lines)
+        pairs.append(("Cookie", cookie))
+    return pairs
 
 
 def _without(headers: tuple[tuple[str, str], ...], names: set[str]) -> tuple[tuple[str, str], ...]:

@@ -1,16 +1,18 @@
 """What kind `http` can be asked for, and the reasons it answers with. Pure data."""
 
 import functools
-import re
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from libs.model.family import Family, check_way
-from libs.model.spec import Spec
+from libs.model.proxy import Credentials, Proxy
+from libs.model.spec import SecretPath
+from libs.model.tls import LASTING_FACTS
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
+from services.http.exposition import Charted
 from services.http.headers import (
     BasicAuth,
     HeaderValue,
@@ -21,21 +23,21 @@ from services.http.headers import (
     flat,
     is_secret_name,
 )
-from services.http.identity import ClientCertificate, check_client_certificate
+from services.http.identity import CERTIFICATE_STAND_IN, ClientCertificate, check_client_certificate
 from services.http.pattern import check_patterns, text_bytes_max
+from services.http.proxied import check_proxy_auth, check_proxy_headers, check_proxy_way, proxy_of, proxy_secrets
+from services.http.secrecy import WAYS, recipient, unspeakable
+from services.http.statuses import status_ranges
 from services.http.texts import check_texts
 
 TLS_EXPIRY_FRACTION_MAX = 0.9
 BODY_LENGTH_MAX = 64 * 1024
 REDIRECTS_MAX = 20
 BODY_BYTES_MAX = 64 * 1024 * 1024
-STATUSES_MAX = 32
 # What the answer to these is would depend on who reads the request (RFC 9110 section 9.3).
 _BODYLESS = frozenset({"GET", "HEAD", "TRACE"})
 _OF_BODIES = ("body_contains", "body_lacks", "body_matches", "body_lacks_match", "json_assertions", "body_bytes_min")
 FOLLOWED = frozenset({301, 302, 303, 307, 308})
-
-_STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 # A body that patterns or paths look through is held in memory until its end.
 HELD_BYTES_MAX = 1024 * 1024
@@ -46,35 +48,19 @@ class HttpReason(StrEnum):
     """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason)."""
 
     # Silence: the phase in which the time ran out.
-    TLS_TIMEOUT = "tls_timeout"  # connected, but the handshake did not finish
     FIRST_BYTE_TIMEOUT = "first_byte_timeout"  # the request is sent, and not one byte came back
     TRANSFER_TIMEOUT = "transfer_timeout"  # the answer began and did not end
     # The connection broke: where.
-    TLS_RESET = "tls_reset"  # reset or closed inside the handshake
     FIRST_BYTE_RESET = "first_byte_reset"  # reset before the first byte of the answer
     TRANSFER_RESET = "transfer_reset"  # reset inside the answer
     EMPTY_ANSWER = "empty_answer"  # closed in good order before the first byte
     INCOMPLETE_HEADERS = "incomplete_headers"  # closed in good order inside the headers
     INCOMPLETE_BODY = "incomplete_body"  # closed before the announced end of the body
-    # TLS: what is wrong with the other side.
-    TLS_CERTIFICATE_EXPIRED = "tls_certificate_expired"  # a certificate of the chain has expired
-    TLS_CERTIFICATE_NOT_YET_VALID = "tls_certificate_not_yet_valid"  # a certificate of the chain is not valid yet
-    TLS_HOSTNAME_MISMATCH = "tls_hostname_mismatch"  # the certificate is for another name or address
-    TLS_SELF_SIGNED = "tls_self_signed"  # the certificate is signed by itself
-    TLS_UNTRUSTED = "tls_untrusted"  # no authority that this machine trusts stands behind the chain
-    TLS_INCOMPLETE_CHAIN = "tls_incomplete_chain"  # the server left out a certificate between its own and a root
-    TLS_WEAK_KEY = "tls_weak_key"  # a key of the chain is shorter than is safe
-    TLS_WEAK_SIGNATURE = "tls_weak_signature"  # a signature of the chain is by MD5 or SHA-1
-    TLS_CERTIFICATE_INVALID = "tls_certificate_invalid"  # verification failed in another way; the detail says how
-    TLS_EXPIRING = "tls_expiring"  # `degraded`: little of a certificate's lifetime is left
-    TLS_CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"  # the server wants a certificate of ours
-    TLS_CLIENT_CERTIFICATE_REFUSED = "tls_client_certificate_refused"  # the server does not take client_certificate
-    TLS_NOT_SPOKEN = "tls_not_spoken"  # what came back is not TLS, often plain HTTP on a TLS port
-    TLS_FAILED = "tls_failed"  # the handshake failed; the detail has the alert
     # One of the two address families.
     FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
     # The answer is not HTTP, or too much of it.
-    PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP/1.1
+    PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP
+    HTTP_VERSION = "http_version"  # the server does not speak the HTTP that http_version names
     HEADERS_TOO_LARGE = "headers_too_large"  # more header bytes or lines than we read
     BODY_TOO_LARGE = "body_too_large"  # more body than body_bytes_max
     BODY_TOO_SMALL = "body_too_small"  # less body than body_bytes_min
@@ -91,17 +77,23 @@ class HttpReason(StrEnum):
     REDIRECT_LOOP = "redirect_loop"  # a redirect led to where we had been
     REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
     REDIRECT_OTHER_HOST = "redirect_other_host"  # a redirect to another host, and redirects_same_host is set
+    REDIRECT_WITH_BODY = "redirect_with_body"  # a redirect that would take the request's body to another origin
     REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
+    PROXY_TARGET_UNREACHABLE = "proxy_target_unreachable"  # the proxy says that it cannot reach the target
     # Ours: `unknown`, never `down`.
-    NO_TRUST_STORE = "no_trust_store"  # this machine has no root certificates to judge a chain by
+    PROXY_FAILED = "proxy_failed"  # the proxy cannot be reached, breaks its protocol or wants other credentials
+    PROXY_REFUSED = "proxy_refused"  # the proxy's rules are against this target
+    PROXY_TIMEOUT = "proxy_timeout"  # the proxy took what we said and answered nothing: it or the target is silent
     TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
 
 
-class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
+class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
     """One web request and what its answer must be."""
 
     schemes = ("http", "https")
-    secret_options = ("basic_auth", "bearer_token", "client_certificate")
+    secret_options = ("basic_auth", "bearer_token", "client_certificate", "proxy_auth")
+    secret_maps = ("headers",)
+    lasting_facts = LASTING_FACTS
 
     url: str
     method: str = "GET"
@@ -122,6 +114,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     body_bytes_min: int = 0
     body_bytes_max: int = 4 * 1024 * 1024
     time_s_max: float | None = None
+    http_version: Literal["any", "1.1", "2"] = "any"
     tls_version_min: Literal["1.2", "1.3"] | None = None
     tls_verify: bool = True
     family: Family = "any"
@@ -129,6 +122,8 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     tls_findings: Literal["down", "degraded"] = "down"
     tls_expiry_fraction: float = 0.2
     client_certificate: ClientCertificate | None = None
+    proxy: str | None = None
+    proxy_auth: Credentials | None = None
 
     def __post_init__(self) -> None:
         check_way(self.family, self.resolve_to, self.location.host, is_address=self.location.is_address)
@@ -136,6 +131,8 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
         if self.expect_status != ("200-399",):
             _check_statuses(self.statuses, follows=self.redirects_max > 0)
         _check_tls(self)
+        if self.proxy is not None or self.proxy_auth is not None:
+            _check_proxy(self)
         _check_rules(self)
         _check_limits(self)
 
@@ -146,6 +143,18 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @property
     def target(self) -> str:
         return self.location.redacted
+
+    @property
+    def recipient(self) -> str:
+        return recipient(self.location, self.headers, ((name, getattr(self, name)) for name in WAYS))
+
+    @classmethod
+    def names_secret(cls, name: str) -> bool:
+        return is_secret_name(name)
+
+    @classmethod
+    def stand_in(cls, path: SecretPath) -> Any:
+        return CERTIFICATE_STAND_IN if path == ("client_certificate",) else super().stand_in(path)
 
     def address_of(self, url: Url) -> str | None:
         """Returns the address at which `url` is dialled without asking for it; None for a name to resolve."""
@@ -168,10 +177,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @functools.cached_property
     def secrets(self) -> frozenset[str]:
         """What must not be shown even when a server says it back: credentials and values of telling headers."""
-        values = [value for name, value in self.sent_headers if is_secret_name(name)]
-        words = {value.partition(" ")[2] for value in values if value.lower().startswith(("basic ", "bearer "))}
-        password = {self.basic_auth.password} if self.basic_auth is not None else set[str]()
-        return frozenset({*values, *words, *password} - {""})
+        return unspeakable(self.sent_headers, self.basic_auth) | (proxy_secrets(self.proxy_auth) - {""})
 
     @functools.cached_property
     def patterns(self) -> tuple[str, ...]:
@@ -181,7 +187,7 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
     @functools.cached_property
     def examines(self) -> bool:
         """Whether there are rules that come last, when the answer is all there."""
-        return self.tls_version_min is not None or self.held_bytes_max > 0
+        return self.tls_version_min is not None or self.http_version == "2" or self.held_bytes_max > 0
 
     @functools.cached_property
     def reads_body(self) -> bool:
@@ -204,27 +210,14 @@ class HttpSpec(Spec, frozen=True, kw_only=True, tag="http", dict=True):
             raise ValueError(f"url {error}") from None
 
     @functools.cached_property
+    def via(self) -> Proxy | None:
+        """The proxy through which every request goes."""
+        return None if self.proxy is None else proxy_of(self.proxy)
+
+    @functools.cached_property
     def statuses(self) -> tuple[range, ...]:
         """The statuses that are expected, as ranges."""
         return status_ranges(self.expect_status)
-
-
-@functools.lru_cache(maxsize=1024)
-def status_ranges(expected: tuple[int | str, ...]) -> tuple[range, ...]:
-    """Returns the ranges that `expect_status` means; ValueError if one entry is neither a status nor a range."""
-    if not 1 <= len(expected) <= STATUSES_MAX:
-        raise ValueError(f"expect_status must have 1 to {STATUSES_MAX} entries")
-    return tuple(_status_range(entry) for entry in expected)
-
-
-def _status_range(entry: int | str) -> range:
-    match = _STATUS.fullmatch(str(entry))
-    if match is None:
-        raise ValueError('expect_status must hold statuses from 100 to 599, such as 204, or ranges, such as "200-299"')
-    first, last = int(match.group(1)), int(match.group(2) or match.group(1))
-    if last < first:
-        raise ValueError(f"expect_status must hold ranges with the lower status first, not {entry!r}")
-    return range(first, last + 1)
 
 
 def _check_statuses(statuses: tuple[range, ...], *, follows: bool) -> None:
@@ -237,6 +230,14 @@ def _check_tls(spec: HttpSpec) -> None:
         check_client_certificate(spec.client_certificate, secure=spec.location.scheme == "https")
     if not 0 <= spec.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
         raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
+
+
+def _check_proxy(spec: HttpSpec) -> None:
+    if spec.via is not None:
+        check_proxy_way(spec.via, spec.family, spec.resolve_to)
+        check_proxy_headers(spec.via, spec.headers, spec.location)
+    if spec.proxy_auth is not None:
+        check_proxy_auth(spec.via, spec.proxy_auth)
 
 
 def _check_request(spec: HttpSpec) -> None:
@@ -277,8 +278,17 @@ def _check_limits(spec: HttpSpec) -> None:
         _check_range("body_bytes_min", spec.body_bytes_min, 0, spec.body_bytes_max)
     if spec.time_s_max is not None and not 0 < spec.time_s_max <= TIME_S_MAX:
         raise ValueError(f"time_s_max must be above 0 and at most {TIME_S_MAX:.0f}")
-    if spec.tls_version_min is not None and spec.redirects_max == 0 and spec.location.scheme == "http":
-        raise ValueError("tls_version_min can never hold: the url is plain HTTP, and no redirect is followed")
+    if spec.redirects_max == 0 and spec.location.scheme == "http":
+        _check_plain(spec)
+
+
+def _check_plain(spec: HttpSpec) -> None:
+    for field, asks in (
+        ("tls_version_min", spec.tls_version_min is not None),
+        ("http_version", spec.http_version == "2"),
+    ):
+        if asks:
+            raise ValueError(f"{field} can never hold: the url is plain HTTP, and no redirect is followed")
 
 
 def _check_range(field: str, value: int, least: int, most: int) -> None:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from libs.model.family import Family, check_way
 from libs.model.spec import Spec
+from libs.model.tls import LASTING_FACTS
 from libs.model.url import parse_authority
 from services.port.conversation import Entry, StartTlsPolicy
 from services.port.names import QUERY_TYPES, check_query_name
@@ -40,6 +41,7 @@ class PortSpec(Spec, frozen=True, kw_only=True, tag="port", dict=True):
     """One port on one host, and what is expected to be said there."""
 
     schemes = ("tcp", "udp", "tls", *SERVICES)
+    lasting_facts = LASTING_FACTS
 
     host: str
     port: int | None = None

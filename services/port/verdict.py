@@ -8,7 +8,7 @@ from libs.model.outcome import Reason, Status
 from libs.net.fault import Fault, connect_fault
 from libs.net.judgement import HANDSHAKE_CLOSED, HANDSHAKE_RESET, HANDSHAKE_TIMEOUT, handshake_failed
 from libs.net.peer import Peer
-from libs.net.wire import End, Phase
+from libs.net.talk import End, Phase
 from services.port.conversation import ConversationError, Refusing, TlsMissing, Unexpected, Unhealthy
 from services.port.spec import PortReason, PortSpec
 

@@ -15,9 +15,10 @@ from libs.net.fault import Fault
 from libs.net.judgement import expiring_soon
 from libs.net.peer import Peer, look, session_facts
 from libs.net.resolve import Resolver
+from libs.net.talk import Phase
 from libs.net.tls import Session, Trust
-from libs.net.wire import Phase, Wire
-from services.port.conversation import Call, Goodbye, Talk
+from libs.net.wire import Wire
+from services.port.conversation import Call, Goodbye, Talk, shown
 from services.port.dialogue import Dialogue
 from services.port.repeat import repeating
 from services.port.script import Script
@@ -38,6 +39,7 @@ class Visit:
     verdict: Fault = _UNSEEN
     concern: Fault | None = None  # what a good answer does not make good
     timed_out: bool = False
+    first: bytes = b""  # what the peer said first
     peer: Peer = field(default_factory=Peer)
     phases: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Fact] = field(default_factory=dict)
@@ -45,7 +47,8 @@ class Visit:
 
     def hop(self) -> Hop:
         host = None if self.address is None else self.address.host
-        return Hop(target=self.spec.target, address=host, phases=self.phases, facts=self.facts)
+        said = "" if self.verdict.status is Status.UP else shown(self.first)
+        return Hop(target=self.spec.target, address=host, phases=self.phases, facts=self.facts, said=said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ class Visitor:
         with repeating(self.loop, wire, dialogue, deadline, wanted=spec.over_udp):
             end = await wire.run(deadline)
         self._look(spec, seen, wire, verify=verify)
+        # Beside its certificates, the bytes of a handshake say nothing to people.
+        seen.first = b"" if seen.peer.sent and wire.phase is Phase.TLS else wire.first
         heard = Heard(dialogue.error, dialogue.finished, dialogue.heard)
         seen.verdict = judge(spec, wire, heard, seen.peer, has_roots=self.trust.has_roots)
         seen.timed_out = end == "timeout" and not dialogue.finished

@@ -1,4 +1,4 @@
-"""Prints the CPU of one HTTP and one HTTPS probe, against a target in a process of its own.
+"""Prints the CPU of one HTTP probe and of HTTPS probes over each version, against a target in a process of its own.
 
 python -m tests.bench.http_probe [PROBES]
 """
@@ -19,6 +19,7 @@ import uvloop
 from services.http.probe import HttpProbe
 from services.http.spec import HttpSpec
 from tests.support.targets.certificates import Authority
+from tests.support.targets.http2 import END_STREAM, GREETING, data, head
 
 CONCURRENCY = 50
 ANSWER = (
@@ -27,26 +28,43 @@ ANSWER = (
 )
 
 
+HTTP2_ANSWER = (
+    GREETING
+    + head([(":status", "200"), ("server", "bench"), ("content-type", "text/html"), ("content-length", "13")])
+    + data(b"Hello, world\n", END_STREAM)
+)
+
+
 class Greeter(asyncio.Protocol):
-    """Answers and hangs up."""
+    """Answers and, over HTTP/1.1, hangs up."""
+
+    def __init__(self, protocol: str) -> None:
+        self._answer, self._stays = (HTTP2_ANSWER, True) if protocol == "h2" else (ANSWER, False)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         del data
-        self._transport.write(ANSWER)
-        self._transport.close()
+        self._transport.write(self._answer)
+        if not self._stays:
+            self._transport.close()
+        self._answer = b""
 
 
-async def serve(pipe: Connection, tls: ssl.SSLContext | None) -> None:
-    server = await asyncio.get_running_loop().create_server(Greeter, "127.0.0.1", 0, ssl=tls, backlog=1024)
+async def serve(pipe: Connection, protocol: str, tls: ssl.SSLContext | None) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Greeter(protocol), "127.0.0.1", 0, ssl=tls, backlog=1024)
     pipe.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
 
-def target(pipe: Connection, folder: str, *, secure: bool) -> None:
-    uvloop.run(serve(pipe, Authority(Path(folder)).server("127.0.0.1") if secure else None))
+def target(pipe: Connection, folder: str, protocol: str) -> None:
+    """Serves HTTP or, if a protocol is named, HTTPS with this protocol."""
+    context = Authority(Path(folder)).server("127.0.0.1") if protocol else None
+    if context is not None:
+        context.set_alpn_protocols([protocol])
+    uvloop.run(serve(pipe, protocol, context))
 
 
 async def measure(url: str, ca_file: Path, probes: int) -> tuple[float, float]:
@@ -75,14 +93,14 @@ def cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def bench(name: str, probes: int, host: str = "127.0.0.1", *, secure: bool = False) -> None:
+def bench(name: str, probes: int, host: str = "127.0.0.1", protocol: str = "") -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(
-            target=target, args=(theirs, folder), kwargs={"secure": secure}, daemon=True
+            target=target, args=(theirs, folder, protocol), daemon=True
         )
         process.start()
-        url = f"{'https' if secure else 'http'}://{host}:{ours.recv()}/"
+        url = f"{'https' if protocol else 'http'}://{host}:{ours.recv()}/"
         ca_file = next(Path(folder).glob("*authority.pem"), None)
         cpu_us, wall_us = uvloop.run(measure(url, ca_file or Authority(Path(folder)).ca_file, probes))
         print(f"{name:<34}{cpu_us:10.1f} us CPU{wall_us:10.1f} us wall   ({probes} probes, {CONCURRENCY} at a time)")
@@ -94,7 +112,8 @@ def main() -> None:
     probes = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     bench("HTTP, address", probes)
     bench("HTTP, name", probes, "localhost")
-    bench("HTTPS, fresh handshake", max(probes // 10, CONCURRENCY), secure=True)
+    bench("HTTPS, HTTP/1.1, fresh handshake", max(probes // 10, CONCURRENCY), protocol="http/1.1")
+    bench("HTTPS, HTTP/2, fresh handshake", max(probes // 10, CONCURRENCY), protocol="h2")
 
 
 if __name__ == "__main__":

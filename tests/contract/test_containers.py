@@ -14,9 +14,11 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "deploy"))
 
+import make_secrets  # noqa: E402 - a script, found by the line above
 from needed import needed  # noqa: E402 - a script, found by the line above
 
 from libs.process.settings import SECRETS, Settings  # noqa: E402
+from libs.sealing.keys import KEY_BYTES, key_of  # noqa: E402
 
 SERVERS = {"nats", "postgres"}
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -72,6 +74,18 @@ def test_a_service_waits_for_healthy_servers_and_only_results_knows_the_database
     assert ("postgres_password" in container(name)["secrets"]) == (name == "results")
 
 
+@pytest.mark.parametrize("name", [*NAMES, *sorted(SERVERS)])
+def test_the_keys_of_secrets_are_where_secrets_are_sealed_or_opened(name: str):
+    kind = (ROOT / "services" / name / "spec.py").exists()
+    has_keys = "sealing_keys" in container(name)["secrets"]
+    assert has_keys == (kind or name == "gateway")
+    assert ("VEDETTE_SEALING_KEYS_FILE" in container(name).get("environment", {})) == has_keys
+
+
+def test_the_key_that_is_made_is_one():
+    assert len(key_of(make_secrets.key())) == KEY_BYTES
+
+
 @pytest.mark.parametrize("name", sorted(SERVERS))
 def test_a_server_is_pinned_checked_and_kept_from_outside(name: str):
     server = container(name)
@@ -86,6 +100,10 @@ def test_a_server_is_pinned_checked_and_kept_from_outside(name: str):
 def test_a_kind_reaches_no_private_address_unless_told(name: str):
     environment = container(name)["environment"]
     assert environment["VEDETTE_EGRESS_PRIVATE"] == "${VEDETTE_EGRESS_PRIVATE:-false}"
+
+
+def test_nobody_probes_without_a_key_unless_told():
+    assert container("gateway")["environment"]["VEDETTE_PROBE_ALLOW"] == "${VEDETTE_PROBE_ALLOW:-}"
 
 
 def variables() -> list[tuple[str, str]]:
@@ -112,9 +130,7 @@ def test_secrets_are_files_that_are_never_committed():
         assert Path(secret["file"]).parent == Path("deploy/secrets")
     ignored = (ROOT / "deploy" / "secrets" / ".gitignore").read_text().split()
     assert "*" in ignored
-    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(
-        re.findall(r'"(\w+_password)"', (ROOT / "deploy" / "make_secrets.py").read_text())
-    )
+    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(make_secrets.SECRETS)
 
 
 def test_everything_mounted_exists():

@@ -27,10 +27,18 @@ BROKEN = [
     ("libs/store/errors.py", "import faststream", "FastStream is seen by the bus"),
     ("services/results/__main__.py", "import asyncpg", "Only libs.store knows asyncpg"),
     ("services/http/probe.py", "import aiodns", "Only libs.net knows aiodns"),
+    ("services/http/probe.py", "import cryptography", "Only libs.net and libs.sealing know cryptography"),
+    (
+        "services/results/__main__.py",
+        "import libs.sealing.sealer",
+        "Only the gateway, the probers and the operator hold sealers",
+    ),
     ("libs/process/http.py", "import litestar", "Only services.gateway knows Litestar"),
     ("services/gateway/app.py", "import uvicorn", "Only libs.process knows uvicorn and the Prometheus client"),
-    ("libs/net/dial.py", "import httptools", "Only services.http knows httptools"),
-    ("services/gateway/names.py", "import re2", "Only services.http knows re2, brotli and zstd"),
+    ("libs/net/dial.py", "import httptools", "Only services.http knows httptools and h2"),
+    ("libs/net/dial.py", "import h2.connection", "Only services.http knows httptools and h2"),
+    ("services/gateway/names.py", "import re2", "Only kinds with patterns of their own know re2"),
+    ("services/gateway/names.py", "import brotli", "Only services.http knows brotli and zstd"),
 ]
 
 

@@ -12,17 +12,17 @@ from msgspec import UNSET
 from libs.bus.schedules import due_now
 from libs.model import interval
 from libs.model.check import Check, Origin, Result
-from libs.model.ids import new_id
 from libs.model.monitor import DEFAULT_LOCATION, MonitorView
 from libs.model.outcome import Hop, Status
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import GetMonitor
 from libs.model.tenancy import Principal, Scope
+from services.gateway.adhoc import adhoc
 from services.gateway.auth import needs
-from services.gateway.body import decode_spec
 from services.gateway.means import Means
 from services.gateway.native import query
-from services.gateway.native.shapes import DEFAULT_TIMEOUT_S, CheckCreate, encoded, kind_of
+from services.gateway.native.shapes import DEFAULT_TIMEOUT_S, CheckCreate
+from services.gateway.specs import Specs
 
 TAGS = ["checks"]
 SLACK_S = 2.0  # on top of the check's own timeout: the way through the bus and back
@@ -60,10 +60,10 @@ async def check_now(
 ) -> CheckView:
     now = means.clock()
     if data.monitor_id is UNSET:
-        check = _of_spec(data, principal.tenant_id, now)
+        check = _of_spec(data, means.specs(principal.tenant_id), now)
     else:
         monitor_id = query.existing_id(data.monitor_id, "monitor")
-        view = await means.bus.ask(GetMonitor(tenant_id=principal.tenant_id, monitor_id=monitor_id))
+        view = await means.bus.ask(GetMonitor(tenant_id=principal.tenant_id, monitor_id=monitor_id, sealed=True))
         check = _of_monitor(data, view, principal.tenant_id, now)
     shard = interval.shard(check.monitor_id, means.shards)
     reply = await means.bus.await_reply(due_now(check, shard), check.timeout_s + SLACK_S)
@@ -73,22 +73,12 @@ async def check_now(
     return _view(_read_result(reply), None if data.monitor_id is UNSET else data.monitor_id)
 
 
-def _of_spec(data: CheckCreate, tenant_id: str, now: datetime) -> Check:
+def _of_spec(data: CheckCreate, specs: Specs, now: datetime) -> Check:
     assert data.spec is not UNSET  # noqa: S101 - the shape takes exactly one of the two
-    spec = decode_spec(data.spec)
+    taken = specs.new(data.spec)
     timeout_s = DEFAULT_TIMEOUT_S if data.timeout_s is UNSET else data.timeout_s
-    return Check(
-        monitor_id=new_id(),
-        tenant_id=tenant_id,
-        location=DEFAULT_LOCATION if data.location is UNSET else data.location,
-        kind=kind_of(spec),
-        revision=0,
-        interval_s=interval.MINUTE_S,
-        timeout_s=timeout_s,
-        spec=encoded(spec),
-        origin=Origin.ADHOC,
-        tick_at=now,
-    )
+    location = DEFAULT_LOCATION if data.location is UNSET else data.location
+    return adhoc(taken, specs.tenant_id, now, timeout_s=timeout_s, location=location)
 
 
 def _of_monitor(data: CheckCreate, view: MonitorView, tenant_id: str, now: datetime) -> Check:

@@ -16,6 +16,7 @@ from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.routes import HTTPRoute
 
 from libs.model.kinds import kinds, spec_type
+from libs.model.spec import Spec
 from services.gateway.native.examples import EXAMPLES
 from services.gateway.problems import MEANINGS, MEDIA_TYPE, Problem, title_of
 
@@ -23,6 +24,16 @@ VERSION = "2.0.0"
 
 _REF = "#/components/schemas/{name}"
 _SPEC = {"$ref": _REF.format(name="Spec"), "description": "What to check: `kind`, and the options of that kind."}
+_WRITE_ONLY = 'Write-only: stored sealed, and shown as `{"sealed": true}`.'
+_KEPT = {
+    "type": "object",
+    "title": "Kept",
+    "description": "A secret that is stored sealed. Sent in a change, it stays as it is, as long as it goes to the same "
+    "recipient; nothing else that is sealed is taken from a client.",
+    "properties": {"sealed": {"const": True}},
+    "required": ["sealed"],
+    "additionalProperties": False,
+}
 _DESCRIPTION = """Monitors, their results and their state.
 
 Units stand last in names and are base units; instants are RFC 3339. Lists come in pages: follow `next_cursor`.
@@ -93,12 +104,31 @@ def _describe_bodies(schema: Json, bodies: list[Body]) -> None:
         for status, answer in operation["responses"].items():
             if body.reply in by_shape and status.startswith("2"):
                 answer["content"]["application/json"]["schema"] = by_shape[body.reply]
+    _describe_specs(components)
+    schema["components"]["schemas"] = {**components, "Kept": _KEPT, "Spec": _discriminated(described[0])}
+
+
+def _describe_specs(components: Json) -> None:
     for name, component in components.items():
         if "spec" in component.get("properties", {}):
             component["properties"]["spec"] = _SPEC
         if name in EXAMPLES:
             component["examples"] = [EXAMPLES[name]]
-    schema["components"]["schemas"] = {**components, "Spec": _discriminated(described[0])}
+    for shape in kinds().values():
+        _describe_secrets(components[shape.__name__]["properties"], shape)
+
+
+def _describe_secrets(properties: Json, shape: type[Spec]) -> None:
+    """Says of each option with a secret that it is never shown again, and may be kept when a spec is replaced."""
+    kept = {"$ref": _REF.format(name="Kept")}
+    for name in shape.secret_options:
+        schema = properties[name]
+        default = {"default": schema.pop("default")} if "default" in schema else {}
+        properties[name] = {"anyOf": [*schema.get("anyOf", [schema]), kept], "description": _WRITE_ONLY, **default}
+    for name in shape.secret_maps:
+        values = properties[name]["additionalProperties"]
+        properties[name]["additionalProperties"] = {"anyOf": [*values.get("anyOf", [values]), kept]}
+        properties[name]["description"] = f"Of what a name says is secret: {_WRITE_ONLY[0].lower()}{_WRITE_ONLY[1:]}"
 
 
 def _discriminated(spec: Json) -> Json:

@@ -25,10 +25,11 @@ async def create_monitor(
     principal: NamedDependency[Principal],
     idempotency_key: query.IdempotencyKey = None,
 ) -> Response[MonitorView]:
+    specs = means.specs(principal.tenant_id)
     request = CreateMonitor(
         tenant_id=principal.tenant_id,
-        draft=data.draft(),
-        idempotency=query.idempotency(idempotency_key, CreateMonitor.verb, data),
+        draft=data.draft(specs),
+        idempotency=query.idempotency(idempotency_key, CreateMonitor.verb, data.digested(specs)),
     )
     view = await means.bus.ask(request)
     return Response(view, headers={"Location": f"/api/v2/monitors/{view.id}"})
@@ -76,7 +77,8 @@ async def change_monitor(
     principal: NamedDependency[Principal],
 ) -> MonitorView:
     monitor_id = query.existing_id(monitor_id, "monitor")
-    request = ChangeMonitor(tenant_id=principal.tenant_id, monitor_id=monitor_id, change=data.change())
+    change = data.change(means.specs(principal.tenant_id))
+    request = ChangeMonitor(tenant_id=principal.tenant_id, monitor_id=monitor_id, change=change)
     return await means.bus.ask(request)
 
 

@@ -71,7 +71,10 @@ def existing_id(text: str, what: str) -> str:
 
 
 def idempotency(key: str | None, verb: str, body: msgspec.Struct) -> Idempotency | None:
-    """Returns the client's key with a digest of what it asks, which is the same however the JSON was written."""
+    """Returns the client's key with a digest of what it asks, which is the same however the JSON was written.
+
+    The digest is stored: a `body` with secrets is handed over with digests in their place.
+    """
     if key is None:
         return None
     plain: Any = msgspec.json.decode(msgspec.json.encode(body))

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -11,9 +11,8 @@ from msgspec import UNSET, Meta, UnsetType
 from libs.bus.subjects import is_token
 from libs.model.interval import INTERVALS_S
 from libs.model.monitor import DEFAULT_LOCATION, MonitorChange, MonitorDraft
-from libs.model.spec import Spec
 from libs.model.tenancy import Scope
-from services.gateway.body import decode_spec
+from services.gateway.specs import Specs
 
 NAME_LENGTH_MAX = 200
 LABELS_MAX = 32
@@ -71,20 +70,24 @@ class MonitorCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         _check_locations(self.locations)
         _check_labels(self.labels)
 
-    def draft(self) -> MonitorDraft:
+    def draft(self, specs: Specs) -> MonitorDraft:
         """Returns what the results room is asked to store; refuses a bad spec."""
-        spec = decode_spec(self.spec)
+        taken = specs.new(self.spec)
         return MonitorDraft(
             name=self.name,
-            kind=kind_of(spec),
-            target=spec.target,
+            kind=taken.kind,
+            target=taken.spec.target,
             interval_s=self.interval_s,
             timeout_s=self.timeout_s or min(DEFAULT_TIMEOUT_S, 0.8 * self.interval_s),
-            spec=encoded(spec),
+            spec=taken.raw,
             locations=self.locations,
             enabled=self.enabled,
             labels=self.labels,
         )
+
+    def digested(self, specs: Specs) -> Self:
+        """Returns it with digests for secrets: what a repeated request is known by is stored."""
+        return msgspec.structs.replace(self, spec=specs.digested(self.spec))
 
 
 class MonitorPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,13 +113,20 @@ class MonitorPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if self.labels is not UNSET:
             _check_labels(self.labels)
 
-    def change(self) -> MonitorChange:
+    def change(self, specs: Specs) -> MonitorChange:
         """Returns what the results room is asked to change; refuses a bad spec."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__ if name != "spec"}
         if self.spec is UNSET:
             return MonitorChange(**plain)
-        spec = decode_spec(self.spec)
-        return MonitorChange(**plain, spec=encoded(spec), kind=kind_of(spec), target=spec.target)
+        taken = specs.changed(self.spec)
+        return MonitorChange(
+            **plain,
+            spec=taken.raw,
+            kind=taken.kind,
+            target=taken.spec.target,
+            kept=taken.kept,
+            recipient=taken.spec.recipient,
+        )
 
 
 class CheckCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -159,15 +169,6 @@ class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError("scopes: must be different from each other")
         for index, cidr in enumerate(self.cidrs):
             _check_cidr(f"cidrs[{index}]", cidr)
-
-
-def kind_of(spec: Spec) -> str:
-    return str(spec.__struct_config__.tag)
-
-
-def encoded(spec: Spec) -> msgspec.Raw:
-    """Returns the spec as it is stored: what has its default is left out."""
-    return msgspec.Raw(msgspec.json.encode(spec))
 
 
 def check_label(field: str, key: str, value: str) -> None:

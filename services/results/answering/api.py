@@ -14,6 +14,7 @@ from services.results.answering.history import History
 from services.results.answering.keys import Keys
 from services.results.answering.monitors import Monitors
 from services.results.answering.refusing import refusing
+from services.results.answering.resealing import Resealing
 
 Handlers = dict[type[requests.Request[Any]], Callable[[Any], Awaitable[Any]]]
 
@@ -27,6 +28,7 @@ def answer(router: NatsRouter, handlers: Handlers) -> None:
 def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Callable[[], None]) -> Handlers:
     """Returns who answers what. `on_commit` is called when there may be something to publish."""
     monitors = Monitors(store, clock, shards, on_commit)
+    resealing = Resealing(store, on_commit)
     history, keys = History(store, clock), Keys(store, bus, clock)
     return {
         requests.CreateMonitor: monitors.create,
@@ -34,6 +36,8 @@ def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Calla
         requests.DeleteMonitor: monitors.delete,
         requests.GetMonitor: monitors.get,
         requests.ListMonitors: monitors.page,
+        requests.ListSealed: resealing.page,
+        requests.Reseal: resealing.replace,
         requests.ListResults: history.results,
         requests.ListTransitions: history.transitions,
         requests.GetUptime: history.uptime,

@@ -14,14 +14,30 @@ from libs.model.requests import Page
 Item = TypeVar("Item")
 Place = TypeVar("Place", bound=msgspec.Struct)
 
+# A message may have a megabyte.
+PAGE_BYTES_MAX = 768 * 1024
+
 _LENGTH_MAX = 400
 _FOREIGN = "is not a cursor of this list"
 
 
 def cut(items: Sequence[Item], limit: int, place: Callable[[Item], msgspec.Struct]) -> Page[Item]:
-    """Returns the page of `limit` items out of `items`, which hold one more if there is another page."""
+    """Returns the page of at most `limit` items out of `items`, which hold one more if there is another page.
+
+    A page of large items is shorter: it has to fit into one message.
+    """
+    limit = _fitting(items, limit)
     shown = list(items[:limit])
     return Page(items=shown, next_cursor=encode(place(shown[-1])) if len(items) > limit else None)
+
+
+def _fitting(items: Sequence[Item], limit: int) -> int:
+    left = PAGE_BYTES_MAX
+    for number, item in enumerate(items[:limit]):
+        left -= len(msgspec.json.encode(item))
+        if left < 0 and number:
+            return number
+    return limit
 
 
 def encode(place: msgspec.Struct) -> str:

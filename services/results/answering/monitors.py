@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
+from libs.model import sealed
 from libs.model.ids import new_id
 from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
 from libs.model.refusal import RefusalCode, RefusedError
@@ -19,6 +20,7 @@ from services.results.answering.idempotency import Claim
 from services.results.answering.refusing import NO_MONITOR, monitor_id, not_found
 from services.results.answering.watching import Watching
 
+_FIELDS = tuple(name for name in MonitorChange.__struct_fields__ if name not in {"kept", "recipient"})
 _ALTERING = ("interval_s", "timeout_s", "spec", "locations", "enabled")
 
 
@@ -43,7 +45,7 @@ class Monitors:
             check_timeout(monitor, "timeout_s")
             await monitors.add(db, monitor)
             await self._watching(db, monitor).begin()
-            view = await _view(db, request.tenant_id, monitor.id)
+            view = _shown(await _view(db, request.tenant_id, monitor.id))
             await claim.keep(msgspec.json.encode(view))
             return view
 
@@ -58,7 +60,7 @@ class Monitors:
                 await monitors.replace(db, new)
             if new.revision != old.revision:
                 await self._watching(db, new).change(old)
-            return await _view(db, request.tenant_id, old.id)
+            return _shown(await _view(db, request.tenant_id, old.id))
 
     async def delete(self, request: DeleteMonitor) -> None:
         async with self._command() as db:
@@ -69,7 +71,8 @@ class Monitors:
 
     async def get(self, request: GetMonitor) -> MonitorView:
         async with self._store.connection() as db:
-            return await _view(db, request.tenant_id, monitor_id(request.monitor_id))
+            view = await _view(db, request.tenant_id, monitor_id(request.monitor_id))
+        return view if request.sealed else _shown(view)
 
     async def page(self, request: ListMonitors) -> Page[MonitorView]:
         filters = views.Filters(
@@ -81,7 +84,7 @@ class Monitors:
         )
         async with self._store.connection() as db:
             found = await views.page(db, request.tenant_id, filters, request.limit + 1)
-        return cursors.cut(found, request.limit, lambda view: _Place(view.id))
+        return cursors.cut([_shown(view) for view in found], request.limit, lambda view: _Place(view.id))
 
     @contextlib.asynccontextmanager
     async def _command(self) -> AsyncIterator[Db]:
@@ -100,9 +103,11 @@ class Monitors:
 
 def changed(old: Monitor, change: MonitorChange) -> Monitor:
     """Returns `old` with the named fields changed, in a new revision if that alters checking; refuses what cannot be."""
-    fields = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
+    fields = {name: value for name in _FIELDS if (value := getattr(change, name)) is not msgspec.UNSET}
     if fields.get("kind", old.kind) != old.kind:
         raise RefusedError(RefusalCode.INVALID, f"cannot change: it is {old.kind}", "spec.kind")
+    if change.kept and change.spec is not msgspec.UNSET:
+        fields["spec"] = _with_kept(change.spec, old.spec, change)
     if "spec" in fields and _same_json(old.spec, fields["spec"]):
         fields["spec"] = old.spec
     new = msgspec.structs.replace(old, **fields)
@@ -110,6 +115,19 @@ def changed(old: Monitor, change: MonitorChange) -> Monitor:
     if any(getattr(old, name) != getattr(new, name) for name in _ALTERING):
         return msgspec.structs.replace(new, revision=old.revision + 1)
     return new
+
+
+def _with_kept(new: msgspec.Raw, old: msgspec.Raw, change: MonitorChange) -> msgspec.Raw:
+    try:
+        return sealed.with_kept(new, old, change.kept, change.recipient)
+    except sealed.NotStoredError as error:
+        raise RefusedError(RefusalCode.INVALID, str(error), ".".join(("spec", *error.path))) from error
+
+
+def _shown(view: MonitorView) -> MonitorView:
+    """Returns the view without what is sealed: also a sealed secret is nobody's business."""
+    spec = sealed.shown(view.spec)
+    return view if spec is view.spec else msgspec.structs.replace(view, spec=spec)
 
 
 def check_timeout(monitor: Monitor, field: str) -> None:

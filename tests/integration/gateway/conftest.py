@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,10 @@ def house(nats_url: str, postgres_dsn: str) -> Open:
     """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
 
     @asynccontextmanager
-    async def opened(*others: Service, dsn: str = postgres_dsn) -> AsyncIterator[House]:
-        settings = Settings(nats_url=nats_url, postgres_dsn=dsn, port=free_port(), health_port=0, shutdown_grace_s=2)
+    async def opened(*others: Service, dsn: str = postgres_dsn, **more: Any) -> AsyncIterator[House]:
+        settings = Settings(
+            nats_url=nats_url, postgres_dsn=dsn, port=free_port(), health_port=0, shutdown_grace_s=2, **more
+        )
         async with running((results(), gateway(), *others), settings) as context:
             secret = new_secret()
             assert await context.bus.ask(Bootstrap(tenant_name="first", key_sha256=digest(secret)))

@@ -38,6 +38,21 @@ async def test_a_spec_is_checked_now_and_not_stored(house: Open) -> None:
         assert (await api.get(f"{V2}/monitors"))["items"] == []
 
 
+async def test_a_failed_result_is_stored_with_what_the_target_said(house: Open) -> None:
+    async with target() as site, house(http()) as home, home.api() as api:
+        site.fail()
+        body = {"name": "site", "interval_s": 86400, "spec": spec(site.url())}
+        path = f"{V2}/monitors/{(await api.post(f'{V2}/monitors', body))['id']}/results"
+
+        async def stored() -> bool:
+            return bool((await api.get(path))["items"])
+
+        assert await eventually(stored, within_s=10, what="the first check is stored")
+        (hop,) = (await api.get(path))["items"][0]["hops"]
+        assert hop["said"].startswith("HTTP/1.1 500 Internal Server Error\ncontent-length: 2\n")
+        assert hop["said"].endswith("\n\nno")
+
+
 async def test_a_monitor_is_checked_now_and_its_result_is_stored_and_streamed(house: Open) -> None:
     async with target() as site, house(http()) as home, home.api() as api:
         body = {"name": "site", "interval_s": 86400, "spec": spec(site.url())}

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from libs.model.outcome import Outcome, Status
+from libs.model.tls import TlsReason
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.cases import Case
 from tests.support.targets.certificates import Authority
@@ -95,7 +96,7 @@ async def test_a_warning_of_a_hop_on_the_way_is_not_lost(
     async with serving(HELLO) as port:
         there = says(moved(f"http://127.0.0.1:{port}/"))
         outcome = await visit(authority, there, contexts["one hour left"])
-    assert (outcome.status, outcome.reason, len(outcome.hops)) == (Status.DEGRADED, HttpReason.TLS_EXPIRING, 2)
+    assert (outcome.status, outcome.reason, len(outcome.hops)) == (Status.DEGRADED, TlsReason.TLS_EXPIRING, 2)
 
 
 @pytest.mark.parametrize("fraction", [0, 0.0005])
@@ -113,7 +114,7 @@ async def test_a_server_that_needs_a_name_gets_none_for_an_address(authority: Au
     choosy.sni_callback = choose
     assert (await visit(authority, HELLO, choosy, "localhost")).status is Status.UP
     outcome = await visit(authority, shakes_hands(choosy), None)
-    assert (outcome.reason, "unrecognized name" in outcome.detail) == (HttpReason.TLS_FAILED, True)
+    assert (outcome.reason, "unrecognized name" in outcome.detail) == (TlsReason.TLS_FAILED, True)
 
 
 async def test_a_server_that_hangs_up_without_a_goodbye_has_answered(authority: Authority) -> None:

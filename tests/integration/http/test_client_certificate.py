@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from libs.model.outcome import Outcome, Status
+from libs.model.tls import TlsReason
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.certificates import Authority
 from tests.support.targets.probing import check_probe
@@ -51,7 +52,7 @@ async def test_a_server_that_wants_one_gets_it(authority: Authority, version: ss
 async def test_a_server_that_wants_one_is_told_apart(authority: Authority, version: ssl.TLSVersion) -> None:
     async with serving(shakes_hands(demanding(authority, version), page())) as port:
         outcome = await probe(authority, port)
-    assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.TLS_CLIENT_CERTIFICATE_REQUIRED), outcome
+    assert (outcome.status, outcome.reason) == (Status.DOWN, TlsReason.TLS_CLIENT_CERTIFICATE_REQUIRED), outcome
 
 
 @VERSIONS
@@ -61,7 +62,7 @@ async def test_a_server_that_does_not_take_ours_is_told_apart(
     strange = option(Authority(tmp_path, "A stranger"))
     async with serving(shakes_hands(demanding(authority, version), page())) as port:
         outcome = await probe(authority, port, client_certificate=strange)
-    assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.TLS_CLIENT_CERTIFICATE_REFUSED), outcome
+    assert (outcome.status, outcome.reason) == (Status.DOWN, TlsReason.TLS_CLIENT_CERTIFICATE_REFUSED), outcome
 
 
 async def test_a_certificate_never_crosses_to_another_origin(authority: Authority) -> None:
@@ -69,7 +70,7 @@ async def test_a_certificate_never_crosses_to_another_origin(authority: Authorit
         away = says(moved(f"https://127.0.0.1:{there}/"))
         async with serving(away, demanding(authority)) as port:
             outcome = await probe(authority, port, client_certificate=option(authority))
-    assert (len(outcome.hops), outcome.reason) == (2, HttpReason.TLS_CLIENT_CERTIFICATE_REQUIRED)
+    assert (len(outcome.hops), outcome.reason) == (2, TlsReason.TLS_CLIENT_CERTIFICATE_REQUIRED)
 
 
 async def test_a_key_that_does_not_fit_is_our_own_fault(authority: Authority) -> None:

@@ -11,20 +11,22 @@ import pytest
 
 from libs.model.outcome import Outcome, Reason, Status
 from libs.model.spec import Spec
+from libs.model.tls import TlsReason
 from services.http.probe import HttpProbe
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.cases import CASES, Case, servers
 from tests.support.targets.certificates import Authority
 from tests.support.targets.probing import check_probe
+from tests.support.targets.proxy_cases import PROXIED
 from tests.support.targets.tls_cases import CERTIFICATES
 from tests.support.targets.web import deaf_port, moved, page, says, serving, shakes_hands
 
 # Reasons that take more than a server; each has a test of its own, below or in the file named.
 ELSEWHERE = {
-    HttpReason.NO_TRUST_STORE,
-    HttpReason.TLS_CLIENT_CERTIFICATE_REQUIRED,
+    TlsReason.NO_TRUST_STORE,
+    TlsReason.TLS_CLIENT_CERTIFICATE_REQUIRED,
     HttpReason.FAMILY_DOWN,  # test_family.py
-    HttpReason.TLS_CLIENT_CERTIFICATE_REFUSED,
+    TlsReason.TLS_CLIENT_CERTIFICATE_REFUSED,
     HttpReason.TLS_CLIENT_CERTIFICATE_UNUSABLE,
 }
 
@@ -58,7 +60,7 @@ async def test_a_target_gets_its_verdict(case: Case, authority: Authority, conte
 
 
 def test_every_reason_of_the_kind_has_a_target() -> None:
-    assert {case.reason for case in (*CASES, *CERTIFICATES)} | ELSEWHERE >= set(HttpReason)
+    assert {case.reason for case in (*CASES, *CERTIFICATES, *PROXIED)} | ELSEWHERE >= {*HttpReason, *TlsReason}
 
 
 def test_case_names_are_told_apart() -> None:
@@ -108,7 +110,7 @@ async def test_without_root_certificates_no_chain_is_judged(
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     async with serving(says(page()), contexts["good"]) as port:
         outcome = await check_probe(HttpSpec(url=f"https://127.0.0.1:{port}/"))
-    assert (outcome.status, outcome.reason) == (Status.UNKNOWN, HttpReason.NO_TRUST_STORE)
+    assert (outcome.status, outcome.reason) == (Status.UNKNOWN, TlsReason.NO_TRUST_STORE)
 
 
 async def test_a_server_that_wants_our_certificate_says_so_only_after_the_handshake(authority: Authority) -> None:
@@ -116,7 +118,7 @@ async def test_a_server_that_wants_our_certificate_says_so_only_after_the_handsh
     demanding.verify_mode = ssl.CERT_REQUIRED
     async with serving(shakes_hands(demanding)) as port:
         outcome = await check_probe(HttpSpec(url=f"https://127.0.0.1:{port}/"), ca_file=authority.ca_file)
-    assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.TLS_CLIENT_CERTIFICATE_REQUIRED)
+    assert (outcome.status, outcome.reason) == (Status.DOWN, TlsReason.TLS_CLIENT_CERTIFICATE_REQUIRED)
 
 
 async def test_a_server_without_a_cipher_of_ours_fails_the_handshake(authority: Authority) -> None:
@@ -125,7 +127,7 @@ async def test_a_server_without_a_cipher_of_ours_fails_the_handshake(authority: 
     odd.set_ciphers("ECDHE-ECDSA-AES256-CCM8")
     async with serving(shakes_hands(odd)) as port:
         outcome = await check_probe(HttpSpec(url=f"https://127.0.0.1:{port}/"), ca_file=authority.ca_file)
-    assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.TLS_FAILED)
+    assert (outcome.status, outcome.reason) == (Status.DOWN, TlsReason.TLS_FAILED)
     assert "handshake failure" in outcome.detail
 
 

@@ -64,14 +64,25 @@ def me(port: int, key: str) -> dict[str, object]:
         return dict(json.load(answer))
 
 
+def probed(port: int) -> bytes:
+    """Returns what Prometheus on this machine is told, without a key, of the program itself."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/probe?target=127.0.0.1:{port}/docs", timeout=20) as answer:
+        return bytes(answer.read())
+
+
 @pytest.mark.timeout(180)
 def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: Up):
     said = up.start()
     key = (up.data / "admin.key").read_text().strip()
     assert said.count(key) == 1
     assert stat.S_IMODE((up.data / "admin.key").stat().st_mode) == 0o600
+    sealing_keys = up.data / "sealing.keys"
+    sealing_key = sealing_keys.read_text()
+    assert stat.S_IMODE(sealing_keys.stat().st_mode) == 0o600
+    assert sealing_key.strip() not in said
     assert f"http://127.0.0.1:{up.port}/docs" in said
     assert "admin" in me(up.port, key)["scopes"]  # type: ignore[operator]
+    assert b"\nprobe_success 1.0\n" in probed(up.port)
 
     up.process.kill()
     assert key not in up.start()
@@ -80,6 +91,7 @@ def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: Up):
     assert up.stop() == 0
     assert key not in up.start()
     assert me(up.port, key)
+    assert sealing_keys.read_text() == sealing_key
     assert up.stop(signal.SIGINT) == 0
 
 
@@ -118,4 +130,4 @@ def test_servers_from_outside_replace_our_own(up: Up, nats_url: str, postgres_ds
     assert "nats-server" not in said
     assert me(up.port, (up.data / "admin.key").read_text().strip())
     assert up.stop() == 0
-    assert {path.name for path in up.data.iterdir()} == {"lock", "admin.key"}
+    assert {path.name for path in up.data.iterdir()} == {"lock", "admin.key", "sealing.keys"}

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from libs.model.outcome import Reason, Status
+from libs.model.tls import TlsReason
 from services.http.spec import HttpReason
 from tests.support.targets.web import Handler
 
@@ -16,7 +17,7 @@ class Case:
 
     name: str
     handler: Handler
-    reason: Reason | HttpReason = Reason.OK
+    reason: Reason | TlsReason | HttpReason = Reason.OK
     options: dict[str, Any] = field(default_factory=dict)
     path: str = "/"
     server: str = ""

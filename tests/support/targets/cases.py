@@ -4,14 +4,19 @@ import ssl
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from libs.model.outcome import Reason
+from libs.model.tls import TlsReason
 from services.http.spec import HttpReason
 from tests.support.targets import web
 from tests.support.targets.case import Case
 from tests.support.targets.certificates import Authority
+from tests.support.targets.http2_cases import HTTP2
 from tests.support.targets.ruled import CODED, RULED
 from tests.support.targets.web import moved, page, routes, says
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
+# Names of servers by what they agree to, in the order of their preference.
+OFFERS = (("h2",), ("http/1.1",), ("h2", "1.1"), ("1.1", "h2"))
 OPEN_END = HEAD + b"\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -31,7 +36,15 @@ def servers(authority: Authority, stranger: Authority) -> dict[str, ssl.SSLConte
         "stranger": stranger.server("127.0.0.1"),
         "not for servers": authority.server("127.0.0.1", usage=ExtendedKeyUsageOID.CLIENT_AUTH),
         "tls 1.2": old,
+        **{" or ".join(offer): speaking(authority, *offer) for offer in OFFERS},
     }
+
+
+def speaking(authority: Authority, *protocols: str) -> ssl.SSLContext:
+    """Returns a server that agrees to these by ALPN, and to nothing else."""
+    context = authority.server("127.0.0.1")
+    context.set_alpn_protocols([name if name == "h2" else "http/1.1" for name in protocols])
+    return context
 
 
 GOOD = (
@@ -73,7 +86,7 @@ SILENT = (
         HttpReason.TRANSFER_TIMEOUT,
         timeout_s=0.3,
     ),
-    Case("says nothing to a TLS client", web.then_silence(b""), HttpReason.TLS_TIMEOUT, scheme="https", timeout_s=0.3),
+    Case("says nothing to a TLS client", web.then_silence(b""), TlsReason.TLS_TIMEOUT, scheme="https", timeout_s=0.3),
     Case("stops after TLS", web.then_silence(b""), HttpReason.FIRST_BYTE_TIMEOUT, server="good", timeout_s=0.3),
     Case("hangs up after a redirect", routes({"/": moved("/a"), "/a": b""}), HttpReason.EMPTY_ANSWER),
 )
@@ -82,8 +95,8 @@ BROKEN = (
     Case("resets before the answer", web.then_reset(b""), HttpReason.FIRST_BYTE_RESET),
     Case("resets inside the headers", web.then_reset(HEAD), HttpReason.TRANSFER_RESET),
     Case("resets inside the body", web.then_reset(OPEN_END + b"x"), HttpReason.TRANSFER_RESET),
-    Case("resets a TLS client", web.then_reset(b""), HttpReason.TLS_RESET, scheme="https"),
-    Case("hangs up on a TLS client", web.hangs_up_at_once, HttpReason.TLS_RESET, scheme="https"),
+    Case("resets a TLS client", web.then_reset(b""), TlsReason.TLS_RESET, scheme="https"),
+    Case("hangs up on a TLS client", web.hangs_up_at_once, TlsReason.TLS_RESET, scheme="https"),
     Case("hangs up", web.hangs_up, HttpReason.EMPTY_ANSWER),
     Case("hangs up after TLS", web.hangs_up, HttpReason.EMPTY_ANSWER, server="good"),
     Case("hangs up inside the headers", says(HEAD + b"Content-"), HttpReason.INCOMPLETE_HEADERS),
@@ -177,24 +190,36 @@ REDIRECTED = (
         routes({"/": moved("/a"), "/a": page()}),
         options={"redirects_same_host": True},
     ),
+    Case(
+        "with the body to another origin",
+        says(moved("http://localhost:1/", "307 Temporary Redirect")),
+        HttpReason.REDIRECT_WITH_BODY,
+        {"method": "POST", "body": "x"},
+    ),
+    Case(
+        "to another origin, without the body",
+        says(moved("http://localhost:1/", "303 See Other")),
+        Reason.REFUSED,
+        {"method": "POST", "body": "x"},
+    ),
     Case("to an error", routes({"/": moved("/gone")}), HttpReason.STATUS_UNEXPECTED),
 )
 
 TLS = (
-    Case("expired", says(page()), HttpReason.TLS_CERTIFICATE_EXPIRED, server="expired"),
-    Case("not yet valid", says(page()), HttpReason.TLS_CERTIFICATE_NOT_YET_VALID, server="future"),
-    Case("for another name", says(page()), HttpReason.TLS_HOSTNAME_MISMATCH, server="other name"),
-    Case("for another address", says(page()), HttpReason.TLS_HOSTNAME_MISMATCH, server="other address"),
-    Case("self-signed", says(page()), HttpReason.TLS_SELF_SIGNED, server="self-signed"),
-    Case("signed by a stranger", says(page()), HttpReason.TLS_UNTRUSTED, server="stranger"),
-    Case("not meant for servers", says(page()), HttpReason.TLS_CERTIFICATE_INVALID, server="not for servers"),
+    Case("expired", says(page()), TlsReason.TLS_CERTIFICATE_EXPIRED, server="expired"),
+    Case("not yet valid", says(page()), TlsReason.TLS_CERTIFICATE_NOT_YET_VALID, server="future"),
+    Case("for another name", says(page()), TlsReason.TLS_HOSTNAME_MISMATCH, server="other name"),
+    Case("for another address", says(page()), TlsReason.TLS_HOSTNAME_MISMATCH, server="other address"),
+    Case("self-signed", says(page()), TlsReason.TLS_SELF_SIGNED, server="self-signed"),
+    Case("signed by a stranger", says(page()), TlsReason.TLS_UNTRUSTED, server="stranger"),
+    Case("not meant for servers", says(page()), TlsReason.TLS_CERTIFICATE_INVALID, server="not for servers"),
     Case(
         "plain HTTP on a TLS port",
         web.blurts(page(status="400 Bad Request")),
-        HttpReason.TLS_NOT_SPOKEN,
+        TlsReason.TLS_NOT_SPOKEN,
         scheme="https",
     ),
-    Case("an alert", web.then_silence(b"\x15\x03\x01\x00\x02\x02\x28"), HttpReason.TLS_FAILED, scheme="https"),
+    Case("an alert", web.then_silence(b"\x15\x03\x01\x00\x02\x02\x28"), TlsReason.TLS_FAILED, scheme="https"),
 )
 
-CASES = (*GOOD, *SILENT, *BROKEN, *HOSTILE, *UNWANTED, *REDIRECTED, *TLS, *RULED, *CODED)
+CASES = (*GOOD, *SILENT, *BROKEN, *HOSTILE, *UNWANTED, *REDIRECTED, *TLS, *RULED, *CODED, *HTTP2)

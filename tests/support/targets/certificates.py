@@ -6,7 +6,7 @@ import ipaddress
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Protocol, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,6 +24,12 @@ TELLS_ISSUER = x509.AuthorityInformationAccess(
 )
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+class PublicKeyHolder(Protocol):
+    """A private key of any kind."""
+
+    def public_key(self) -> Any: ...
 
 
 class Authority:
@@ -56,20 +62,32 @@ class Authority:
     def server(
         self,
         *hosts: str,
-        days: tuple[float, float] = (-1, 90),
-        self_signed: bool = False,
-        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
-        common_name: str = "",
         key: Key | None = None,
-        sha1: bool = False,
-        extensions: Sequence[x509.ExtensionType] = (),
         chain: Sequence[x509.Certificate] | None = None,
+        **options: Any,
     ) -> ssl.SSLContext:
-        """Returns the context of a server for `hosts`, with a certificate valid from and to so many days from now.
+        """Returns the context of a server for `hosts`, with a certificate made by `issue` with these options.
 
         It sends `chain` after its own certificate: by default the one of this authority if another stands above it.
         """
         key = key or ec.generate_private_key(ec.SECP256R1())
+        certificate = self.issue(*hosts, key=key, **options)
+        if chain is None:
+            chain = [] if self._above is None else [self.certificate]
+        return self._context(key, [certificate, *chain])
+
+    def issue(
+        self,
+        *hosts: str,
+        key: PublicKeyHolder,
+        days: tuple[float, float] = (-1, 90),
+        self_signed: bool = False,
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH,
+        common_name: str = "",
+        sha1: bool = False,
+        extensions: Sequence[x509.ExtensionType] = (),
+    ) -> x509.Certificate:
+        """Returns a certificate for `hosts` and `key`, valid from and to so many days from now."""
         subject = _name(common_name or hosts[0])
         issuer, signer = (subject, key) if self_signed else (self._name, self._key)
         builder = self._builder(subject, issuer, key, days)
@@ -81,10 +99,14 @@ class Authority:
         certificate = builder.sign(signer, hashes.SHA256())
         if sha1:
             assert isinstance(signer, rsa.RSAPrivateKey)
-            certificate = signed_by_sha1(certificate, signer)
-        if chain is None:
-            chain = [] if self._above is None else [self.certificate]
-        return self._context(key, [certificate, *chain])
+            return signed_by_sha1(certificate, signer)
+        return certificate
+
+    def server_file(self, host: str) -> Path:
+        """Returns a file with the key of a server and its certificate, for servers in another process."""
+        before = set(self._folder.iterdir())
+        self.server(host)
+        return (set(self._folder.iterdir()) - before).pop()
 
     def server_file(self, *hosts: str) -> Path:
         """Returns a file with the key and the certificate of a server for `hosts`, in PEM."""
@@ -101,7 +123,7 @@ class Authority:
         return pem(builder.sign(self._key, hashes.SHA256())).decode(), _key_pem(key).decode()
 
     def _builder(
-        self, subject: x509.Name, issuer: x509.Name, key: Key, days: tuple[float, float]
+        self, subject: x509.Name, issuer: x509.Name, key: PublicKeyHolder, days: tuple[float, float]
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()

@@ -6,7 +6,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from libs.model.outcome import Status
-from services.http.spec import HttpReason
+from libs.model.tls import TlsReason
 from tests.support.targets.cases import Case
 from tests.support.targets.certificates import MUST_STAPLE, TELLS_ISSUER, Authority
 from tests.support.targets.web import page, says
@@ -70,7 +70,7 @@ def _weak(folder: Path, authority: Authority) -> dict[str, ssl.SSLContext]:
 
 
 def case(name: str, reason: str = "ok", status: Status | None = None, path: str = "/", **options: str) -> Case:
-    found = HttpReason(reason) if reason != "ok" else Case.reason
+    found = TlsReason(reason) if reason != "ok" else Case.reason
     return Case(name, HELLO, found, dict(options), path, name.partition(", told")[0], status=status)
 
 

@@ -1,3 +1,7 @@
+import re
+
+import msgspec
+
 from libs.cli.waterfall import render
 from libs.model.outcome import Hop, Outcome, Status
 
@@ -8,7 +12,7 @@ OUTCOME = Outcome(
     samples={"connect_s": 0.01, "body_bytes": 12},
     hops=[
         Hop(target="http://a/", address="192.0.2.1", phases={"resolve_s": 0.01, "connect_s": 0.01}),
-        Hop(target="http://b/", phases={"first_byte_s": 0.02}, facts={"status_code": 500}),
+        Hop(target="http://b/", begun_s=0.02, phases={"first_byte_s": 0.02}, facts={"status_code": 500}),
     ],
 )
 
@@ -20,7 +24,41 @@ def test_all_phases_stand_on_one_scale_of_time():
     assert [line.count("\N{FULL BLOCK}") for line in bars] == [10, 10, 20]
     starts = [line.index("\N{FULL BLOCK}") for line in bars]
     assert [start - starts[0] for start in starts] == [0, 10, 20]
-    assert "body_bytes" in lines[-1]
+    assert lines[-1] == "    body bytes  12"
+
+
+def test_chains_that_ran_at_the_same_time_are_drawn_so():
+    hops = [Hop(target=name, phases={"connect_s": 0.01 * scale}) for name, scale in (("four", 1), ("six", 4))]
+    lines = render("both", msgspec.structs.replace(OUTCOME, hops=hops), colored=False).splitlines()
+    bars = [line for line in lines if "\N{FULL BLOCK}" in line]
+    assert [line.count("\N{FULL BLOCK}") for line in bars] == [10, 40]
+    assert len({line.index("\N{FULL BLOCK}") for line in bars}) == 1
+
+
+def test_the_first_words_stand_line_by_line():
+    hop = Hop(target="http://a/", said="HTTP/1.1 500 No\nServer: a\n\nsorry\x1b[2J")
+    lines = render("t", msgspec.structs.replace(OUTCOME, hops=[hop]), colored=False).splitlines()
+    at = lines.index("    first words")
+    rest = lines[at + 1 : at + 5]
+    assert rest == [
+        "      | HTTP/1.1 500 No",
+        "      | Server: a",
+        "      |",
+        "      | sorry\N{REPLACEMENT CHARACTER}[2J",
+    ]
+
+
+def test_numbers_are_told_in_units_of_people():
+    samples = {"tls_expires_in_s": 5.5e6, "body_bytes": 123456.0, "ipv4_connect_s": 0.01, "ratio": 0.25, "x_s": 0.5}
+    hop = Hop(target="http://a/", phases={"connect_s": 0.01})
+    text = render("t", msgspec.structs.replace(OUTCOME, hops=[hop], samples=samples), colored=False)
+    told = [line.split() for line in text.partition("  samples\n")[2].splitlines()]
+    assert told == [
+        ["body", "bytes", "123,456"],
+        ["ratio", "0.25"],
+        ["tls", "expires", "in", "63.7", "days"],
+        ["x", "0.500", "s"],
+    ]
 
 
 def test_what_a_target_says_cannot_steer_the_terminal():
@@ -30,6 +68,12 @@ def test_what_a_target_says_cannot_steer_the_terminal():
 
 def test_colors_only_when_asked():
     assert render("t", OUTCOME, colored=True).startswith("\x1b[1;31mdown\x1b[0m")
+    assert "\x1b" not in render("t", OUTCOME, colored=False)
+
+
+def test_colors_change_no_word():
+    colored = render("t", OUTCOME, colored=True)
+    assert re.sub(r"\x1b\[[0-9;]+m", "", colored) == render("t", OUTCOME, colored=False)
 
 
 def test_an_outcome_without_any_time_has_no_bars():
@@ -53,5 +97,5 @@ def test_the_chain_and_the_findings_stand_under_the_phases():
         "    findings",
         "      1 Not\N{REPLACEMENT CHARACTER} trusted.",
     ]
-    assert "    tls chain sent 2" in lines
+    assert "    tls chain sent  2" in lines
     assert "\x1b[33m      1 Not" in render("https://a/", outcome, colored=True)

@@ -6,12 +6,12 @@ from collections import OrderedDict
 import pytest
 from litestar.exceptions import NotAuthorizedException
 
-from services.gateway.auth import REMEMBERED_MAX, _inside, _put, _secret
+from services.gateway.auth import REMEMBERED_MAX, _put, is_inside, secret_of
 
 
 @pytest.mark.parametrize("header", [b"Bearer abc", b"bearer abc", b"BEARER   abc ", b" Bearer abc"])
 def test_one_bearer_header_holds_the_key(header: bytes) -> None:
-    assert _secret([header]) == "abc"
+    assert secret_of([header]) == "abc"
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_one_bearer_header_holds_the_key(header: bytes) -> None:
 )
 def test_anything_else_is_a_401_with_a_challenge(headers: list[bytes]) -> None:
     with pytest.raises(NotAuthorizedException) as caught:
-        _secret(headers)
+        secret_of(headers)
     assert (caught.value.headers or {})["WWW-Authenticate"].startswith('Bearer realm="vedette"')
 
 
@@ -33,7 +33,7 @@ def test_anything_else_is_a_401_with_a_challenge(headers: list[bytes]) -> None:
 )
 def test_an_address_is_inside_a_network_in_either_spelling(address: str, inside: bool) -> None:
     networks = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
-    assert _inside(address, networks) is inside
+    assert is_inside(address, networks) is inside
 
 
 def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:

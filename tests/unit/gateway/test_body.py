@@ -10,9 +10,13 @@ from litestar.exceptions import ClientException
 
 from libs.model.interval import INTERVALS_S
 from libs.model.refusal import Refusal, RefusalCode, RefusedError
-from services.gateway.body import decode, decode_spec
+from libs.sealing.sealer import Sealer
+from services.gateway.body import decode
 from services.gateway.native.shapes import CheckCreate, KeyCreate, MonitorCreate, MonitorPatch
+from services.gateway.specs import Specs
 from tests.unit.gateway.strictness import CHECKS, GOOD, KEYS, MONITORS, NOT_JSON
+
+SPECS = Specs(Sealer([]), "t1")
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -26,9 +30,9 @@ def read(body: object, shape: type[Any] = MonitorCreate) -> Refusal | None:
     try:
         found = decode(msgspec.json.encode(body), shape)
         if isinstance(found, MonitorCreate):
-            found.draft()
+            found.draft(SPECS)
         if isinstance(found, CheckCreate) and found.spec is not msgspec.UNSET:
-            decode_spec(found.spec)
+            SPECS.new(found.spec)
     except RefusedError as error:
         return error.refusal
     return None
@@ -78,19 +82,19 @@ def test_what_is_not_json_is_malformed_and_not_invalid(raw: bytes) -> None:
 
 @pytest.mark.parametrize("interval_s", INTERVALS_S)
 def test_every_offered_interval_is_taken_with_a_timeout_below_it(interval_s: int) -> None:
-    draft = decode(msgspec.json.encode(GOOD | {"interval_s": interval_s}), MonitorCreate).draft()
+    draft = decode(msgspec.json.encode(GOOD | {"interval_s": interval_s}), MonitorCreate).draft(SPECS)
     assert 0 < draft.timeout_s <= 10
     assert draft.timeout_s < interval_s
 
 
 def test_the_draft_carries_the_kind_the_target_and_the_spec_without_its_defaults() -> None:
-    draft = decode(msgspec.json.encode(GOOD), MonitorCreate).draft()
+    draft = decode(msgspec.json.encode(GOOD), MonitorCreate).draft(SPECS)
     assert (draft.kind, draft.target) == ("http", "http://example.org/")
     assert msgspec.json.decode(draft.spec) == GOOD["spec"]
 
 
 def test_a_patch_names_only_what_it_changes() -> None:
-    change = decode(b'{"enabled": false}', MonitorPatch).change()
+    change = decode(b'{"enabled": false}', MonitorPatch).change(SPECS)
     assert msgspec.json.decode(msgspec.json.encode(change)) == {"enabled": False}
 
 

@@ -10,6 +10,7 @@ from libs.model.interval import INTERVALS_S
 from libs.model.kinds import kinds
 from libs.model.monitor import MonitorView
 from libs.model.tenancy import KeyCreated
+from libs.sealing.sealer import Sealer
 from services.gateway.docs import PAGE
 from services.gateway.means import Means
 from services.gateway.native import shapes
@@ -29,7 +30,7 @@ SHAPES = {
 @pytest.fixture(scope="module")
 def described() -> Any:
     nobody: Any = None
-    means = Means(bus=nobody, authority=nobody, streams=nobody, clock=nobody, shards=1)
+    means = Means(bus=nobody, authority=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([]))
     return msgspec.json.decode(document(native(means).router))
 
 
@@ -81,6 +82,20 @@ def test_a_spec_is_one_of_all_kinds_told_apart_by_its_kind(described: Any) -> No
         assert "kind" in schema["required"]
     for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "MonitorView"):
         assert schemas[name]["properties"]["spec"]["$ref"] == "#/components/schemas/Spec"
+
+
+def test_secrets_are_described_as_what_is_written_and_never_read(described: Any) -> None:
+    schemas = described["components"]["schemas"]
+    kept = {"$ref": "#/components/schemas/Kept"}
+    for kind, shape in kinds().items():
+        properties = schemas[schemas["Spec"]["discriminator"]["mapping"][kind].rpartition("/")[2]]["properties"]
+        for name in shape.secret_options:
+            assert kept in properties[name]["anyOf"]
+            assert len(properties[name]["anyOf"]) > 1
+            assert "Write-only" in properties[name]["description"]
+        for name in shape.secret_maps:
+            assert kept in properties[name]["additionalProperties"]["anyOf"]
+    assert "secret" in schemas["HttpSpec"]["properties"]["headers"]["description"]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

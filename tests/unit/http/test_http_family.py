@@ -80,5 +80,36 @@ def test_the_families_are_equals_and_neither_hides_the_other(four: Status, six: 
     assert (one.reason == FAMILY_DOWN) == ((four is DOWN) != (six is DOWN))
 
 
+def timed(total_s: float, expires_in_s: float | None, status: Status = UP) -> Outcome:
+    samples = {"total_s": total_s, "connect_s": total_s / 2}
+    if expires_in_s is not None:
+        samples |= {"tls_expires_in_s": expires_in_s, "tls_chain_expires_in_s": expires_in_s - 1}
+    return Outcome(status=status, reason="ok", samples=samples, hops=[Hop(target="a", said="b")])
+
+
+@given(st.floats(0.1, 9), st.floats(0.1, 9), st.none() | st.floats(-9, 9), st.none() | st.floats(-9, 9))
+def test_of_two_families_that_are_up_the_slower_and_what_expires_first_are_told(
+    four_s: float, six_s: float, four_in_s: float | None, six_in_s: float | None
+) -> None:
+    samples = joined(timed(four_s, four_in_s), timed(six_s, six_in_s)).samples
+    slower = 6 if six_s > four_s else 4
+    assert samples["ip_protocol"] == slower
+    assert samples["connect_s"] == samples[f"ipv{slower}_connect_s"] == max(four_s, six_s) / 2
+    known = [value for value in (four_in_s, six_in_s) if value is not None]
+    assert samples.get("tls_expires_in_s") == min(known, default=None)
+    assert ("tls_chain_expires_in_s" in samples) == bool(known)
+
+
+def test_of_two_families_that_differ_the_one_that_decided_is_told() -> None:
+    outcome = joined(timed(9, 5), timed(1, None, DOWN))
+    assert (outcome.samples["ip_protocol"], outcome.samples["connect_s"]) == (6, 0.5)
+    assert (outcome.samples["total_s"], outcome.samples["tls_expires_in_s"]) == (9, 5)
+
+
+def test_only_the_family_that_decided_keeps_what_was_said() -> None:
+    both = joined(timed(1, None, DOWN), timed(2, None, DOWN))
+    assert [hop.said for hop in both.hops] == ["b", ""]
+
+
 def test_the_reason_is_one_of_the_kinds() -> None:
     assert HttpReason.FAMILY_DOWN == FAMILY_DOWN

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.kinds import decode_spec, kinds
-from services.http.spec import HttpReason, HttpSpec, status_ranges
+from libs.model.tls import TlsReason
+from services.http.spec import HttpReason, HttpSpec
+from services.http.statuses import status_ranges
 
 URL = "https://example.org/a?token=secret"
 
@@ -41,6 +43,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"url": "http://a.example/", "redirects_max": 0, "tls_version_min": "1.2"},
         "tls_version_min can never hold",
     ),
+    "HTTP/2 of plain HTTP": (
+        {"url": "http://a.example/", "redirects_max": 0, "http_version": "2"},
+        "http_version can never hold",
+    ),
+    "HTTP/3": ({"http_version": "3"}, "Invalid enum value"),
     "a header rule without a name": (header_rules({"name": ""}), "header_assertions must have names"),
     "a header that equals nothing": (header_rules({"op": "equals"}), "header_assertions: equals needs a value"),
     "a header present with a value": (header_rules({"value": "x"}), "header_assertions: present takes no value"),
@@ -168,6 +175,7 @@ def test_a_spec_with_everything_is_taken_and_told_again() -> None:
         json_assertions=[{"path": "a", "op": "!=", "value": None}, {"path": "b", "op": "exists", "value": False}],
         body_bytes_min=10,
         time_s_max=2.5,
+        http_version="2",
         tls_version_min="1.3",
         body_bytes_max=1000,
         tls_verify=False,
@@ -177,6 +185,41 @@ def test_a_spec_with_everything_is_taken_and_told_again() -> None:
 
 def test_the_target_shows_no_query() -> None:
     assert HttpSpec.from_url(URL).target == "https://example.org/a"
+
+
+# Secrets are sealed for these words: a spec that is stored must always come to the same ones.
+@pytest.mark.parametrize(
+    ("fields", "recipient"),
+    [
+        ({}, "https://example.org"),
+        ({"url": "http://EXAMPLE.org:8080/b?c=d"}, "http://example.org:8080"),
+        ({"method": "HEAD", "family": "4", "redirects_max": 0, "headers": {"Accept": "x"}}, "https://example.org"),
+        ({"resolve_to": "192.0.2.1"}, "https://example.org resolve_to=192.0.2.1"),
+        ({"tls_verify": False}, "https://example.org tls_verify=False"),
+        ({"tls_findings": "degraded"}, "https://example.org tls_findings=degraded"),
+        (
+            {"server_name": "b.example", "headers": {"host": "c.example"}},
+            "https://example.org server_name=b.example host=c.example",
+        ),
+    ],
+)
+def test_whoever_gets_the_secrets_is_named(fields: dict[str, Any], recipient: str) -> None:
+    assert decode(**fields).recipient == recipient
+
+
+def test_a_stand_in_passes_for_every_secret() -> None:
+    for name in HttpSpec.secret_options:
+        proxy = {"proxy": "http://proxy.example:3128"} if name == "proxy_auth" else {}
+        spec = decode(**{name: HttpSpec.stand_in((name,))}, **proxy)
+        assert HttpSpec.secret_paths(msgspec.json.decode(msgspec.json.encode(spec))) == [(name,)]
+    assert decode(headers={"Cookie": HttpSpec.stand_in(("headers", "Cookie"))})
+
+
+@pytest.mark.parametrize(
+    "spec", [None, [], "x", {}, {"headers": None}, {"headers": ["Cookie"]}, {"bearer_token": None}]
+)
+def test_where_nothing_is_secret_there_is_no_path(spec: object) -> None:
+    assert HttpSpec.secret_paths(spec) == []
 
 
 def test_a_spec_shows_no_secret() -> None:
@@ -197,7 +240,7 @@ def test_the_kind_is_found_by_its_folder() -> None:
 
 def test_the_readme_tells_every_reason_and_every_option() -> None:
     readme = Path(inspect.getfile(HttpSpec)).with_name("README.md").read_text()
-    untold = {word for word in (*HttpReason, *HttpSpec.__struct_fields__) if f"`{word}`" not in readme}
+    untold = {word for word in (*HttpReason, *TlsReason, *HttpSpec.__struct_fields__) if f"`{word}`" not in readme}
     assert not untold
 
 

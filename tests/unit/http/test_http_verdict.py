@@ -8,11 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.outcome import Reason, Status
+from libs.model.tls import TlsReason
 from libs.net.fault import connect_fault, os_error
 from libs.net.findings import Flaw
+from libs.net.talk import End, Phase
 from libs.net.tls import TlsFailure, failure
-from services.http.spec import HttpReason
+from services.http.answer import Answer
+from services.http.request import first_request
+from services.http.spec import HttpReason, HttpSpec
 from services.http.texts import Texts
+from services.http.verdict import judge
+
+
+class Wire:
+    end = End.ENOUGH
+    phase = Phase.TRANSFER
+    error = None
+    answered = True
+
 
 OURS = {
     errno.EMFILE: Reason.NO_DESCRIPTORS,
@@ -53,8 +66,20 @@ def test_an_error_that_nobody_foresaw_is_raised() -> None:
         connect_fault(os_error(errno.EBADF), answered=True)
 
 
+def test_a_secret_that_the_body_must_hold_or_lack_is_not_in_the_detail() -> None:
+    token = "tok-3nr.Zq/x"
+    for options in ({"body_contains": (f"{token} moon",)}, {"body_lacks": (token,)}):
+        spec = HttpSpec(url="http://a.example/", bearer_token=token, **options)  # type: ignore[arg-type]
+        answer = Answer(spec, first_request(spec))
+        assert answer.received(f"HTTP/1.1 200 OK\r\nContent-Length: {len(token)}\r\n\r\n{token}".encode())
+        found = judge(spec, Wire(), answer, has_roots=True)
+        answer.release()
+        assert (found.reason, token in found.detail) == (HttpReason.BODY_MISMATCH, False)
+        assert "[redacted]" in found.detail
+
+
 def test_every_failure_of_tls_is_a_reason_of_the_kind() -> None:
-    assert {HttpReason(kind.value) for kind in (*TlsFailure, *Flaw)} < set(HttpReason)
+    assert {TlsReason(kind.value) for kind in (*TlsFailure, *Flaw)} < set(TlsReason)
 
 
 def test_a_verification_that_fails_in_an_unknown_way_is_still_named() -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.check import Check, Origin
-from libs.model.outcome import Outcome, Reason, Status
+from libs.model.outcome import Hop, Outcome, Reason, Status
+from libs.model.spec import Spec
 from libs.prober import verdict
 
 TICK_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -72,6 +73,38 @@ def test_a_tick_waits_for_the_moment_of_its_monitor_and_never_longer(monitor_id:
     assert 0 <= verdict.moment_s(monitor_id) < verdict.SPREAD_S
     wait_s = verdict.wait_s(check, TICK_AT + timedelta(seconds=late_s))
     assert wait_s == pytest.approx(verdict.moment_s(monitor_id) - late_s, abs=1e-5)
+
+
+class Lamp(Spec, frozen=True, kw_only=True, tag="lamp"):
+    lasting_facts = frozenset({"maker", "weight"})
+
+
+SEEN = [Hop(target="a", facts={"maker": "x", "lit": True}, said="hm"), Hop(target="b", facts={"lit": True})]
+
+
+def test_the_result_of_a_tick_that_is_up_leaves_out_lasting_facts() -> None:
+    outcome = msgspec.structs.replace(UP, hops=SEEN)
+    kept = verdict.kept(CHECK, Lamp(), outcome)
+    assert [hop.facts for hop in kept.hops] == [{"lit": True}, {"lit": True}]
+    assert msgspec.structs.replace(kept, hops=SEEN) == outcome
+    assert [hop.target for hop in kept.hops] == ["a", "b"]
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.UP])
+def test_a_result_that_is_not_up_keeps_every_fact(status: Status) -> None:
+    outcome = Outcome(status=status, reason="x", hops=SEEN)
+    assert verdict.kept(CHECK, Lamp(), outcome) is outcome
+
+
+@pytest.mark.parametrize("origin", [Origin.RECHECK, Origin.MANUAL, Origin.ADHOC])
+def test_who_asks_is_told_every_fact(origin: Origin) -> None:
+    outcome = msgspec.structs.replace(UP, hops=SEEN)
+    assert verdict.kept(msgspec.structs.replace(CHECK, origin=origin), Lamp(), outcome) is outcome
+
+
+def test_where_nothing_lasts_nothing_is_made_anew() -> None:
+    outcome = msgspec.structs.replace(UP, hops=SEEN[1:])
+    assert verdict.kept(CHECK, Lamp(), outcome) is outcome
 
 
 def test_moments_are_spread_evenly() -> None:

@@ -1,3 +1,4 @@
+import base64
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.process.settings import Settings, load, variable
+
+KEYS = tuple(base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -85,9 +88,34 @@ def test_a_password_is_put_into_every_address_that_has_a_user_without_one():
     assert settings.postgres_dsn == "postgresql://v:s@db/v"
 
 
+def test_sealing_keys_come_in_lines_of_a_file_or_between_commas(tmp_path: Path):
+    file = tmp_path / "keys"
+    file.write_text(f"{KEYS[0]}\n{KEYS[1]}\n")
+    assert load({"VEDETTE_SEALING_KEYS_FILE": str(file)}).sealing_keys == KEYS
+    assert load({"VEDETTE_SEALING_KEYS": ", ".join(KEYS)}).sealing_keys == KEYS
+    assert load({"VEDETTE_SEALING_KEYS": ""}).sealing_keys == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hunter2", "key 1"),
+        (f"{KEYS[0]},hunter2!", "of key 2: it is not base64"),
+        ("aHVudGVyMg==", "7 bytes and not 32"),
+    ],
+)
+def test_a_bad_sealing_key_stops_the_start_and_is_not_shown(text: str, words: str):
+    with pytest.raises(ValueError, match="VEDETTE_SEALING_KEYS must hold base64 of 32 bytes for each key") as caught:
+        load({"VEDETTE_SEALING_KEYS": text})
+    assert words in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert KEYS[0] not in str(caught.value)
+
+
 def test_no_secret_is_shown():
     settings = load({"VEDETTE_NATS_URL": "nats://u:hunter2@h", "VEDETTE_POSTGRES_DSN": "postgresql://u:hunter2@h"})
     assert "hunter2" not in repr(settings)
+    assert KEYS[0] not in repr(load({"VEDETTE_SEALING_KEYS": KEYS[0]}))
 
 
 def test_options_of_the_command_line_win_and_none_means_not_given():

@@ -35,3 +35,17 @@ def test_the_last_page_has_no_cursor() -> None:
     assert page.items == places[:2]
     assert page.next_cursor == cursors.encode(places[1])
     assert cursors.cut(places, 3, lambda place: place).next_cursor is None
+
+
+@given(st.lists(st.integers(1, 400_000), min_size=1, max_size=12), st.integers(1, 11))
+def test_pages_of_large_items_fit_into_a_message_and_skip_nothing(sizes: list[int], limit: int) -> None:
+    items = [str(number).rjust(size) for number, size in enumerate(sizes)]
+    page = cursors.cut(items, limit, lambda text: ResultsBefore(datetime(2026, 1, 1, tzinfo=UTC), text.strip()))
+    assert page.items == items[: len(page.items)]
+    assert 1 <= len(page.items) <= limit
+    assert len(page.items) == 1 or sum(map(len, page.items)) <= cursors.PAGE_BYTES_MAX
+    if len(page.items) == len(items):
+        assert page.next_cursor is None
+    else:
+        assert page.next_cursor is not None
+        assert cursors.decode(page.next_cursor, ResultsBefore).location == str(len(page.items) - 1)

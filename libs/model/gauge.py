@@ -1,0 +1,15 @@
+"""One number about a result, in the form in which Prometheus keeps numbers."""
+
+import msgspec
+
+
+class Gauge(msgspec.Struct, frozen=True):
+    """One series of a scrape: `name` and `labels` tell it apart, `documentation` is one line for people.
+
+    Gauges of one name stand together and share their documentation.
+    """
+
+    name: str
+    documentation: str
+    value: float
+    labels: dict[str, str] = {}

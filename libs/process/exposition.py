@@ -1,0 +1,33 @@
+"""A scrape's answer in the Prometheus text format, made from numbers that belong to one request alone."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from libs.model.gauge import Gauge
+
+CONTENT_TYPE: str = CONTENT_TYPE_PLAIN_0_0_4
+
+
+def text(gauges: Iterable[Gauge]) -> bytes:
+    """Returns the series in the order of their names, in the text format 0.0.4 that every Prometheus reads."""
+    return generate_latest(_Once(sorted(gauges, key=lambda gauge: gauge.name)))
+
+
+class _Once(Collector):
+    """The series of one answer; the metrics of this process are not among them."""
+
+    def __init__(self, gauges: Sequence[Gauge]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, group in itertools.groupby(self._gauges, key=lambda gauge: gauge.name):
+            gauges = list(group)
+            labels = list(gauges[0].labels)
+            family = GaugeMetricFamily(name, gauges[0].documentation, labels=labels)
+            for gauge in gauges:
+                family.add_metric([gauge.labels[label] for label in labels], gauge.value)
+            yield family

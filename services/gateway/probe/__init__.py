@@ -1,0 +1,1 @@
+"""A dialect for Prometheus: GET /probe, as blackbox_exporter answers it."""

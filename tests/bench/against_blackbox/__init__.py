@@ -1,0 +1,1 @@
+"""Our http probe beside Prometheus' blackbox_exporter: the same targets, the same facts, CPU for each check."""

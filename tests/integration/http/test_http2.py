@@ -1,0 +1,99 @@
+"""What HTTP/2 needs more than a server: two connections, several servers, or a look at what was sent."""
+
+import asyncio
+import gc
+import ssl
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from libs.model.outcome import Outcome, Status
+from services.http.probe import HttpProbe
+from services.http.spec import HttpReason, HttpSpec
+from tests.support.targets import http2
+from tests.support.targets.cases import speaking
+from tests.support.targets.certificates import Authority
+from tests.support.targets.http2 import END_STREAM, Exchange, data, head, raw, rst, serves
+from tests.support.targets.probing import check_probe
+from tests.support.targets.web import Handler, moved, page, says, serving
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+async def probe(ca_file: Path, port: int, scheme: str = "https", **options: object) -> Outcome:
+    spec = msgspec.convert({"kind": "http", "url": f"{scheme}://127.0.0.1:{port}/a?b", **options}, HttpSpec)
+    return await check_probe(spec, ca_file=ca_file)
+
+
+def by_protocol(new: Handler, old: Handler) -> Handler:
+    """Serves each client by what was agreed on."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        await (new if tls.selected_alpn_protocol() == "h2" else old)(reader, writer)
+
+    return handler
+
+
+@pytest.mark.parametrize("refusal", [rst(13), http2.goaway(13)], ids=["reset", "goodbye"])
+async def test_a_server_that_insists_on_http_1_1_gets_it(authority: Authority, refusal: bytes) -> None:
+    handler = by_protocol(raw(refusal), says(page()))
+    async with serving(handler, speaking(authority, "h2", "1.1")) as port:
+        outcome = await probe(authority.ca_file, port)
+    assert outcome.status is Status.UP, outcome
+    facts = outcome.hops[0].facts
+    assert (facts["http_version"], facts["tls_alpn"], facts["tls_subject"]) == ("1.1", "http/1.1", "127.0.0.1")
+
+
+async def test_the_head_of_a_request_is_what_http_1_1_would_say(authority: Authority) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def answerer(exchange: Exchange) -> None:
+        seen.extend(exchange.fields)
+        await exchange.answer(http2.OK, b"")
+
+    given = {"X-A": ["1", "2"], "HOST": "127.0.0.1:81", "Cookie": "a=b"}
+    async with serving(serves(answerer), speaking(authority, "h2")) as port:
+        await probe(authority.ca_file, port, headers=given, bearer_token="t0ken", method="PUT")
+    assert seen[:4] == [(":method", "PUT"), (":scheme", "https"), (":authority", "127.0.0.1:81"), (":path", "/a?b")]
+    assert seen[4:7] == [("user-agent", "Vedette/0.1"), ("accept", "*/*"), ("accept-encoding", "identity")]
+    own = [("x-a", "1"), ("x-a", "2"), ("authorization", "Bearer t0ken"), ("cookie", "a=b"), ("content-length", "0")]
+    assert sorted(seen[7:]) == sorted(own)
+
+
+@pytest.mark.parametrize(("first", "version"), [("http/1.1", "any"), ("plain", "2")])
+async def test_a_redirect_leads_from_one_version_to_the_other(authority: Authority, first: str, version: str) -> None:
+    async with AsyncExitStack() as stack:
+        new = await stack.enter_async_context(serving(http2.page(), speaking(authority, "h2")))
+        context = None if first == "plain" else speaking(authority, first)
+        old = await stack.enter_async_context(serving(says(moved(f"https://127.0.0.1:{new}/")), context))
+        outcome = await probe(authority.ca_file, old, "https" if context else "http", http_version=version)
+    assert outcome.status is Status.UP, outcome
+    assert [hop.facts["http_version"] for hop in outcome.hops] == ["1.1", "2"]
+
+
+async def test_plain_http_that_leads_nowhere_is_not_http_2(authority: Authority) -> None:
+    async with serving(says(page())) as port:
+        outcome = await probe(authority.ca_file, port, "http", http_version="2")
+    assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.HTTP_VERSION)
+    assert "HTTP/1.1" in outcome.detail
+
+
+async def test_nothing_is_left_for_the_garbage_collector(authority: Authority) -> None:
+    handler = raw(head(), data(b"x", END_STREAM))
+    async with serving(handler, speaking(authority, "h2")) as port, HttpProbe(ca_file=authority.ca_file) as probe:
+        spec = HttpSpec(url=f"https://127.0.0.1:{port}/", http_version="2")
+        assert (await probe(spec, 5)).status is Status.UP
+        gc.collect()
+        gc.disable()
+        try:
+            assert (await probe(spec, 5)).status is Status.UP
+            left = [thing for thing in gc.get_objects() if type(thing).__name__ in ("H2Connection", "Answer", "Http2")]
+        finally:
+            gc.enable()
+    assert left == []
