@@ -102,12 +102,6 @@ class Authority:
             return signed_by_sha1(certificate, signer)
         return certificate
 
-    def server_file(self, host: str) -> Path:
-        """Returns a file with the key of a server and its certificate, for servers in another process."""
-        before = set(self._folder.iterdir())
-        self.server(host)
-        return (set(self._folder.iterdir()) - before).pop()
-
     def server_file(self, *hosts: str) -> Path:
         """Returns a file with the key and the certificate of a server for `hosts`, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
