@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from libs.net.chain import chain
 from libs.net.findings import Flaw, Roots
 from libs.net.roots import root_files, roots_of_folder
 
@@ -170,11 +171,11 @@ class Session:
 
     def sent(self) -> list[bytes]:
         """Returns the server's certificates as it sent them, in DER, also after a refused handshake."""
-        return _chain(self._tls, "get_unverified_chain")
+        return chain(self._tls, "get_unverified_chain")
 
     def verified(self) -> list[bytes]:
         """Returns the chain that was verified, from the server's certificate to a root; empty if none was."""
-        return _chain(self._tls, "get_verified_chain") if self.shaken and self.verifies else []
+        return chain(self._tls, "get_verified_chain") if self.shaken and self.verifies else []
 
     def failure(self, error: ssl.SSLError) -> TlsFailure | Flaw:
         """Returns what an error of the handshake, or of the first words after it, means."""
@@ -296,12 +297,3 @@ def _load(context: ssl.SSLContext, identity: Identity) -> None:
 def _no_password() -> str:
     """Stands where OpenSSL would ask the terminal."""
     raise ValueError
-
-
-def _chain(tls: ssl.SSLObject, method: str) -> list[bytes]:
-    """Returns certificates in DER. The methods became public with Python 3.13."""
-    public = getattr(tls, method, None)
-    if public is not None:
-        return list(public() or ())
-    private = getattr(tls._sslobj, method)()  # type: ignore[attr-defined]  # noqa: SLF001
-    return [certificate.public_bytes(2) for certificate in private or ()]  # 2 is _ssl.ENCODING_DER

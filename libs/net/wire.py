@@ -117,10 +117,7 @@ class Wire:
 
         What it still sends (TLS 1.3 has tickets for later) would meet a closed socket, and it would log a reset.
         """
-        if self.session is None:
-            self.hang_up()
-            return
-        self.hang_up(within_s)
+        self.hang_up(0.0 if self.session is None else within_s)
         # Soon: what the talk says last is on its way only when it has returned.
         self._loop.call_soon(self._guarded, self._say_goodbye)
 

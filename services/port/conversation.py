@@ -1,4 +1,4 @@
-r"""What a conversation asks of the wire, and what may come of it. Pure: no socket, no clock.
+r"""What a conversation asks of the wire, and what may come of it. Pure: no socket; chance and the clock are handed in.
 
 A conversation is a generator. It yields what it wants, gets the bytes that answer it, and returns how to say goodbye:
 

@@ -46,7 +46,7 @@ def rabbitmq() -> Iterator[Daemon]:
                 "RABBITMQ_LOG_BASE": str(own.make("log")),
                 "RABBITMQ_CONFIG_FILE": str(own.write("rabbitmq.conf", "\n".join(lines) + "\n")),
                 "RABBITMQ_ENABLED_PLUGINS_FILE": str(own.folder / "plugins"),
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none -start_epmd false",
             }
             with running("rabbitmq-server", own, [server], env=env, ready="Server startup complete") as daemon:
                 yield daemon

@@ -147,4 +147,7 @@ def running(
         daemon.forget()
         yield daemon
     finally:
+        # Its whole group, which is its own: some are scripts, and what they have started would live on.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
