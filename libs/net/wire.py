@@ -8,13 +8,12 @@ import asyncio
 import socket
 import ssl
 import time
-from typing import Protocol
 
 from libs.net.dial import Address, begin_connect
 from libs.net.egress import Egress
 from libs.net.fault import os_error
 from libs.net.proxy import Tunnel
-from libs.net.talk import End, Phase, Talk
+from libs.net.talk import End, Phase, Step, Talk
 from libs.net.tls import Session
 
 _RECEIVE_BYTES = 65536
@@ -139,7 +138,7 @@ class Wire:
         self._writing = True
         self._loop.add_writer(self._fd, self._guarded, self._connected)
 
-    def _guarded(self, step: "_Step") -> None:
+    def _guarded(self, step: Step) -> None:
         """Runs one step of the loop's; a bug in it ends this wire, and is raised where it is waited for."""
         if self._done.done() or self._sock is None:
             return
@@ -297,7 +296,3 @@ class Wire:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
-
-
-class _Step(Protocol):
-    def __call__(self, sock: socket.socket, /) -> None: ...
