@@ -6,10 +6,10 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from libs.model.family import Family, check_way
-from libs.model.spec import Spec
 from libs.model.tls import LASTING_FACTS
 from libs.model.url import parse_authority
 from services.port.conversation import Entry, StartTlsPolicy
+from services.port.exposition import Charted
 from services.port.names import QUERY_TYPES, check_query_name
 from services.port.script import Step, check_steps
 from services.port.services import SERVICES
@@ -37,7 +37,7 @@ class PortReason(StrEnum):
     NO_ANSWER = "no_answer"
 
 
-class PortSpec(Spec, frozen=True, kw_only=True, tag="port", dict=True):
+class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
     """One port on one host, and what is expected to be said there."""
 
     schemes = ("tcp", "udp", "tls", *SERVICES)
