@@ -76,6 +76,12 @@ def test_the_query_and_the_cookies_of_the_request_are_not_told() -> None:
     assert text.endswith(f"Cannot GET /p?{REDACTED}, {REDACTED} {REDACTED} english")
 
 
+def test_a_short_query_hides_no_other_words() -> None:
+    request = first_request(HttpSpec(url="http://a.example/p?b"))
+    text = told(head("Server: b") + b"bad: /p?b %3Fb", request=request)
+    assert text.endswith(f"Server: b\n\nbad: /p{REDACTED} {REDACTED}")
+
+
 def forms(secret: str) -> list[bytes]:
     data = secret.encode()
     return [
