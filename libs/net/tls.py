@@ -4,12 +4,13 @@ import functools
 import os
 import re
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
 from libs.net.findings import Flaw, Roots
+from libs.net.roots import root_files, roots_of_folder
 
 # One record (RFC 8446 section 5.1): the library never gives more at once.
 _PIECE_BYTES = 16384
@@ -30,7 +31,6 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AESGCM:
 _STRICT = "@SECLEVEL=2"
 _LENIENT = "@SECLEVEL=0"
 _RARE_MAX = 64
-_ROOT_FILE = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _SAID = re.compile(r"\[SSL[^]]*\] (.+) \(_ssl\.c")
 # X509_V_ERR_* of OpenSSL, which have been stable for decades.
 _VERIFY_CODES = {
@@ -193,7 +193,7 @@ class Trust:
         self._verifying = self._context(self._alpn, verify=True)
         self._lenient = self._context(self._alpn, verify=False)
         self._rare: dict[tuple[Identity | None, bool, tuple[str, ...]], ssl.SSLContext] = {}
-        self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or any(_root_files())
+        self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or any(root_files())
 
     def session(
         self,
@@ -214,7 +214,7 @@ class Trust:
     def roots(self) -> Roots:
         """The root certificates one by one, read when a chain is first in doubt."""
         ders = self._verifying.get_ca_certs(binary_form=True)
-        return Roots([*ders, *_roots_of_folder()] if self._ca_file is None else ders)
+        return Roots([*ders, *roots_of_folder()] if self._ca_file is None else ders)
 
     def _context(self, alpn: Sequence[str], *, verify: bool) -> ssl.SSLContext:
         context = _context(alpn, _STRICT if verify else _LENIENT)
@@ -288,20 +288,6 @@ def _load(context: ssl.SSLContext, identity: Identity) -> None:
 def _no_password() -> str:
     """Stands where OpenSSL would ask the terminal."""
     raise ValueError
-
-
-def _root_files() -> Iterator[Path]:
-    folder = ssl.get_default_verify_paths().capath
-    return (path for path in Path(folder).iterdir() if _ROOT_FILE.fullmatch(path.name)) if folder else iter(())
-
-
-def _roots_of_folder() -> Iterator[bytes]:
-    """Yields the certificates of the folder of roots, of which a context tells only those that it has used."""
-    for path in _root_files():
-        try:
-            yield ssl.PEM_cert_to_DER_cert(path.read_text())
-        except (OSError, ValueError):
-            continue
 
 
 def _chain(tls: ssl.SSLObject, method: str) -> list[bytes]:

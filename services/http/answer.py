@@ -11,6 +11,7 @@ from libs.model.outcome import Fact
 from libs.net.tls import Session
 from services.http.assertions import unmet_header
 from services.http.body import Body, Flaw
+from services.http.head import announced, coding_of, cookies_of, readable_location
 from services.http.http2 import Broken, Http2
 from services.http.request import Request, encode
 from services.http.spec import FOLLOWED, HttpReason, HttpSpec
@@ -26,8 +27,6 @@ START_BYTES = 512
 
 _BODYLESS = frozenset({204, 304})
 _READ = frozenset({b"location", b"content-length", b"transfer-encoding", b"last-modified"})
-# An HTTP date has 29 characters (RFC 9110 section 5.6.7); what is longer is none.
-_DATE_LENGTH_MAX = 64
 
 
 class Line(Protocol):
@@ -88,32 +87,21 @@ class Answer:
 
     @property
     def location(self) -> str | None:
-        """Returns where a redirect points, as text: UTF-8 if it is, and blanks encoded as browsers do."""
+        """Returns where a redirect points."""
         value = self._read.get(b"location")
-        if value is None:
-            return None
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            text = value.decode("latin-1")
-        return text.strip().replace(" ", "%20")
+        return None if value is None else readable_location(value)
 
     @property
     def cookies(self) -> list[str]:
-        return [value.decode("latin-1") for name, value in self.headers if name.lower() == b"set-cookie"]
+        return cookies_of(self.headers)
 
     @property
     def facts(self) -> dict[str, Fact]:
         """Returns what the head of the answer says of itself, for the hop; nothing before there is one."""
         if not self.headed:
             return {}
-        facts: dict[str, Fact] = {"status_code": self.status, "http_version": self.version}
-        if self._length is not None:
-            facts["content_length"] = self._length
-        changed_at = self._read.get(b"last-modified", b"")
-        if 0 < len(changed_at) <= _DATE_LENGTH_MAX:
-            facts["last_modified"] = changed_at.decode("latin-1")
-        return facts
+        own: dict[str, Fact] = {"status_code": self.status, "http_version": self.version}
+        return own | announced(self._length, self._read.get(b"last-modified", b""))
 
     @property
     def texts(self) -> Texts | None:
@@ -259,9 +247,8 @@ class Answer:
         return self._request.method != "HEAD" and self.status not in _BODYLESS and self._length != 0
 
     def _begin_body(self, body: Body) -> None:
-        codings = [value for name, value in self.headers if name.lower() == b"content-encoding"]
-        if codings:
-            body.begin(b",".join(codings).decode("latin-1"))
+        if coding := coding_of(self.headers):
+            body.begin(coding)
             self.flaw = body.flaw
 
     def _whole(self) -> None:
@@ -292,16 +279,12 @@ class Answer:
         if self.headed:
             self._spoil(HttpReason.PROTOCOL_ERROR, "The answer has far more framing than body.")
         else:
-            self._spoil(
-                HttpReason.HEADERS_TOO_LARGE,
-                f"The answer has more than {HEADER_LINES_MAX} header lines or {HEADER_BYTES_MAX} header bytes.",
-            )
+            detail = f"The answer has more than {HEADER_LINES_MAX} header lines or {HEADER_BYTES_MAX} header bytes."
+            self._spoil(HttpReason.HEADERS_TOO_LARGE, detail)
 
     def _spoil_by_size(self, size: int) -> None:
-        self._spoil(
-            HttpReason.BODY_TOO_LARGE,
-            f"The body has {size} bytes or more, and body_bytes_max is {self._spec.body_bytes_max}.",
-        )
+        detail = f"The body has {size} bytes or more, and body_bytes_max is {self._spec.body_bytes_max}."
+        self._spoil(HttpReason.BODY_TOO_LARGE, detail)
 
     def _spoil(self, reason: HttpReason, detail: str) -> None:
         if not self.enough:

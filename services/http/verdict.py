@@ -13,8 +13,8 @@ from libs.net.judgement import (
     handshake_failed,
 )
 from libs.net.peer import Peer
+from libs.net.talk import End, Phase
 from libs.net.tls import TlsTooOldError, words
-from libs.net.wire import End, Phase
 from services.http.answer import Answer
 from services.http.shown import shown
 from services.http.spec import HttpReason, HttpSpec

@@ -17,8 +17,9 @@ from libs.net.egress import Egress
 from libs.net.fault import Fault
 from libs.net.peer import Peer, look, session_facts
 from libs.net.resolve import FAMILIES, Resolver
+from libs.net.talk import End, Phase
 from libs.net.tls import Identity, Session, Trust
-from libs.net.wire import End, Phase, Wire
+from libs.net.wire import Wire
 from services.http.answer import Answer
 from services.http.request import Request
 from services.http.spec import HttpReason, HttpSpec

@@ -14,7 +14,7 @@ from libs.net.egress import Egress
 from libs.net.fault import Fault, connect_fault
 from libs.net.proxy import Goal, Refusal, Trouble, Tunnel, tunnel
 from libs.net.resolve import FAMILIES, Resolver
-from libs.net.wire import End, Phase
+from libs.net.talk import End, Phase
 from services.http.answer import Answer
 from services.http.request import Request
 from services.http.shown import shown

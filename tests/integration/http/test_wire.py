@@ -11,8 +11,9 @@ import pytest
 
 from libs.net.dial import Address
 from libs.net.egress import Egress
+from libs.net.talk import End, Phase
 from libs.net.tls import Session, Trust
-from libs.net.wire import End, Phase, Wire
+from libs.net.wire import Wire
 from tests.support.targets.certificates import Authority
 from tests.support.targets.web import Handler, serving, shakes_hands
 

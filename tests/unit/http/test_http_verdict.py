@@ -11,8 +11,8 @@ from libs.model.outcome import Reason, Status
 from libs.model.tls import TlsReason
 from libs.net.fault import connect_fault, os_error
 from libs.net.findings import Flaw
+from libs.net.talk import End, Phase
 from libs.net.tls import TlsFailure, failure
-from libs.net.wire import End, Phase
 from services.http.answer import Answer
 from services.http.request import first_request
 from services.http.spec import HttpReason, HttpSpec
