@@ -215,6 +215,7 @@ class Answer:
             self._whole()
         elif self._length is not None and self._length > spec.body_bytes_max:
             self._spoil_by_size(self._length)
+            self._awaits_start = True
         elif self.body is not None:
             self._begin_body(self.body)
 
