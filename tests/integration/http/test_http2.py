@@ -72,7 +72,8 @@ async def test_what_is_said_instead_of_http_2_is_told(authority: Authority) -> N
 
 
 async def test_the_phases_of_a_second_connection_are_its_own(authority: Authority) -> None:
-    async with serving(by_protocol(raw(rst(13)), hangs_up), speaking(authority, "h2", "1.1")) as port:
+    refuses = raw(head([(":status", "103")]), rst(13))
+    async with serving(by_protocol(refuses, hangs_up), speaking(authority, "h2", "1.1")) as port:
         outcome = await probe(authority.ca_file, port)
     assert outcome.reason == HttpReason.EMPTY_ANSWER
     assert list(outcome.hops[0].phases) == ["connect_s", "tls_s", "first_byte_s"]
