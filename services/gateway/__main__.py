@@ -43,8 +43,10 @@ async def opened(context: Context) -> AsyncIterator[Running]:
     settings = context.settings
     streams = Streams()
     authority = Authority(context.bus, context.clock)
-    means = Means(context.bus, authority, streams, context.clock, settings.shards, Sealer.of(settings.sealing_keys))
-    api, scrapes = native(means), probe(means, _modules(settings.probe_modules_file), settings.probe_allow)
+    sealer = Sealer.of(settings.sealing_keys)
+    means = Means(context.bus, authority, streams, context.clock, settings.shards, sealer)
+    known = _modules(settings.probe_modules_file, seals=sealer.newest is not None)
+    api, scrapes = native(means), probe(means, known, settings.probe_allow)
     app = build([api, scrapes], document(api.router) if settings.api_docs else None, context.health)
     grace_s = min(settings.shutdown_grace_s, GRACE_S_MAX)
     async with asyncio.TaskGroup() as group:
@@ -60,9 +62,9 @@ async def opened(context: Context) -> AsyncIterator[Running]:
             await ended([listening])
 
 
-def _modules(file: str) -> dict[str, Module]:
+def _modules(file: str, *, seals: bool) -> dict[str, Module]:
     try:
-        return modules(file)
+        return modules(file, seals=seals)
     except ValueError as error:
         raise StartError(f"VEDETTE_PROBE_MODULES_FILE {error}") from error
 

@@ -42,23 +42,8 @@ class Answer:
     """The talk of one hop: sends the request, takes the answer, and knows when it has seen enough."""
 
     __slots__ = (
-        *(
-            "body",
-            "body_bytes",
-            "complete",
-            "expected",
-            "flaw",
-            "header_bytes",
-            "headed",
-            "headers",
-            "redirects",
-            "start",
-            "status",
-            "version",
-            "wants_http1",
-            "whole",
-            "wire",
-        ),
+        *("body", "body_bytes", "complete", "expected", "flaw", "header_bytes", "headed", "headers", "redirects"),
+        *("start", "status", "version", "wants_http1", "whole", "wire", "wordless"),
         *("_awaits_start", "_http2", "_length", "_parser", "_read", "_received_bytes", "_request", "_spec"),
         "_until_close",
     )
@@ -76,6 +61,7 @@ class Answer:
         self.complete = False
         self.flaw: Flaw | None = None
         self.wants_http1 = False  # the server said over HTTP/2 that it serves this over HTTP/1.1 only
+        self.wordless = False  # what came are frames, of which people can read nothing
         self.body = Body(spec) if spec.reads_body else None
         self.start = b""  # of the body, as sent
         self.whole = False  # nothing more will come
@@ -91,7 +77,13 @@ class Answer:
 
     @property
     def enough(self) -> bool:
+        """Tells whether the verdict is clear."""
         return self.complete or self.flaw is not None
+
+    @property
+    def done(self) -> bool:
+        """Tells whether nothing more is read, for the verdict or for those who want to know why."""
+        return self.enough and not self._awaits_start
 
     @property
     def location(self) -> str | None:
@@ -142,10 +134,9 @@ class Answer:
         if self._received_bytes > HEADER_BYTES_MAX + _FRAMING_MAX * self.body_bytes:
             self._bound_exceeded()
             self._awaits_start = False
-        done = self.enough and not self._awaits_start
         if self._http2 is not None and self.wire is not None:
-            self._reply(self._http2, self.wire, last=done)
-        return done
+            self._reply(self._http2, self.wire, last=self.done)
+        return self.done
 
     def closed(self) -> None:
         """Takes the peer's orderly close, which ends a body without an announced length."""
@@ -175,6 +166,7 @@ class Answer:
             self.wants_http1 = error.wants_http1
 
     def _reply(self, http2: Http2, wire: Line, *, last: bool) -> None:
+        self.wordless = http2.greeted
         if not http2.answered:
             wire.await_answer()  # settings and the like come before the server has thought
         if owed := http2.owed(last=last):
@@ -223,6 +215,7 @@ class Answer:
             self._whole()
         elif self._length is not None and self._length > spec.body_bytes_max:
             self._spoil_by_size(self._length)
+            self._awaits_start = True
         elif self.body is not None:
             self._begin_body(self.body)
 

@@ -17,6 +17,8 @@ BODY_BYTES_MAX = 512
 _STATUS_LINE_BYTES_MAX = 128
 # A whole query is told by nothing else; of its values, and of cookies, those that are no ordinary words.
 _CONFIDED_LENGTH_MIN = 8
+# A shorter query stands in many words by chance: it is known by its question mark.
+_QUERY_LENGTH_MIN = 4
 _LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)(:[ \t]*)(.*)")
 _PLACES = frozenset({"location", "content-location", "refresh", "link"})
 _QUERY = re.compile(r"(\bhttps?://[^\s\"'<>?]{1,2048}\?)[^\s\"'<>]+", re.IGNORECASE)
@@ -53,7 +55,8 @@ def said(answer: Heard, first: bytes, request: Request, secrets: Iterable[str]) 
 def _confided(request: Request) -> set[str]:
     query = request.url.path.partition("?")[2]
     pairs = (*urllib.parse.parse_qsl(query), *request.cookies)
-    return {query, *(value for name, value in pairs if is_secret_name(name) or _is_unusual(value))} - {""}
+    asked = {query if len(query) >= _QUERY_LENGTH_MIN else f"?{query}"} if query else set[str]()
+    return {*asked, *(value for name, value in pairs if is_secret_name(name) or _is_unusual(value))} - {""}
 
 
 def _is_unusual(value: str) -> bool:

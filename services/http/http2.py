@@ -61,7 +61,7 @@ class Hearer(Protocol):
     """What is told of an answer, by the names of httptools."""
 
     @property
-    def enough(self) -> bool: ...
+    def done(self) -> bool: ...
     def on_header(self, name: bytes, value: bytes) -> None: ...
     def on_headers_complete(self) -> None: ...
     def on_body(self, data: bytes) -> None: ...
@@ -112,6 +112,11 @@ class Http2:
         """Opens the ring in which the connection holds its own methods: nothing is left for the garbage collector."""
         vars(self._connection).clear()
 
+    @property
+    def greeted(self) -> bool:
+        """Tells whether the server spoke HTTP/2 at all."""
+        return self._frames > 0
+
     def get_status_code(self) -> int:
         return self._status
 
@@ -122,7 +127,7 @@ class Http2:
         """Takes what came, as far as the answer needs it; Broken when it cannot go on."""
         self._unread += data
         at = 0
-        while not self._hearer.enough and (frame := self._frame(at)):
+        while not self._hearer.done and (frame := self._frame(at)):
             at += len(frame)
             self._take(frame)
         del self._unread[:at]
@@ -215,7 +220,7 @@ class Http2:
         where = "inside the answer" if self._headed else "before the answer began"
         reason = HttpReason.TRANSFER_RESET if self._headed else HttpReason.FIRST_BYTE_RESET
         flaw = Flaw(reason, f"{what} {where} ({names.get(code, f'error {code}')}).")
-        return Broken(flaw, wants_http1=code == ErrorCodes.HTTP_1_1_REQUIRED)
+        return Broken(flaw, wants_http1=code == ErrorCodes.HTTP_1_1_REQUIRED and not self._headed)
 
     def _send_body(self) -> None:
         """Sends of the body what the server has room for; the rest goes when it makes room."""

@@ -195,7 +195,7 @@ def _is_same_server(before: Url, then: Url) -> bool:
 def _hops(spec: HttpSpec, visits: list[Visit], failed: Visit | None) -> list[Hop]:
     """Returns the hops; the one that failed has the peer's first words."""
     begun_at = visits[0].begun_at
-    if failed is None or not failed.first:
+    if failed is None or not failed.first or (failed.answer.wordless and not failed.answer.headed):
         return [visit.hop(begun_at) for visit in visits]
     words = said(failed.answer, failed.first, failed.request, spec.secrets)
     return [visit.hop(begun_at, words if visit is failed else "") for visit in visits]

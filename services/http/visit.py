@@ -203,7 +203,9 @@ def _is_forgiven(spec: HttpSpec, verdict: Verdict, wire: Wire) -> bool:
 
 
 def _note_phases(phases: dict[str, float], wire: Wire, begun_at: float) -> None:
-    """Notes how long each phase took; the one in which it ended lasted until the end."""
+    """Notes how long each phase took; the one in which it ended lasted until the end. An earlier wire's are forgotten."""
+    for name in _NAMES.values():
+        phases.pop(name, None)
     marks = wire.marks
     for phase in _ORDER:
         if (phase is Phase.TLS and wire.session is None) or (phase is Phase.PROXY and wire.tunnel is None):

@@ -1,7 +1,7 @@
 """Modules: named options with which Prometheus has a target probed. The kinds bring some, a file may add more."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,28 @@ class Module(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.Raw(msgspec.json.encode({**fields, "kind": self.kind}))
 
 
-def modules(file: str = "") -> dict[str, Module]:
+def modules(file: str = "", *, seals: bool = True) -> dict[str, Module]:
     """Returns all modules by name: the kinds' own, and over them those of `file` (TOML) if there is one.
 
-    A ValueError names the file, the module and the field that is wrong.
+    A ValueError names the file, the module and the field that is wrong. Without a key that `seals`, a secret is.
     """
     brought = {name: Module(name=name, kind=kind, options=options) for name, (kind, options) in presets().items()}
     if not file:
         return brought
     try:
-        return brought | {name: _module(name, table, brought.get(name)) for name, table in _read(file).items()}
+        own = {name: _module(name, table, brought.get(name)) for name, table in _read(file).items()}
+        if not seals:
+            _check_open(own.values())
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+    return brought | own
+
+
+def _check_open(found: Iterable[Module]) -> None:
+    for module in found:
+        for path in kinds()[module.kind].secret_paths(dict(module.options)):
+            place = ".".join((module.name, *path))
+            raise ValueError(f"{place}: is a secret, and this gateway has no key to seal it with: VEDETTE_SEALING_KEYS")
 
 
 def _read(file: str) -> dict[str, Any]:

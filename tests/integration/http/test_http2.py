@@ -17,7 +17,7 @@ from tests.support.targets.cases import speaking
 from tests.support.targets.certificates import Authority
 from tests.support.targets.http2 import END_STREAM, Exchange, data, head, raw, rst, serves
 from tests.support.targets.probing import check_probe
-from tests.support.targets.web import Handler, moved, page, says, serving
+from tests.support.targets.web import Handler, blurts, hangs_up, moved, page, says, serving
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,35 @@ async def test_a_server_that_insists_on_http_1_1_gets_it(authority: Authority, r
     assert outcome.status is Status.UP, outcome
     facts = outcome.hops[0].facts
     assert (facts["http_version"], facts["tls_alpn"], facts["tls_subject"]) == ("1.1", "http/1.1", "127.0.0.1")
+
+
+async def test_an_answer_that_failed_keeps_its_first_words(authority: Authority) -> None:
+    no_page = ((":status", "500"), ("server", "a"), ("set-cookie", "sid=1"))
+    async with serving(raw(head(no_page), data(b"no database")), speaking(authority, "h2")) as port:
+        outcome = await probe(authority.ca_file, port)
+    assert outcome.reason == HttpReason.STATUS_UNEXPECTED
+    assert [hop.said for hop in outcome.hops] == ["HTTP/2 500\nserver: a\nset-cookie: [redacted]\n\nno database"]
+
+
+@pytest.mark.parametrize("answer", [raw(rst(2)), raw(http2.goaway(11)), raw(data(b"x"))])
+async def test_frames_are_no_words(authority: Authority, answer: Handler) -> None:
+    async with serving(answer, speaking(authority, "h2")) as port:
+        outcome = await probe(authority.ca_file, port)
+    assert (outcome.status, [hop.said for hop in outcome.hops]) == (Status.DOWN, [""])
+
+
+async def test_what_is_said_instead_of_http_2_is_told(authority: Authority) -> None:
+    async with serving(blurts(b"SSH-2.0-OpenSSH_9.6\r\n"), speaking(authority, "h2")) as port:
+        outcome = await probe(authority.ca_file, port)
+    assert [hop.said for hop in outcome.hops] == ["SSH-2.0-OpenSSH_9.6"]
+
+
+async def test_the_phases_of_a_second_connection_are_its_own(authority: Authority) -> None:
+    refuses = raw(head([(":status", "103")]), rst(13))
+    async with serving(by_protocol(refuses, hangs_up), speaking(authority, "h2", "1.1")) as port:
+        outcome = await probe(authority.ca_file, port)
+    assert outcome.reason == HttpReason.EMPTY_ANSWER
+    assert list(outcome.hops[0].phases) == ["connect_s", "tls_s", "first_byte_s"]
 
 
 async def test_the_head_of_a_request_is_what_http_1_1_would_say(authority: Authority) -> None:

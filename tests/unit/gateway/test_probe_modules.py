@@ -66,6 +66,16 @@ def test_what_is_wrong_is_told_with_the_file_the_module_and_the_field(file: Path
     assert str(caught.value).startswith(f"{file}: {said}")
 
 
+def test_a_secret_that_nobody_could_seal_is_told_at_the_start(file: Path) -> None:
+    file.write_text('[mine]\nkind = "http"\nheaders = { Accept = "a", X-Api-Key = "s3cret" }\n')
+    assert "mine" in modules(str(file))
+    with pytest.raises(
+        ValueError, match=r"mine\.headers\.X-Api-Key: is a secret, and .* VEDETTE_SEALING_KEYS"
+    ) as caught:
+        modules(str(file), seals=False)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_the_example_of_the_readme_is_one(file: Path) -> None:
     readme = (Path(inspect.getfile(room)).parents[1] / "README.md").read_text()
     (example,) = re.findall(r"^```toml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)

@@ -37,6 +37,8 @@ ANSWERS = (
     (head(), data(b"x" * 2000)),
     (head((*OK, *[("a", "b")] * 300)),),
     (frame(SETTINGS, bytes(6), stream=0) * 20,),
+    (head([(":status", "500")]), data(b""), data(b"no database"), data(b"?", END_STREAM)),
+    (head([(":status", "500")]), rst(13)),
 )
 SPEC = HttpSpec(url="https://a.example/", body_contains=("Hello",), body_lacks=("error",), body_bytes_max=1000)
 
@@ -85,6 +87,8 @@ def read(pieces: list[bytes], spec: HttpSpec = SPEC) -> dict[str, Any]:
         "missing": answer.texts.missing if answer.texts else None,
         "found": answer.texts.found if answer.texts else None,
         "bytes": answer.body_bytes,
+        "start": answer.start,
+        "wants_http1": answer.wants_http1,
         "polite": line.said.endswith(b"\0\0\x08\x07" + bytes(13)),
     }
 
@@ -118,6 +122,16 @@ def test_a_redirect_is_followed_without_its_body() -> None:
 @pytest.mark.parametrize("answer", [ANSWERS[0], ANSWERS[5]])
 def test_we_say_goodbye_when_we_have_seen_enough(answer: tuple[bytes, ...]) -> None:
     assert read([GREETING, *answer])["polite"]
+
+
+def test_an_answer_that_is_refused_by_its_status_is_read_on_to_its_body() -> None:
+    seen = read([GREETING, *ANSWERS[-2]])
+    assert (seen["status"], seen["start"], seen["flaw"], seen["polite"]) == (500, b"no database", None, True)
+
+
+def test_an_answer_that_breaks_after_its_status_is_told_by_its_status() -> None:
+    seen = read([GREETING, *ANSWERS[-1]])
+    assert (seen["status"], seen["flaw"], seen["polite"], seen["wants_http1"]) == (500, None, True, False)
 
 
 def test_a_detail_names_the_error_and_not_the_servers_words() -> None:

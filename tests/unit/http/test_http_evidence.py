@@ -20,9 +20,9 @@ SPEC = HttpSpec(url="http://a.example/p?q=hunter2hunter2", expect_status=(418,))
 REQUEST = first_request(SPEC)
 
 
-def told(answer: bytes, *secrets: str, pieces: int = 1, request: Request = REQUEST) -> str:
+def told(answer: bytes, *secrets: str, pieces: int = 1, request: Request = REQUEST, spec: HttpSpec = SPEC) -> str:
     """Returns what is kept of an answer that comes in pieces."""
-    seen = Answer(SPEC, request)
+    seen = Answer(spec, request)
     size = -(-len(answer) // pieces)
     for place in range(0, len(answer), size):
         if seen.received(answer[place : place + size]):
@@ -40,6 +40,13 @@ def test_an_answer_is_told_as_it_was_said(pieces: int) -> None:
     text = told(head("Server: a", "X-Two:  b") + b"<h1>no</h1>\r\nsorry", pieces=pieces)
     assert text.startswith("HTTP/1.1 500")
     assert text.partition("\n")[2].startswith("Server: a\nX-Two: b\n\n<")
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+def test_a_body_that_is_announced_as_too_large_is_told_however_it_comes(pieces: int) -> None:
+    spec = HttpSpec(url="http://a.example/", body_bytes_max=10)
+    text = told(head("Content-Length: 11", status="200 OK") + b"no database", pieces=pieces, spec=spec)
+    assert text.partition("\n\n")[2].startswith("n")
 
 
 def test_telling_headers_and_names_lose_their_values() -> None:
@@ -74,6 +81,12 @@ def test_the_query_and_the_cookies_of_the_request_are_not_told() -> None:
     body = b"Cannot GET /p?q=hunter2hunter2, hunter2hunter2 s3cret-cookie english"
     text = told(head(f"Content-Length: {len(body)}") + body, request=request)
     assert text.endswith(f"Cannot GET /p?{REDACTED}, {REDACTED} {REDACTED} english")
+
+
+def test_a_short_query_hides_no_other_words() -> None:
+    request = first_request(HttpSpec(url="http://a.example/p?b"))
+    text = told(head("Server: b") + b"bad: /p?b %3Fb", request=request)
+    assert text.endswith(f"Server: b\n\nbad: /p{REDACTED} {REDACTED}")
 
 
 def forms(secret: str) -> list[bytes]:
