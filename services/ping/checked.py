@@ -63,7 +63,7 @@ class Checked(socket.socket):
         """Makes `packet` the one that leaves when aioping sends its own."""
         self._next = packet
 
-    def sendto(self, data: Any, *_: Any) -> int:
+    def sendto(self, data: Any, *_options: Any) -> int:
         """Sends the next packet in the place of aioping's `data`; returns the number of bytes."""
         packet = self._next
         if packet is None:
@@ -79,7 +79,7 @@ class Checked(socket.socket):
                 raise
             return self._send(packet)
 
-    def recv(self, *_: Any) -> bytes:
+    def recv(self, *_options: Any) -> bytes:
         """Returns an answer as aioping wants to see it, and notes it in `answer`; BlockingIOError if there is none."""
         if self.read_errors():
             raise ReportedError
