@@ -17,7 +17,7 @@ from libs.net.egress import Egress
 from libs.net.fault import Fault
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
-from services.ping import sockets
+from services.ping import routes
 from services.ping.family import joined
 from services.ping.figures import samples
 from services.ping.flight import Flight, pace, payloads
@@ -120,7 +120,7 @@ def _reports(flight: Flight) -> list[Report]:
 def _explained(flight: Flight, report: Report) -> Fault:
     """Returns what an ICMP error means, with what this machine knows about its own addresses and routes."""
     own = _is_ours(flight, report)
-    return explained(report, ours=own, on_link=own and sockets.is_on_link(flight.family, flight.address))
+    return explained(report, ours=own, on_link=own and routes.is_on_link(flight.family, flight.address))
 
 
 def _is_ours(flight: Flight, report: Report) -> bool:
@@ -129,7 +129,7 @@ def _is_ours(flight: Flight, report: Report) -> bool:
         return False
     if report.origin:
         return report.said_by == socket.inet_ntop(flight.family, report.origin)
-    return sockets.is_local(flight.family, report.said_by)
+    return routes.is_local(flight.family, report.said_by)
 
 
 def _facts(flight: Flight, reports: list[Report]) -> dict[str, Fact]:

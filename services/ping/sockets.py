@@ -1,6 +1,5 @@
 """ICMP sockets of Linux: which kind this process may open, and the options that make them truthful."""
 
-import contextlib
 import errno
 import socket
 import struct
@@ -129,24 +128,6 @@ def drops(sock: socket.socket) -> int:
     """Returns how many packets were dropped because the receive buffer was full, ever."""
     info = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO_WORDS * 4)
     return int(struct.unpack_from(f"@{_MEMINFO_WORDS}I", info)[_DROPS]) if len(info) >= _MEMINFO_WORDS * 4 else 0
-
-
-def is_on_link(family: socket.AddressFamily, address: str) -> bool:
-    """Tells whether this machine reaches an address without a router. Sends nothing."""
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
-        with contextlib.suppress(OSError):
-            sock.connect((address, 9))
-            return True
-    return False
-
-
-def is_local(family: socket.AddressFamily, address: str) -> bool:
-    """Tells whether an address is one of this machine's. Sends nothing."""
-    with socket.socket(family, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
-        sock.bind((address, 0))
-        return True
-    return False
 
 
 def is_transient(error: OSError) -> bool:

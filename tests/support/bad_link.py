@@ -20,7 +20,13 @@ _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 
 def has_netem(inside: Namespace) -> bool:
-    command = ["ip", "netns", "exec", inside.name, *"tc qdisc add dev lo root netem delay 1ms".split()]
+    command = [
+        "ip",
+        "netns",
+        "exec",
+        inside.name,
+        *["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"],
+    ]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         return False
     inside.run("tc qdisc del dev lo root")
