@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.wait import wait_until
+
 CLONE_NEWNET = 0x40000000
 CAP_NET_RAW = 13
 _VERSION_3 = 0x20080522
@@ -62,6 +64,7 @@ def namespace(role: str) -> Iterator[Namespace]:
     ran(f"ip netns add {made.name}")
     try:
         made.run("ip link set lo up")
+        made.set_sysctl("net/ipv6/conf/default/accept_dad", "0")
         yield made
     finally:
         ran(f"ip netns del {made.name}")
@@ -75,6 +78,13 @@ def join(left: Namespace, right: Namespace, number: int, *, mtu: int = 1500) -> 
         side.run(f"ip addr add 10.{number}.0.{place}/24 dev {end}")
         side.run(f"ip addr add fd{number}::{place}/64 dev {end} nodad")
         side.run(f"ip link set {end} up")
+    for side, end in zip((left, right), ends, strict=True):
+        wait_until_up(side, end)
+
+
+def wait_until_up(side: Namespace, device: str) -> None:
+    """Returns when a device takes packets: the kernel may need a second to notice that it is plugged in."""
+    wait_until(lambda: " state UP " in side.run(f"ip -o link show dev {device}"), within_s=10, what=f"{device} up")
 
 
 def ran(command: str) -> str:
@@ -84,14 +94,21 @@ def ran(command: str) -> str:
 
 
 @contextlib.contextmanager
-def without_raw_sockets() -> Iterator[None]:
-    """Takes CAP_NET_RAW from this thread for a while."""
+def raw_sockets(*, allowed: bool) -> Iterator[None]:
+    """Takes CAP_NET_RAW from this thread for a while, or gives it back."""
     before = _effective()
-    _set_effective(before & ~(1 << CAP_NET_RAW))
+    _set_effective(before | 1 << CAP_NET_RAW if allowed else before & ~(1 << CAP_NET_RAW))
     try:
         yield
     finally:
         _set_effective(before)
+
+
+@contextlib.contextmanager
+def inside(where: Namespace, way: str) -> Iterator[None]:
+    """Puts the test inside a namespace, where it may use raw sockets or not."""
+    with where.entered(), raw_sockets(allowed=way == "raw"):
+        yield
 
 
 class _Header(ctypes.Structure):

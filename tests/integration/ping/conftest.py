@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 import uvloop
 
-from tests.support.netns import Namespace, join, namespace, without_raw_sockets
+from tests.support.netns import Namespace, inside, join, namespace
 
 WAYS = ("raw", "datagram")
 
@@ -40,9 +40,5 @@ def there(here: Namespace) -> Iterator[Namespace]:
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest, here: Namespace) -> Iterator[str]:
     """Puts the test inside `here`, with and without CAP_NET_RAW."""
-    with here.entered():
-        if request.param == "raw":
-            yield request.param
-            return
-        with without_raw_sockets():
-            yield request.param
+    with inside(here, request.param):
+        yield request.param

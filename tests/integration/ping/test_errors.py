@@ -61,7 +61,7 @@ def _route(here: Namespace, router: Namespace, far: Namespace) -> None:
         router.set_sysctl(path, "0")
     for side, link in ((here, "v71l"), (router, "v72l")):
         for version in (4, 6):  # a neighbour who does not answer is given up three tries later
-            side.set_sysctl(f"net/ipv{version}/neigh/{link}/retrans_time_ms", "100")
+            side.set_sysctl(f"net/ipv{version}/neigh/{link}/retrans_time_ms", "200")
     for side, gateway in ((here, "71{}2"), (far, "72{}1")):
         side.run(f"ip route add default via 10.{gateway.format('.0.')}")
         side.run(f"ip -6 route add default via fd{gateway.format('::')}")
