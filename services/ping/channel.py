@@ -14,6 +14,7 @@ from typing import NamedTuple
 from services.ping import sockets
 from services.ping.flight import Flight, Instant, Packet, rtt_s
 from services.ping.packet import Reply, Report, echo_request, read_icmp6, read_ipv4
+from services.ping.sender import Sender
 
 # So many packets are read before the loop gets its turn again; and before a loss is believed, all of them.
 _READ_MAX = 256
@@ -45,11 +46,12 @@ class Channel:
         self._under_way: dict[int, _Entry] = {}
         self._unread_bytes = 0
         self._buffer = memoryview(bytearray(_PACKET_BYTES_MAX))
+        self._unfragmented: Sender | None = None
         self._sock = sockets.open_raw(family)
-        self._unfragmented: socket.socket | None = None
         try:
             sockets.keep_only(self._sock, sockets.WANTED[family])
-            sockets.set_fragmenting(self._sock, dont_fragment=False)
+            sockets.hear_arrivals(self._sock)
+            self._sender = Sender(family, dont_fragment=False)
             self._window_bytes = sockets.widen(self._sock) // 2
         except BaseException:
             self._sock.close()
@@ -60,6 +62,7 @@ class Channel:
 
     def close(self) -> None:
         self._sock.close()
+        self._sender.close()
         if self._unfragmented is not None:
             self._unfragmented.close()
 
@@ -90,13 +93,8 @@ class Channel:
             self.read_all()
         self._unread_bytes += charge
         data = echo_request(self._version, packet.key, packet.payload)
-        sock = self._unfragmented_socket() if flight.dont_fragment else self._sock
-        sent = Instant(time.monotonic_ns(), time.time_ns())
-        if flight.ttl is None:
-            sock.sendto(data, (flight.address, 0))
-        else:
-            sock.sendmsg([data], sockets.ttl_option(self._family, flight.ttl), 0, (flight.address, 0))
-        packet.sent = sent
+        sender = self._unfragmented_sender() if flight.dont_fragment else self._sender
+        packet.sent = sender.send(data, flight.address, flight.ttl)
 
     def read_some(self) -> None:
         """Reads what has come, within a bound; the loop calls again when there is more."""
@@ -141,14 +139,8 @@ class Channel:
         flight.take(packet, rtt_s(packet.sent, read, sockets.stamp_ns(ancillary)), ttl)
         return True
 
-    def _unfragmented_socket(self) -> socket.socket:
-        """Returns the socket for packets that must stay whole: that is a property of sockets, not of packets.
-
-        It only sends: all replies come to the first one, too.
-        """
+    def _unfragmented_sender(self) -> Sender:
+        """Returns the sender of packets that must stay whole: that is a property of sockets, not of packets."""
         if self._unfragmented is None:
-            sock = sockets.open_raw(self._family)
-            sockets.keep_only(sock, ())
-            sockets.set_fragmenting(sock, dont_fragment=True)
-            self._unfragmented = sock
+            self._unfragmented = Sender(self._family, dont_fragment=True)
         return self._unfragmented

@@ -48,7 +48,10 @@ class Checked(socket.socket):
         self._next: Packet | None = None
         self._sent: dict[int, _Entry] = {}
         try:
-            sockets.prepare_datagram(self, ttl=flight.ttl)
+            sockets.hear_arrivals(self)
+            sockets.hear_errors(self)
+            if flight.ttl is not None:
+                sockets.set_ttl(self, flight.ttl)
             sockets.set_fragmenting(self, dont_fragment=flight.dont_fragment)
             sockets.widen(self)
             self.bind(("::" if flight.version == 6 else "0.0.0.0", 0))  # noqa: S104 - the kernel fills in the id

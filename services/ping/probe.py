@@ -23,6 +23,7 @@ from services.ping.figures import samples
 from services.ping.flight import Flight, pace, payloads
 from services.ping.packet import Report
 from services.ping.spec import PingSpec
+from services.ping.stamps import stamping
 from services.ping.verdict import Seen, judge
 from services.ping.way import Flown, Way
 from services.ping.ways import open_way
@@ -54,6 +55,7 @@ class PingProbe:
         loop = asyncio.get_running_loop()
         self._resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
         self._meter = await self._stack.enter_async_context(StallMeter(loop))
+        await self._stack.enter_async_context(stamping())
         self.way: Way = await self._stack.enter_async_context(open_way(loop))
         return self
 

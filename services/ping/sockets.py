@@ -29,29 +29,31 @@ _INT = struct.Struct("@i")
 
 def open_raw(family: socket.AddressFamily) -> socket.socket:
     """Returns a raw socket for ICMP that does not block; PermissionError when this process may not have one."""
-    sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, PROTOCOLS[family])
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+    return socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, PROTOCOLS[family])
 
 
-def prepare_datagram(sock: socket.socket, *, ttl: int | None) -> None:
-    """Lets a datagram socket for ICMP tell when packets came, with which TTL, and of ICMP errors about its own."""
+def hear_arrivals(sock: socket.socket) -> None:
+    """Lets a socket tell when packets came, and with which TTL: raw IPv4 sockets see that in the packet itself."""
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+    elif sock.type == socket.SOCK_DGRAM:
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+
+
+def hear_errors(sock: socket.socket) -> None:
+    """Lets a socket tell of ICMP errors about its packets, and of packets that a full queue of this machine drops."""
+    if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
-        if ttl is not None:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
-        return
-    sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
-    sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
-    if ttl is not None:
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+
+
+def set_ttl(sock: socket.socket, ttl: int) -> None:
+    """Gives all packets of a socket their TTL, or hop limit."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+    else:
         sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
 
 

@@ -9,6 +9,8 @@ import uvloop
 from tests.support.netns import Namespace, inside, join, namespace
 
 WAYS = ("raw", "datagram")
+# What these look at is the network's doing more than the loop's.
+SLOW = {"test_bad_link.py", "test_errors.py"}
 
 
 def pytest_asyncio_loop_factories(
@@ -16,7 +18,7 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     del config
     factories = {"uvloop": uvloop.new_event_loop}
-    return factories if "numbers" in item.name else factories | {"asyncio": asyncio.new_event_loop}
+    return factories if item.path.name in SLOW else factories | {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ async def numbers(host: str, **options: float) -> Outcome:
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("name", ["raw", "datagram"])
-async def test_lost_packets_are_the_share_that_the_link_loses_by_the_numbers(name: str, host: str) -> None:
+async def test_lost_packets_are_the_share_that_the_link_loses(name: str, host: str) -> None:
     with linked(name, Rules(loss=0.3)):
         outcome = await numbers(host, loss_ratio_degraded=0.01)
     seen = outcome.samples
@@ -51,7 +51,7 @@ async def test_lost_packets_are_the_share_that_the_link_loses_by_the_numbers(nam
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("name", ["raw", "datagram"])
-async def test_the_round_trip_takes_as_long_as_the_link_by_the_numbers(name: str, host: str) -> None:
+async def test_the_round_trip_takes_as_long_as_the_link(name: str, host: str) -> None:
     with linked(name, Rules(delay_s=0.05)):
         outcome = await numbers(host, rtt_s_degraded=0.05)
     seen = outcome.samples
@@ -63,7 +63,7 @@ async def test_the_round_trip_takes_as_long_as_the_link_by_the_numbers(name: str
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("name", ["raw", "datagram"])
-async def test_repeated_packets_are_no_answers_more_by_the_numbers(name: str, host: str) -> None:
+async def test_repeated_packets_are_no_answers_more(name: str, host: str) -> None:
     with linked(name, Rules(duplicate=0.4)):
         outcome = await numbers(host)
     seen = outcome.samples
@@ -73,7 +73,7 @@ async def test_repeated_packets_are_no_answers_more_by_the_numbers(name: str, ho
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("name", ["raw", "datagram"])
-async def test_packets_that_overtake_each_other_are_all_found_by_the_numbers(name: str, host: str) -> None:
+async def test_packets_that_overtake_each_other_are_all_found(name: str, host: str) -> None:
     with linked(name, Rules(delay_s=0.1, reorder=0.4)):
         outcome = await numbers(host, jitter_s_degraded=0.001)
     seen = outcome.samples
@@ -84,7 +84,7 @@ async def test_packets_that_overtake_each_other_are_all_found_by_the_numbers(nam
     assert within(seen["jitter_s"] / 0.1 * PACKETS / 2, 2 * 0.4 * 0.6, PACKETS // 2)
 
 
-async def test_a_link_that_loses_everything_is_down_by_the_numbers() -> None:
+async def test_a_link_that_loses_everything_is_down() -> None:
     with linked("raw", Rules(loss=1.0)):
         outcome = await numbers("10.90.0.2")
     assert verdict(outcome) == (Status.DOWN, PingReason.NO_REPLY)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from pathlib import Path
 
 import pytest
 import structlog.testing
@@ -94,15 +95,13 @@ async def test_replies_that_our_own_buffer_dropped_are_no_loss_of_the_target(her
     assert verdict(outcome) == (Status.UNKNOWN, Reason.NO_BUFFERS)
 
 
-async def test_packets_that_cannot_leave_in_time_are_our_fault(here: Namespace) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_packets_that_cannot_leave_in_time_are_our_fault(way: str, here: Namespace, host: str) -> None:
+    if (way, host) == ("datagram", "::1"):
+        pytest.skip("Linux does not tell a datagram ICMPv6 socket that its packet was dropped")
     here.run("tc qdisc add dev lo root tbf rate 8bit burst 100 limit 100")
     try:
-        with inside(here, "raw"):
-            async with PingProbe() as probe:
-                assert isinstance(probe.way, RawWay)
-                channel = probe.way.channels[socket.AF_INET]
-                channel._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 0)
-                outcome = await probe(PingSpec(host="127.0.0.1", size_bytes=4000), 0.5)
+        outcome = await pinged(host, size_bytes=4000, timeout_s=0.5)
     finally:
         here.run("tc qdisc del dev lo root")
     assert verdict(outcome) == (Status.UNKNOWN, Reason.NO_BUFFERS)
@@ -112,7 +111,7 @@ async def test_a_cancelled_check_leaves_nothing_behind(way: str, there: Namespac
     del way
 
     def descriptors() -> int:
-        return len(list(__import__("pathlib").Path("/proc/self/fd").iterdir()))
+        return len(list(Path("/proc/self/fd").iterdir()))
 
     async with lying(there, lambda _: []), PingProbe() as probe:
         before = descriptors()
@@ -120,7 +119,7 @@ async def test_a_cancelled_check_leaves_nothing_behind(way: str, there: Namespac
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.02):
                     await probe(PingSpec(host=SILENT), 5)
-        assert descriptors() == before
+        assert descriptors() <= before
         if isinstance(probe.way, RawWay):
             assert not probe.way.channels[socket.AF_INET]._under_way
 
