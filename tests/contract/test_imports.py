@@ -31,6 +31,7 @@ BROKEN = [
     ("services/gateway/app.py", "import uvicorn", "Only libs.process knows uvicorn and the Prometheus client"),
     ("libs/net/dial.py", "import httptools", "Only services.http knows httptools"),
     ("services/gateway/names.py", "import re2", "Only services.http knows re2, brotli and zstd"),
+    ("libs/net/dial.py", "import aioping", "Only services.ping knows aioping"),
 ]
 
 
