@@ -137,6 +137,17 @@ async def test_many_checks_at_once_find_each_its_own_answers(way: str, there: Na
     assert sum(outcome.samples["duplicates"] for outcome in outcomes) == 0
 
 
+@pytest.mark.parametrize("count", [3000])
+async def test_thousands_of_targets_at_once_are_all_heard(here: Namespace, count: int) -> None:
+    hosts = [f"127.1.{number >> 8}.{number & 255}" for number in range(count)]
+    with inside(here, "raw"):
+        async with PingProbe() as probe, asyncio.TaskGroup() as group:
+            specs = [PingSpec(host=host, packets=2, packet_interval_s=0.05) for host in hosts]
+            tasks = [group.create_task(probe(spec, 30)) for spec in specs]
+    assert {verdict(task.result()) for task in tasks} == {(Status.UP, Reason.OK)}
+    assert sum(task.result().samples["received"] for task in tasks) == 2 * count
+
+
 def packet_to(packet: bytes) -> str:
     return socket.inet_ntoa(packet[16:20])
 
