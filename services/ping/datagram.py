@@ -48,7 +48,8 @@ class DatagramWay:
 
     async def exchange(self, flight: Flight, pace: Pace, deadline: float) -> Flown:
         try:
-            async with asyncio.timeout_at(deadline):
+            # As long as the packets, sent at once, would still have all of their patience.
+            async with asyncio.timeout_at(deadline - pace.patience_s):
                 await self._slots.acquire()
         except TimeoutError:
             return Flown(_NO_SLOT)
@@ -61,10 +62,12 @@ class DatagramWay:
             self._slots.release()
 
     async def _exchange(self, flight: Flight, pace: Pace, deadline: float, sock: Checked) -> Flown:
+        leave_by = deadline - pace.patience_s / 2
+
         async def send(packet: Packet) -> Fault | None:
             sock.sends(packet)
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(leave_by):
                     await aioping.send_one_ping(sock, flight.address, packet.key, 0, flight.family)
             except OSError as error:  # a TimeoutError is one, too
                 return fault_of(error, flight)
@@ -74,8 +77,7 @@ class DatagramWay:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(_listen(sock))
                 fault = await send_all(flight, pace, deadline, send)
-                if fault is None:
-                    await settled(flight, min(self._loop.time() + pace.patience_s, deadline))
+                await settled(flight, min(self._loop.time() + pace.patience_s, deadline))
                 await ended([listening])
         finally:
             # What aioping leaves behind when it is cancelled.

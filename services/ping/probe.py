@@ -41,6 +41,11 @@ class _Until:
 
     monotonic: float
     loop: float
+    total_s: float
+
+    def is_late(self, now: float) -> bool:
+        """Tells that at an instant of time.monotonic() more than half of the time is gone."""
+        return self.monotonic - now < self.total_s / 2
 
 
 class PingProbe:
@@ -77,7 +82,7 @@ class PingProbe:
         begun_at = time.monotonic()
         # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
         left_s = timeout_s - min(0.1, timeout_s / 20)
-        until = _Until(begun_at + left_s, asyncio.get_running_loop().time() + left_s)
+        until = _Until(begun_at + left_s, asyncio.get_running_loop().time() + left_s, left_s)
         if spec.address is not None:
             return await self._ping(spec, spec.address, until, {})
         found = await self._resolver.resolve(spec.name, 0, until.monotonic, _FAMILIES.get(spec.family))
@@ -109,7 +114,8 @@ class PingProbe:
         stalled = self._meter.stalled_s - stalled_s > max(took_s * _STALLED_SHARE, _STALLED_S)
         figures, reports = samples(flight), _reports(flight)
         said = tuple(_explained(flight, report) for report in reports)
-        verdict = judge(spec, Seen(figures, said, stalled, flown.overflown, flown.fault))
+        hurried = until.is_late(begun_at) and rate.patience_s < spec.packet_timeout_s
+        verdict = judge(spec, Seen(figures, said, stalled, flown.overflown, hurried, flown.fault))
         phases = phases | {"ping_s": took_s}
         hop = Hop(target=spec.target, address=host, phases=phases, facts=_facts(flight, reports))
         return _outcome(verdict, phases | figures, hop)

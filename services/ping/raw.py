@@ -40,18 +40,17 @@ class RawWay:
         channel = self.channels.get(flight.family)
         if channel is None:
             return Flown(NO_FAMILY)
-        dropped = channel.drops
+        dropped, leave_by = channel.drops, deadline - pace.patience_s / 2
 
         async def send(packet: Packet) -> Fault | None:
-            if not await self._pacer.turn(deadline):
+            if not await self._pacer.turn(leave_by):
                 return QUEUE_FULL
-            return await sent(lambda: channel.send(flight, packet), flight, deadline)
+            return await sent(lambda: channel.send(flight, packet), flight, leave_by)
 
         channel.enter(flight)
         try:
             fault = await send_all(flight, pace, deadline, send)
-            if fault is None:
-                await settled(flight, min(self._loop.time() + pace.patience_s, deadline))
+            await settled(flight, min(self._loop.time() + pace.patience_s, deadline))
             if not flight.is_settled:
                 channel.read_all()
         finally:

@@ -8,6 +8,9 @@ from libs.net.fault import Fault
 from services.ping.spec import PingReason, PingSpec
 
 _STALLED = Fault(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
+_HURRIED = Fault(
+    Status.UNKNOWN, Reason.RESOLVER_FAILED, "Our resolver took most of the time, and left too little for replies."
+)
 _OVERFLOWN = Fault(Status.UNKNOWN, Reason.NO_BUFFERS, "Replies were dropped here: this machine's buffer was full.")
 
 
@@ -15,14 +18,15 @@ _OVERFLOWN = Fault(Status.UNKNOWN, Reason.NO_BUFFERS, "Replies were dropped here
 class Seen:
     """What a verdict needs to know. `figures` are the samples; `said` what ICMP errors mean, one for each of them.
 
-    `stalled` tells that this process stood still, `overflown` that our own receive buffer dropped packets meanwhile;
-    `fault` is what kept packets from leaving.
+    `stalled` tells that this process stood still, `overflown` that our own receive buffer dropped packets meanwhile,
+    `hurried` that our resolver left less time for replies than was asked for; `fault` is what kept packets from leaving.
     """
 
     figures: dict[str, float]
     said: tuple[Fault, ...] = ()
     stalled: bool = False
     overflown: bool = False
+    hurried: bool = False
     fault: Fault | None = None
 
 
@@ -77,9 +81,13 @@ def _slow(seen: Seen, rtt_s: float | None, jitter_s: float | None, status: Statu
 
 def _ours(seen: Seen) -> Fault | None:
     """Returns why a loss may be ours."""
+    if seen.fault is not None:
+        return seen.fault
     if seen.overflown:
         return _OVERFLOWN
-    return _STALLED if seen.stalled else None
+    if seen.stalled:
+        return _STALLED
+    return _HURRIED if seen.hurried else None
 
 
 def _share(seen: Seen) -> str:

@@ -103,8 +103,8 @@ def fault_of(error: OSError, flight: Flight) -> Fault:
 
 
 async def settled(flight: Flight, until: float) -> None:
-    """Returns when every packet has been answered, one way or the other, or at `until`."""
-    if flight.is_settled:
+    """Returns when every packet has been answered, one way or the other, or at `until`; at once if none has left."""
+    if flight.is_settled or all(packet.sent is None for packet in flight.packets):
         return
     loop = asyncio.get_running_loop()
     done = loop.create_future()
