@@ -87,7 +87,13 @@ class Checked(socket.socket):
         if self.read_errors():
             raise ReportedError
         for _ in range(_READ_MAX):
-            data, ancillary, _flags, sender = self.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
+            try:
+                data, ancillary, _flags, sender = self.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
+            except BlockingIOError:
+                raise
+            except OSError as error:  # an ICMP error that came a moment ago
+                self.read_errors()
+                raise ReportedError from error
             shown = self._taken(data, ancillary, str(sender[0]))
             if shown is not None:
                 return shown
@@ -115,7 +121,7 @@ class Checked(socket.socket):
 
     def read_rest(self) -> None:
         """Counts what has come until now, by the kernel's stamps."""
-        for _ in range(len(self._sent)):
+        for _ in range(_READ_MAX):
             try:
                 self.recv()
             except ReportedError:

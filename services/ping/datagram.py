@@ -21,7 +21,7 @@ from services.ping import sockets
 from services.ping.checked import Checked, ReportedError
 from services.ping.flight import Flight, Pace, Packet
 from services.ping.spec import PingReason
-from services.ping.way import NO_FAMILY, Flown, fault_of, send_all, settled
+from services.ping.way import NO_FAMILY, QUEUE_FULL, RETRY_S, Flown, fault_of, send_all, settled
 
 # Ours ends every wait first: aioping would close the socket before what came in time is read.
 _NEVER_S = 86_400.0
@@ -65,13 +65,11 @@ class DatagramWay:
         leave_by = deadline - pace.patience_s / 2
 
         async def send(packet: Packet) -> Fault | None:
-            sock.sends(packet)
-            try:
-                async with asyncio.timeout_at(leave_by):
-                    await aioping.send_one_ping(sock, flight.address, packet.key, 0, flight.family)
-            except OSError as error:  # a TimeoutError is one, too
-                return fault_of(error, flight)
-            return None
+            while True:
+                fault = await self._send(flight, packet, sock, leave_by)
+                if fault is not QUEUE_FULL or self._loop.time() + RETRY_S >= leave_by:
+                    return fault
+                await asyncio.sleep(RETRY_S)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -82,9 +80,22 @@ class DatagramWay:
         finally:
             # What aioping leaves behind when it is cancelled.
             self._loop.remove_reader(sock.fileno())
-            self._loop.remove_writer(sock.fileno())
         sock.read_rest()
         return Flown(fault, overflown=not flight.is_settled and sockets.drops(sock) > 0)
+
+    async def _send(self, flight: Flight, packet: Packet, sock: Checked, leave_by: float) -> Fault | None:
+        sock.sends(packet)
+        try:
+            async with asyncio.timeout_at(leave_by):
+                await aioping.send_one_ping(sock, flight.address, packet.key, 0, flight.family)
+        except TimeoutError:
+            return QUEUE_FULL
+        except OSError as error:
+            return fault_of(error, flight)
+        finally:
+            # Cancelled, aioping would go on and send all the same.
+            self._loop.remove_writer(sock.fileno())
+        return None
 
 
 async def _listen(sock: Checked) -> None:

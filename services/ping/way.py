@@ -12,7 +12,7 @@ from services.ping import sockets
 from services.ping.flight import Flight, Pace, Packet
 from services.ping.spec import PingReason
 
-_RETRY_S = 0.005
+RETRY_S = 0.005
 QUEUE_FULL = Fault(Status.UNKNOWN, Reason.NO_BUFFERS, "This machine could not send the packets in time.")
 NO_FAMILY = Fault(Status.UNKNOWN, Reason.NO_ROUTE, "This machine does not speak the address's family of IP.")
 
@@ -87,9 +87,9 @@ async def sent(send: Callable[[], None], flight: Flight, deadline: float) -> Fau
                 return fault_of(error, flight)
         else:
             return None
-        if loop.time() + _RETRY_S >= deadline:
+        if loop.time() + RETRY_S >= deadline:
             return QUEUE_FULL
-        await asyncio.sleep(_RETRY_S)
+        await asyncio.sleep(RETRY_S)
 
 
 def fault_of(error: OSError, flight: Flight) -> Fault:
