@@ -33,6 +33,16 @@ def has_netem(inside: Namespace) -> bool:
     return True
 
 
+def introduce(left: Namespace, right: Namespace, number: int) -> None:
+    """Tells both ends of a cable each other's hardware address, so that no question for it can be lost."""
+    ends = ((left, f"v{number}l", 1), (right, f"v{number}r", 2))
+    for (side, mine, place), (other, theirs, _) in zip(ends, reversed(ends), strict=True):
+        words = side.run(f"ip -o link show dev {mine}").split()
+        address = words[words.index("link/ether") + 1]
+        for host in (f"10.{number}.0.{place}", f"fd{number}::{place}"):
+            other.run(f"ip neigh replace {host} lladdr {address} dev {theirs} nud permanent")
+
+
 @contextlib.contextmanager
 def bad_link(left: Namespace, right: Namespace, rules: Rules) -> Iterator[str]:
     """Joins two namespaces as `netns.join(left, right, 90)`; packets from left to right fare by `rules`.
@@ -41,6 +51,7 @@ def bad_link(left: Namespace, right: Namespace, rules: Rules) -> Iterator[str]:
     """
     if has_netem(left):
         join(left, right, 90)
+        introduce(left, right, 90)
         left.run(f"tc qdisc add dev v90l root netem limit 100000 {rules.netem}")
         yield "tc netem"
         return
