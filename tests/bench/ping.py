@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -79,11 +80,13 @@ async def ours(name: str, run: Callable[[list[PingSpec], PingProbe], Awaitable[l
         used_s, begun_at = cpu_s(), time.perf_counter()
         outcomes = await run(specs, probe)
         used_s, took_s = cpu_s() - used_s, time.perf_counter() - begun_at
-    received = sum(outcome.samples.get("received", 0) for outcome in outcomes)
-    told(name, received, PACKETS * len(outcomes) - received, used_s, took_s)
-    unwell = [outcome for outcome in outcomes if outcome.status != "up"]
-    if unwell:
-        print(f"    {len(unwell)} checks not up, the first: {unwell[0].reason}, {unwell[0].detail}")
+    sent, received = (sum(outcome.samples.get(word, 0) for outcome in outcomes) for word in ("sent", "received"))
+    told(name, received, sent - received, used_s, took_s)
+    unwell = Counter((outcome.status.value, outcome.reason) for outcome in outcomes if outcome.status != "up")
+    if unwell or sent < PACKETS * len(outcomes):
+        print(
+            f"    this machine was too busy: {PACKETS * len(outcomes) - sent:,.0f} packets unsent, not up: {dict(unwell)}"
+        )
 
 
 async def aiopings(count: int, at_once: int) -> None:
