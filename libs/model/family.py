@@ -59,7 +59,7 @@ def joined(four: Outcome, six: Outcome) -> Outcome:
         | {"ip_protocol": 4 if told is four else 6}
         | _named("ipv4", four)
         | _named("ipv6", six)
-        | {"total_s": max(_total_s(four), _total_s(six))}
+        | _whole(four, six)
         | _soonest(four, six),
         hops=[hop if part is decides else replace(hop, said="") for part in (four, six) for hop in part.hops],
     )
@@ -77,6 +77,12 @@ def _deciding(four: Outcome, six: Outcome) -> Outcome:
 
 def _total_s(part: Outcome) -> float:
     return part.samples.get("total_s", 0.0)
+
+
+def _whole(four: Outcome, six: Outcome) -> dict[str, float]:
+    """Returns how long both took, which ran at once, where a kind tells that."""
+    told = "total_s" in four.samples or "total_s" in six.samples
+    return {"total_s": max(_total_s(four), _total_s(six))} if told else {}
 
 
 def _soonest(four: Outcome, six: Outcome) -> dict[str, float]:

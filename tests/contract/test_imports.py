@@ -39,6 +39,7 @@ BROKEN = [
     ("libs/net/dial.py", "import h2.connection", "Only services.http knows httptools and h2"),
     ("services/gateway/names.py", "import re2", "Only kinds with patterns of their own know re2"),
     ("services/gateway/names.py", "import brotli", "Only services.http knows brotli and zstd"),
+    ("libs/net/dial.py", "import aioping", "Only services.ping knows aioping"),
 ]
 
 
