@@ -1,10 +1,11 @@
 """Network namespaces that a test makes, enters and removes: machines with their own addresses, routes and filters.
 
-They take root. Whoever is not root skips the test and is told so; root, as in CI, never skips.
+They take root, and a container that lets root make them; where that is not so the test is skipped and says why.
 """
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import os
 import shutil
@@ -60,6 +61,8 @@ def namespace(role: str) -> Iterator[Namespace]:
         pytest.skip("network namespaces take root")
     if shutil.which("ip") is None:
         pytest.fail("this test needs `ip` (package iproute2, see tests/debian-packages.txt)")
+    if (refusal := _refusal()) is not None:
+        pytest.skip(f"network namespaces cannot be made here: {refusal}")
     made = Namespace(role)
     ran(f"ip netns add {made.name}")
     try:
@@ -68,6 +71,21 @@ def namespace(role: str) -> Iterator[Namespace]:
         yield made
     finally:
         ran(f"ip netns del {made.name}")
+
+
+@functools.cache
+def _refusal() -> str | None:
+    """Returns why this machine lets nobody make namespaces and cables between them; None if it does."""
+    name = f"vdt-{os.getpid()}-try"
+    for command in (
+        f"ip netns add {name}",
+        f"ip link add vtry{os.getpid()} netns {name} type veth peer name p{os.getpid()} netns {name}",
+    ):
+        done = subprocess.run(command.split(), capture_output=True, text=True, check=False, timeout=20)
+        if done.returncode != 0:
+            break
+    subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False, timeout=20)
+    return None if done.returncode == 0 else done.stderr.strip()
 
 
 def join(left: Namespace, right: Namespace, number: int, *, mtu: int = 1500) -> None:
