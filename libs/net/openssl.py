@@ -203,11 +203,16 @@ def show(context: SSL.Context, certificate_pem: str, key_pem: str) -> None:
             context.add_extra_chain_cert(certificate)
         context.use_privatekey(load_pem_private_key(key_pem.encode(), None))  # type: ignore[arg-type]
     except SSL.Error as error:
-        raise ValueError(str(error.args[0][-1][-1]) if error.args and error.args[0] else "refused") from None
+        reason = str(error.args[0][-1][-1]) if error.args and error.args[0] else "refused"
     except TypeError:
-        raise ValueError("the key is encrypted") from None
+        reason = "the key is encrypted"
     except UnsupportedAlgorithm:
-        raise ValueError("the key is of an unknown kind") from None
+        reason = "the key is of an unknown kind"
+    except ValueError:
+        reason = "it cannot be read"
+    else:
+        return
+    raise ValueError(f"the client certificate cannot be used: {reason}")
 
 
 def _expect(tls: object, host: _Host) -> bool:

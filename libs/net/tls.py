@@ -8,10 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from cryptography.x509 import load_der_x509_certificate
 from OpenSSL import SSL
 
 from libs.net import openssl
+from libs.net.certificates import load
 from libs.net.findings import Flaw, Roots, is_for
 
 
@@ -43,7 +43,12 @@ _VERIFY_CODES = {
     68: Flaw.WEAK_SIGNATURE,
 }
 # The library's words for an answer that is no TLS record.
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"})
+_NOT_TLS = frozenset(
+    {
+        *("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"),
+        *("PACKET_LENGTH_TOO_LONG", "DATA_LENGTH_TOO_LONG"),
+    }
+)
 # Alerts about the client's certificate, or about its absence. The second set says so only once the server has shown
 # its own certificate: TLS 1.2 has no alert for "I want yours", and before that it means "no common parameters".
 _WANTS_CERTIFICATE = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED"})
@@ -103,12 +108,16 @@ class Session:
         """
         if not self._stream.shake():
             return False
-        if self._stream.is_name_unchecked and not is_for(load_der_x509_certificate(self.sent()[0]), self.server_name):
+        if self._stream.is_name_unchecked and not self._is_for_us():
             raise self._stream.refused()
         self.shaken = True
         if self._version_min is not None and (self.version or "").removeprefix("TLSv") < self._version_min:
             raise TlsTooOldError(self.version)
         return True
+
+    def _is_for_us(self) -> bool:
+        own = next(map(load, self.sent()), None)
+        return own is not None and is_for(own, self.server_name)
 
     def feed(self, data: bytes) -> None:
         self._stream.feed(data)
