@@ -1,21 +1,18 @@
 """TLS without a socket: sessions in memory, so that the peer's certificates can be read even when they are refused."""
 
-import contextlib
 import functools
-import os
-import re
 import ssl
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from libs.net.chain import chain
-from libs.net.findings import Flaw, Roots
-from libs.net.roots import root_files, roots_of_folder
+from OpenSSL import SSL
 
-# One record (RFC 8446 section 5.1): the library never gives more at once.
-_PIECE_BYTES = 16384
+from libs.net import openssl
+from libs.net.certificates import load
+from libs.net.findings import Flaw, Roots, is_for
+from libs.net.roots import root_files, roots_of_folder
 
 
 class TlsFailure(StrEnum):
@@ -27,13 +24,7 @@ class TlsFailure(StrEnum):
     FAILED = "tls_failed"
 
 
-# What browsers accept for TLS 1.2; the suites of TLS 1.3 are always on.
-_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:!AESCCM:!aNULL:!eNULL"
-# 112 bits of security and more; a certificate that is taken as it is may be as weak as it likes.
-_STRICT = "@SECLEVEL=2"
-_LENIENT = "@SECLEVEL=0"
 _RARE_MAX = 64
-_SAID = re.compile(r"\[SSL[^]]*\] (.+) \(_ssl\.c")
 # X509_V_ERR_* of OpenSSL, which have been stable for decades.
 _VERIFY_CODES = {
     2: Flaw.UNTRUSTED,  # unable to get issuer certificate
@@ -51,7 +42,12 @@ _VERIFY_CODES = {
     68: Flaw.WEAK_SIGNATURE,
 }
 # The library's words for an answer that is no TLS record.
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "UNKNOWN_PROTOCOL"})
+_NOT_TLS = frozenset(
+    {
+        *("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"),
+        *("PACKET_LENGTH_TOO_LONG", "DATA_LENGTH_TOO_LONG"),
+    }
+)
 # Alerts about the client's certificate, or about its absence. The second set says so only once the server has shown
 # its own certificate: TLS 1.2 has no alert for "I want yours", and before that it means "no common parameters".
 _WANTS_CERTIFICATE = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED"})
@@ -91,21 +87,17 @@ class Session:
     library would refuse it too, but could not say what the server speaks.
     """
 
-    __slots__ = (
-        *("_in", "_out", "_tls", "_version_min", "closed", "has_identity", "server_name", "shaken", "verifies"),
-    )
+    __slots__ = ("_stream", "_version_min", "closed", "has_identity", "server_name", "shaken", "verifies")
 
     def __init__(
-        self, context: ssl.SSLContext, server_name: str, *, has_identity: bool = False, version_min: str | None = None
+        self, context: SSL.Context, server_name: str, *, has_identity: bool = False, version_min: str | None = None
     ) -> None:
         self.server_name = server_name
         self._version_min = version_min
-        self.verifies = context.verify_mode is ssl.CERT_REQUIRED
+        self._stream = openssl.Stream(context, server_name)
+        self.verifies = self._stream.verifies
         self.has_identity = has_identity
         self.shaken = False
-        self._in = ssl.MemoryBIO()
-        self._out = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_hostname=server_name)
         self.closed = False
 
     def shake(self) -> bool:
@@ -113,69 +105,62 @@ class Session:
 
         TlsTooOldError when it agreed on less than `version_min`.
         """
-        try:
-            self._tls.do_handshake()
-        except ssl.SSLWantReadError:
+        if not self._stream.shake():
             return False
+        if self._stream.is_name_unchecked and not self._is_for_us():
+            raise self._stream.refused()
         self.shaken = True
         if self._version_min is not None and (self.version or "").removeprefix("TLSv") < self._version_min:
             raise TlsTooOldError(self.version)
         return True
 
+    def _is_for_us(self) -> bool:
+        own = next(map(load, self.sent()), None)
+        return own is not None and is_for(own, self.server_name)
+
     def feed(self, data: bytes) -> None:
-        self._in.write(data)
+        self._stream.feed(data)
 
     def open(self) -> bytes:
         """Returns what the peer said, as far as it is fed; sets `closed` when the peer said goodbye."""
-        pieces: list[bytes] = []
-        try:
-            # Reading when nothing is there raises an error, which costs more than a small page.
-            while self._in.pending or self._tls.pending():
-                piece = self._tls.read(_PIECE_BYTES)
-                if not piece:
-                    self.closed = True
-                    break
-                pieces.append(piece)
-        except ssl.SSLWantReadError:
-            pass
+        if self.closed:
+            return b""
+        pieces, self.closed = self._stream.read()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def seal(self, data: bytes) -> bytes:
         """Returns the records that carry `data`, with whatever else waits to be sent."""
-        self._tls.write(data)
-        return self._out.read()
+        self._stream.write(data)
+        return self._stream.outgoing()
 
     def outgoing(self) -> bytes:
-        return self._out.read()
+        return self._stream.outgoing()
 
     def goodbye(self) -> bytes:
         """Returns the records that tell the peer that nothing more is said (RFC 8446 section 6.1)."""
-        # Not yet the peer's own goodbye, or what it says instead of one: both are its business.
-        with contextlib.suppress(ssl.SSLError):
-            self._tls.unwrap()
-        return self._out.read()
+        self._stream.part()
+        return self._stream.outgoing()
 
     @property
     def version(self) -> str | None:
-        return self._tls.version()
+        return self._stream.version if self.shaken else None
 
     @property
     def cipher(self) -> str | None:
-        cipher = self._tls.cipher()
-        return cipher[0] if cipher else None
+        return self._stream.cipher
 
     @property
     def protocol(self) -> str | None:
         """Returns what was agreed on to speak next, by ALPN; None before that, and when the server agreed to nothing."""
-        return self._tls.selected_alpn_protocol() if self.shaken else None
+        return self._stream.protocol if self.shaken else None
 
     def sent(self) -> list[bytes]:
         """Returns the server's certificates as it sent them, in DER, also after a refused handshake."""
-        return chain(self._tls, "get_unverified_chain")
+        return self._stream.sent()
 
     def verified(self) -> list[bytes]:
         """Returns the chain that was verified, from the server's certificate to a root; empty if none was."""
-        return chain(self._tls, "get_verified_chain") if self.shaken and self.verifies else []
+        return self._stream.verified() if self.shaken and self.verifies else []
 
     def failure(self, error: ssl.SSLError) -> TlsFailure | Flaw:
         """Returns what an error of the handshake, or of the first words after it, means."""
@@ -199,10 +184,16 @@ class Trust:
     def __init__(self, ca_file: Path | None = None, alpn: Sequence[str] = ()) -> None:
         self._ca_file = ca_file
         self._alpn = tuple(alpn)
+        # The interpreter's own context knows where the roots are, and tells them one by one.
+        self._listed = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if ca_file is None:
+            self._listed.set_default_verify_paths()
+        else:
+            self._listed.load_verify_locations(ca_file)
         self._verifying = self._context(self._alpn, verify=True)
         self._lenient = self._context(self._alpn, verify=False)
-        self._rare: dict[tuple[Identity | None, bool, tuple[str, ...]], ssl.SSLContext] = {}
-        self.has_roots = self._verifying.cert_store_stats()["x509_ca"] > 0 or any(root_files())
+        self._rare: dict[tuple[Identity | None, bool, tuple[str, ...]], SSL.Context] = {}
+        self.has_roots = self._listed.cert_store_stats()["x509_ca"] > 0 or any(root_files())
 
     def session(
         self,
@@ -222,26 +213,21 @@ class Trust:
     @functools.cached_property
     def roots(self) -> Roots:
         """The root certificates one by one, read when a chain is first in doubt."""
-        ders = self._verifying.get_ca_certs(binary_form=True)
+        ders = self._listed.get_ca_certs(binary_form=True)
         return Roots([*ders, *roots_of_folder()] if self._ca_file is None else ders)
 
-    def _context(self, alpn: Sequence[str], *, verify: bool) -> ssl.SSLContext:
-        context = _context(alpn, _STRICT if verify else _LENIENT)
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif self._ca_file is None:
-            context.set_default_verify_paths()
-        else:
-            context.load_verify_locations(self._ca_file)
+    def _context(self, alpn: Sequence[str], *, verify: bool) -> SSL.Context:
+        context = openssl.client(alpn, verify=verify)
+        if verify:
+            openssl.trust(context, self._ca_file)
         return context
 
-    def _rarer(self, identity: Identity | None, alpn: tuple[str, ...], *, verify: bool) -> ssl.SSLContext:
+    def _rarer(self, identity: Identity | None, alpn: tuple[str, ...], *, verify: bool) -> SSL.Context:
         key = (identity, verify, alpn)
         if key not in self._rare:
             context = self._context(alpn, verify=verify)
             if identity is not None:
-                _load(context, identity)
+                openssl.show(context, identity.certificate_pem, identity.key_pem)
             if len(self._rare) >= _RARE_MAX:
                 del self._rare[next(iter(self._rare))]
             self._rare[key] = context
@@ -262,38 +248,4 @@ def words(error: ssl.SSLError) -> str:
     """Returns the library's own words for an error, for the end of a sentence."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    if error.reason:
-        return error.reason.lower().replace("_", " ")
-    # Python has no names for some of OpenSSL's reasons; the words stand in the message.
-    said = _SAID.match(str(error))
-    return said[1] if said else "no reason given"
-
-
-def _context(alpn: Sequence[str], level: str) -> ssl.SSLContext:
-    """Returns a context whose rules are all said here: the interpreter's defaults move from version to version."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_flags = ssl.VERIFY_X509_TRUSTED_FIRST
-    context.hostname_checks_common_name = False
-    context.set_ciphers(f"{_CIPHERS}:{level}")
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
-    return context
-
-
-def _load(context: ssl.SSLContext, identity: Identity) -> None:
-    """Hands an identity to a context, which reads files only: one in memory, so that no key touches a disk."""
-    descriptor = os.memfd_create("identity")
-    try:
-        os.write(descriptor, f"{identity.certificate_pem}\n{identity.key_pem}\n".encode())
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password=_no_password)
-    except (ssl.SSLError, ValueError) as error:
-        reason = words(error) if isinstance(error, ssl.SSLError) else "the key is encrypted"
-        raise ValueError(f"the client certificate cannot be used: {reason}") from None
-    finally:
-        os.close(descriptor)
-
-
-def _no_password() -> str:
-    """Stands where OpenSSL would ask the terminal."""
-    raise ValueError
+    return error.reason.lower().replace("_", " ") if error.reason else "no reason given"

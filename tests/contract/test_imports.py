@@ -34,6 +34,7 @@ BROKEN = [
         "Only the gateway, the probers and the operator hold sealers",
     ),
     ("libs/process/http.py", "import litestar", "Only services.gateway knows Litestar"),
+    ("services/http/probe.py", "import OpenSSL", "Only libs.net knows pyOpenSSL"),
     ("services/gateway/app.py", "import uvicorn", "Only libs.process knows uvicorn and the Prometheus client"),
     ("libs/net/dial.py", "import httptools", "Only services.http knows httptools and h2"),
     ("libs/net/dial.py", "import h2.connection", "Only services.http knows httptools and h2"),

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import psutil
 import pytest
 
+from libs.model.outcome import Reason
 from tests.support.client import Api
 from tests.support.targets import web
 from tests.support.wait import eventually
@@ -49,7 +50,8 @@ async def test_bad_targets_leave_no_descriptor_and_no_memory_behind(site: Site, 
     descriptors, memory = prober.num_fds(), prober.memory_info().rss
     answers = await _check(site, urls * ROUNDS)
     assert answers.total() == len(urls) * ROUNDS
-    assert not [reason for status, reason in answers if status == "unknown"]
+    # A prober that was itself kept waiting, beside other tests, says so and blames nobody.
+    assert {reason for status, reason in answers if status == "unknown"} <= {Reason.LATE_LOOP}
 
     async def let_go() -> bool:
         return prober.num_fds() <= descriptors + DESCRIPTORS_MORE

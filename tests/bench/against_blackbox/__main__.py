@@ -10,11 +10,11 @@ the registry and the rendering either, which a target that is no URL pays for be
 
 import argparse
 import os
-import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
+from OpenSSL import SSL
 
 from services.http.spec import HttpSpec
 from tests.bench.against_blackbox import facts
@@ -33,7 +33,9 @@ def main() -> None:
         print("The facts of both, of one check over TLS\n")
         print("\n".join(facts.lines(theirs.series(targets.ecdsa, "http"), ours.outcome(HttpSpec(url=targets.ecdsa)))))
         print(f"\n{options.rounds} rounds, {options.concurrency} checks at a time, a page of {len(PAGE)} bytes")
-        print(f"ours with {ssl.OPENSSL_VERSION}, the load average is {os.getloadavg()[0]:.1f}")
+        print(
+            f"ours with {SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode()}, the load average is {os.getloadavg()[0]:.1f}"
+        )
         plain, secure = Load(options.plain, options.concurrency), Load(options.https, options.concurrency)
         bench.compare("Plain HTTP", HttpSpec(url=targets.plain), plain, goal=1 / 5)
         bench.compare("HTTPS, fresh handshake, RSA 2048", HttpSpec(url=targets.rsa), secure, goal=2 / 3)

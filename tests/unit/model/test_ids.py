@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from libs.model.ids import derived_id, is_id, new_id, tick_id
 
-parts = st.lists(st.text(st.characters(exclude_characters="\x1f"), max_size=5), max_size=4)
+parts = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x1f"), max_size=5), max_size=4)
 
 
 def test_a_new_id_is_a_version_7_uuid_of_this_moment():
