@@ -9,11 +9,12 @@ from libs.net.fault import EgressRefusedError, os_error
 
 
 class Address(NamedTuple):
-    """One address to dial: an IP literal and a port."""
+    """One address to dial: an IP literal and a port, for a stream (TCP) or for datagrams (UDP)."""
 
     family: socket.AddressFamily
     host: str
     port: int
+    kind: socket.SocketKind = socket.SOCK_STREAM
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if self.family == socket.AF_INET6 else f"{self.host}:{self.port}"
@@ -25,11 +26,14 @@ def literal(host: str, port: int) -> Address:
 
 
 def begin_connect(address: Address, egress: Egress) -> socket.socket:
-    """Returns a socket on its way to `address`; OSError when this machine cannot even try, or must not."""
+    """Returns a socket on its way to `address`; OSError when this machine cannot even try, or must not.
+
+    A connected socket for datagrams (SOCK_DGRAM) takes none from strangers, and hears of ICMP errors.
+    """
     refusal = egress.refusal(address.host)
     if refusal is not None:
         raise EgressRefusedError(refusal)
-    sock = socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock = socket.socket(address.family, address.kind | socket.SOCK_NONBLOCK)
     try:
         code = sock.connect_ex((address.host, address.port))
     except BaseException:

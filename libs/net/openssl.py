@@ -89,6 +89,7 @@ class Stream:
 
     def shake(self) -> bool:
         """Takes the handshake on; True when it is done, TlsError or CertificateRefusedError when it failed."""
+        lib.ERR_clear_error()
         result = lib.SSL_do_handshake(self._ssl)
         return result == 1 or self._wants_more(result)
 
@@ -114,6 +115,11 @@ class Stream:
         result = lib.SSL_write(self._ssl, data, len(data))
         if result <= 0:
             self._wants_more(result)
+
+    def part(self) -> None:
+        """Says goodbye. The peer's own, or what it says instead of one, is its business."""
+        lib.SSL_shutdown(self._ssl)
+        lib.ERR_clear_error()
 
     def outgoing(self) -> bytes:
         """Returns what waits to be sent, and forgets it."""

@@ -1,5 +1,6 @@
 """What is said on a wire, and in which words it tells how that went."""
 
+import socket
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,3 +36,9 @@ class End(StrEnum):
     BROKEN = "broken"  # an error of the socket: `error` is an OSError
     TLS_FAILED = "tls_failed"  # `error` is an ssl.SSLError
     TIMEOUT = "timeout"
+
+
+class Step(Protocol):
+    """One step of a connection, taken when the loop says that its socket is ready."""
+
+    def __call__(self, sock: socket.socket, /) -> None: ...

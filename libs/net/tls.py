@@ -136,6 +136,11 @@ class Session:
     def outgoing(self) -> bytes:
         return self._stream.outgoing()
 
+    def goodbye(self) -> bytes:
+        """Returns the records that tell the peer that nothing more is said (RFC 8446 section 6.1)."""
+        self._stream.part()
+        return self._stream.outgoing()
+
     @property
     def version(self) -> str | None:
         return self._stream.version if self.shaken else None

@@ -1,4 +1,4 @@
-"""One TCP connection to one address, driven by the event loop without streams, tasks or transports in between.
+"""One connection to one address, driven by the event loop without streams, tasks or transports in between.
 
 It is written on a bare non-blocking socket because a verdict needs what transports hide: the error number of each
 phase, the moment of each step, the peer's certificates after a failed handshake, and a close that always happens now.
@@ -8,13 +8,12 @@ import asyncio
 import socket
 import ssl
 import time
-from typing import Protocol
 
 from libs.net.dial import Address, begin_connect
 from libs.net.egress import Egress
 from libs.net.fault import os_error
 from libs.net.proxy import Tunnel
-from libs.net.talk import End, Phase, Talk
+from libs.net.talk import End, Phase, Step, Talk
 from libs.net.tls import Session
 
 _RECEIVE_BYTES = 65536
@@ -65,6 +64,11 @@ class Wire:
         """Tells whether an error of the connect came from beyond this machine."""
         return self._answered
 
+    @property
+    def own_address(self) -> str:
+        """The address of this machine on an open connection."""
+        return "" if self._sock is None else str(self._sock.getsockname()[0])
+
     async def run(self, deadline: float) -> End:
         """Connects and talks until one of the ends, at the latest at `deadline` of time.monotonic()."""
         try:
@@ -98,6 +102,31 @@ class Wire:
         self.phase = Phase.TLS
         self._shake(self._sock, session)
 
+    def hang_up(self, within_s: float = 0.0) -> None:
+        """Ends the connection, for a talk that is over; with `within_s` the peer may still answer its goodbye."""
+        if not within_s:
+            self._finish(End.ENOUGH)
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(within_s, self._finish, End.ENOUGH)
+
+    def part(self, within_s: float) -> None:
+        """Hangs up first, for a talk that is over; inside TLS the peer is told, and has a moment to hang up, too.
+
+        What it still sends (TLS 1.3 has tickets for later) would meet a closed socket, and it would log a reset.
+        """
+        self.hang_up(0.0 if self.session is None else within_s)
+        # Soon: what the talk says last is on its way only when it has returned.
+        self._loop.call_soon(self._guarded, self._say_goodbye)
+
+    def _say_goodbye(self, sock: socket.socket) -> None:
+        if self.session is None or self._pending:
+            self._finish(End.ENOUGH)
+            return
+        self._send(sock, self.session.goodbye())
+        sock.shutdown(socket.SHUT_WR)
+
     def _open(self, deadline: float) -> None:
         try:
             self._sock = begin_connect(self.address, self._egress)
@@ -109,7 +138,7 @@ class Wire:
         self._writing = True
         self._loop.add_writer(self._fd, self._guarded, self._connected)
 
-    def _guarded(self, step: "_Step") -> None:
+    def _guarded(self, step: Step) -> None:
         """Runs one step of the loop's; a bug in it ends this wire, and is raised where it is waited for."""
         if self._done.done() or self._sock is None:
             return
@@ -267,7 +296,3 @@ class Wire:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
-
-
-class _Step(Protocol):
-    def __call__(self, sock: socket.socket, /) -> None: ...

@@ -11,6 +11,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from libs.model.family import fits, joined
 from libs.model.outcome import Hop, Outcome, Reason, Status
 from libs.model.url import Url
 from libs.net.egress import Egress
@@ -18,7 +19,6 @@ from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
 from libs.net.tls import Trust
 from services.http.evidence import said
-from services.http.family import fits, joined
 from services.http.request import Request, first_request, next_request
 from services.http.shown import redacted
 from services.http.spec import HttpReason, HttpSpec

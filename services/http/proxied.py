@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from libs.model.family import Family
 from libs.model.proxy import Credentials, Proxy, parse_proxy
 from libs.model.url import Url
-from services.http.family import Family
 
 _LENGTH_MAX = 4096
 # One byte holds the length of each (RFC 1929).

@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from libs.model.family import Family, check_way
 from libs.model.proxy import Credentials, Proxy
 from libs.model.spec import SecretPath
 from libs.model.tls import LASTING_FACTS
 from libs.model.url import Url, parse_url
 from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
 from services.http.exposition import Charted
-from services.http.family import Family, check_way
 from services.http.headers import (
     BasicAuth,
     HeaderValue,
@@ -126,7 +126,7 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
     proxy_auth: Credentials | None = None
 
     def __post_init__(self) -> None:
-        check_way(self.family, self.resolve_to, self.location)
+        check_way(self.family, self.resolve_to, self.location.host, is_address=self.location.is_address)
         _check_request(self)
         if self.expect_status != ("200-399",):
             _check_statuses(self.statuses, follows=self.redirects_max > 0)

@@ -102,11 +102,12 @@ class Authority:
             return signed_by_sha1(certificate, signer)
         return certificate
 
-    def server_file(self, host: str) -> Path:
-        """Returns a file with the key of a server and its certificate, for servers in another process."""
-        before = set(self._folder.iterdir())
-        self.server(host)
-        return (set(self._folder.iterdir()) - before).pop()
+    def server_file(self, *hosts: str) -> Path:
+        """Returns a file with the key and the certificate of a server for `hosts`, in PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([_alternative(host) for host in hosts])
+        builder = self._builder(_name(hosts[0]), self._name, key, (-1, 90)).add_extension(names, critical=False)
+        return self._written(key, [builder.sign(self._key, hashes.SHA256())])
 
     def client(self, name: str = "a client") -> tuple[str, str]:
         """Returns the certificate of a client and its key, in PEM."""
@@ -129,12 +130,15 @@ class Authority:
         )
 
     def _context(self, key: Key, certificates: Sequence[x509.Certificate]) -> ssl.SSLContext:
-        file = self._folder / f"{certificates[0].serial_number:x}.pem"
-        file.write_bytes(_key_pem(key) + b"".join(map(pem, certificates)))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
-        context.load_cert_chain(file)
+        context.load_cert_chain(self._written(key, certificates))
         return context
+
+    def _written(self, key: Key, certificates: Sequence[x509.Certificate]) -> Path:
+        file = self._folder / f"{certificates[0].serial_number:x}.pem"
+        file.write_bytes(_key_pem(key) + b"".join(map(pem, certificates)))
+        return file
 
 
 def signed_by_sha1(certificate: x509.Certificate, signer: rsa.RSAPrivateKey) -> x509.Certificate:

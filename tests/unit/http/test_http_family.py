@@ -4,22 +4,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.model.family import FAMILY_DOWN, joined
 from libs.model.outcome import Hop, Outcome, Reason, Status
-from services.http.family import FAMILY_DOWN, joined
 from services.http.spec import HttpReason, HttpSpec
 
 NAMED = "http://shop.example/"
 REFUSED = {
-    "both of an address": ({"url": "http://127.0.0.1/", "family": "both"}, "family both needs a url"),
-    "IPv6 of an IPv4 address": ({"url": "http://127.0.0.1/", "family": "6"}, "family 6 needs a url"),
-    "IPv4 of an IPv6 address": ({"url": "http://[::1]/", "family": "4"}, "family 4 needs a url"),
+    "both of an address": ({"url": "http://127.0.0.1/", "family": "both"}, "family both needs a host name"),
+    "IPv6 of an IPv4 address": ({"url": "http://127.0.0.1/", "family": "6"}, "family 6 needs a host name"),
+    "IPv4 of an IPv6 address": ({"url": "http://[::1]/", "family": "4"}, "family 4 needs a host name"),
     "an origin that is a name": ({"resolve_to": "origin.example"}, "resolve_to must be an IPv4 or IPv6 address"),
     "an origin with a port": ({"resolve_to": "127.0.0.1:80"}, "resolve_to must be an IPv4 or IPv6 address"),
     "an origin in brackets": ({"resolve_to": "[::1]"}, "resolve_to must be an IPv4 or IPv6 address"),
     "an origin of few numbers": ({"resolve_to": "127.1"}, "resolve_to must be an IPv4 or IPv6 address"),
     "an origin that is empty": ({"resolve_to": ""}, "resolve_to must be an IPv4 or IPv6 address"),
     "an origin on an interface": ({"resolve_to": "fe80::1%eth0"}, "resolve_to must not name a network interface"),
-    "an origin of an address": ({"url": "http://127.0.0.1/", "resolve_to": "127.0.0.2"}, "resolve_to needs a url"),
+    "an origin of an address": (
+        {"url": "http://127.0.0.1/", "resolve_to": "127.0.0.2"},
+        "resolve_to needs a host name",
+    ),
     "an origin in both": ({"resolve_to": "::1", "family": "both"}, "resolve_to is one address of IPv6"),
     "an origin in the other": ({"resolve_to": "::1", "family": "4"}, "resolve_to is one address of IPv6"),
 }

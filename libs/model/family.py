@@ -6,19 +6,18 @@ from typing import Literal
 from msgspec.structs import replace
 
 from libs.model.outcome import Outcome, Reason, Status
-from libs.model.url import Url
 
 Family = Literal["any", "4", "6", "both"]
 
 FAMILY_DOWN = "family_down"
 
 
-def check_way(family: Family, resolve_to: str | None, url: Url) -> None:
+def check_way(family: Family, resolve_to: str | None, host: str, *, is_address: bool) -> None:
     """Refuses what could never be dialled; the ValueError starts with the field's name."""
     if family == "any" and resolve_to is None:
         return
-    if url.is_address and (family == "both" or not fits(family, url.host)):
-        raise ValueError(f"family {family} needs a url with a host name, or an address of that family")
+    if is_address and (family == "both" or not fits(family, host)):
+        raise ValueError(f"family {family} needs a host name, or an address of that family")
     if resolve_to is None:
         return
     try:
@@ -27,8 +26,8 @@ def check_way(family: Family, resolve_to: str | None, url: Url) -> None:
         raise ValueError("resolve_to must be an IPv4 or IPv6 address, without brackets and port") from None
     if "%" in resolve_to:
         raise ValueError("resolve_to must not name a network interface after an IPv6 address")
-    if url.is_address:
-        raise ValueError("resolve_to needs a url with a host name: this one names an address already")
+    if is_address:
+        raise ValueError("resolve_to needs a host name: this target names an address already")
     if family == "both" or not fits(family, str(address)):
         raise ValueError(f"resolve_to is one address of IPv{address.version}: family must be any or {address.version}")
 
@@ -60,7 +59,7 @@ def joined(four: Outcome, six: Outcome) -> Outcome:
         | {"ip_protocol": 4 if told is four else 6}
         | _named("ipv4", four)
         | _named("ipv6", six)
-        | {"total_s": max(_total_s(four), _total_s(six))}
+        | _whole(four, six)
         | _soonest(four, six),
         hops=[hop if part is decides else replace(hop, said="") for part in (four, six) for hop in part.hops],
     )
@@ -78,6 +77,12 @@ def _deciding(four: Outcome, six: Outcome) -> Outcome:
 
 def _total_s(part: Outcome) -> float:
     return part.samples.get("total_s", 0.0)
+
+
+def _whole(four: Outcome, six: Outcome) -> dict[str, float]:
+    """Returns how long both took, which ran at once, where a kind tells that."""
+    told = "total_s" in four.samples or "total_s" in six.samples
+    return {"total_s": max(_total_s(four), _total_s(six))} if told else {}
 
 
 def _soonest(four: Outcome, six: Outcome) -> dict[str, float]:

@@ -1,0 +1,75 @@
+"""The way with CAP_NET_RAW: all checks of the process through one raw socket for each address family."""
+
+import asyncio
+import errno
+import socket
+import time
+from types import TracebackType
+from typing import Self
+
+from libs.net.fault import Fault
+from services.ping import sockets
+from services.ping.channel import Channel
+from services.ping.flight import Flight, Pace, Packet
+from services.ping.pacing import Pacer
+from services.ping.way import NO_FAMILY, QUEUE_FULL, Flown, send_all, sent, settled
+
+
+class RawWay:
+    """Sends flights through the channels of both families."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, channels: dict[socket.AddressFamily, Channel]) -> None:
+        self.channels = channels
+        self._loop = loop
+        self._pacer = Pacer(time.monotonic)
+
+    async def __aenter__(self) -> Self:
+        for channel in self.channels.values():
+            self._loop.add_reader(channel.fileno(), channel.read_some)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pacer.close()
+        for channel in self.channels.values():
+            self._loop.remove_reader(channel.fileno())
+            channel.close()
+
+    async def exchange(self, flight: Flight, pace: Pace, deadline: float) -> Flown:
+        channel = self.channels.get(flight.family)
+        if channel is None:
+            return Flown(NO_FAMILY)
+        dropped, leave_by = channel.drops, deadline - pace.patience_s / 2
+
+        async def send(packet: Packet) -> Fault | None:
+            if not await self._pacer.turn(leave_by):
+                return QUEUE_FULL
+            return await sent(lambda: channel.send(flight, packet), flight, leave_by)
+
+        channel.enter(flight)
+        try:
+            fault = await send_all(flight, pace, deadline, send)
+            await settled(flight, min(self._loop.time() + pace.patience_s, deadline))
+            if not flight.is_settled:
+                channel.read_all()
+        finally:
+            channel.leave(flight)
+        return Flown(fault, overflown=not flight.is_settled and channel.drops > dropped)
+
+
+def open_raw(loop: asyncio.AbstractEventLoop) -> RawWay | None:
+    """Returns the way through raw sockets; None when this process may not have them.
+
+    A family that this machine lacks is left out.
+    """
+    channels: dict[socket.AddressFamily, Channel] = {}
+    for family in sockets.PROTOCOLS:
+        try:
+            channels[family] = Channel(family)
+        except PermissionError:
+            return None
+        except OSError as error:
+            if error.errno != errno.EAFNOSUPPORT:
+                raise
+    return RawWay(loop, channels)

@@ -1,0 +1,156 @@
+"""What kind `ping` can be asked for, and the reasons it answers with. Pure data."""
+
+import functools
+import ipaddress
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from libs.model.family import Family, check_way
+from libs.model.url import parse_authority
+from services.ping.exposition import Charted
+
+PACKETS_MAX = 100
+INTERVAL_S_MIN, INTERVAL_S_MAX = 0.01, 60.0
+PATIENCE_S_MIN, PATIENCE_S_MAX = 0.05, 60.0
+# The first bytes of every packet are random: what does not bring them back is no answer.
+TOKEN_BYTES = 16
+# An IPv4 packet of 65,535 bytes without its own header and that of ICMP (RFC 791, RFC 792).
+SIZE_BYTES_MAX = 65_507
+THRESHOLD_S_MAX = 60.0
+
+
+class PingReason(StrEnum):
+    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason)."""
+
+    # Silence, and numbers.
+    NO_REPLY = "no_reply"  # no packet was answered, and nobody said why
+    LOSS = "loss"  # the share of lost packets reached a threshold
+    SLOW = "slow"  # the median round-trip time reached a threshold
+    JITTER = "jitter"  # the jitter reached a threshold
+    REPLY_DAMAGED = "reply_damaged"  # replies came, but never with the bytes that were sent
+    # Somebody's word, as an ICMP error: which one.
+    NET_UNREACHABLE = "net_unreachable"  # a router has no route to the network
+    HOST_UNREACHABLE = "host_unreachable"  # the last router does not find the host
+    PROTOCOL_UNREACHABLE = "protocol_unreachable"  # the host does not take ICMP
+    PORT_UNREACHABLE = "port_unreachable"  # a packet filter's way to refuse
+    PROHIBITED = "prohibited"  # a packet filter forbids it and says so
+    TTL_EXCEEDED = "ttl_exceeded"  # more routers on the way than `ttl`, or a loop of routes
+    REASSEMBLY_TIMEOUT = "reassembly_timeout"  # some fragments of the packet were lost
+    FRAGMENTATION_NEEDED = "fragmentation_needed"  # too large for a link on the way, and dont_fragment is set
+    PARAMETER_PROBLEM = "parameter_problem"  # somebody does not understand the packet's header
+    # One of the two address families.
+    FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
+    # Ours: `unknown`, never `down`.
+    NO_ICMP = "no_icmp"  # this process may open no ICMP socket
+    NO_SLOT = "no_slot"  # without CAP_NET_RAW: too many other pings at the same time
+    PACKET_TOO_LARGE = "packet_too_large"  # dont_fragment is set, and this machine's own link is too small
+
+
+class PingSpec(Charted, frozen=True, kw_only=True, tag="ping", dict=True):
+    """Some echo requests to one host, and how good their answers must be."""
+
+    schemes = ("ping",)
+
+    host: str
+    family: Family = "any"
+    packets: int = 5
+    packet_interval_s: float = 0.2
+    packet_timeout_s: float = 2.0
+    size_bytes: int = 56
+    dont_fragment: bool = False
+    ttl: int | None = None
+    loss_ratio_degraded: float | None = None
+    loss_ratio_down: float = 1.0
+    rtt_s_degraded: float | None = None
+    rtt_s_down: float | None = None
+    jitter_s_degraded: float | None = None
+    jitter_s_down: float | None = None
+
+    def __post_init__(self) -> None:
+        check_way(self.family, None, self.address or "", is_address=self.address is not None)
+        _check_range("packets", self.packets, 1, PACKETS_MAX)
+        _check_range("packet_interval_s", self.packet_interval_s, INTERVAL_S_MIN, INTERVAL_S_MAX)
+        _check_range("packet_timeout_s", self.packet_timeout_s, PATIENCE_S_MIN, PATIENCE_S_MAX)
+        _check_range("size_bytes", self.size_bytes, TOKEN_BYTES, SIZE_BYTES_MAX)
+        if self.ttl is not None:
+            _check_range("ttl", self.ttl, 1, 255)
+        _check_loss(self)
+        _check_seconds(self, "rtt_s", self.rtt_s_degraded, self.rtt_s_down)
+        _check_seconds(self, "jitter_s", self.jitter_s_degraded, self.jitter_s_down)
+
+    @classmethod
+    def from_url(cls, url: str) -> "PingSpec":
+        parts = urlsplit(url)
+        if not parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ValueError(f"url must look like ping://host, not {url!r}")
+        try:
+            host, port, _ = parse_authority(parts.netloc)
+        except ValueError as error:
+            raise ValueError(f"url {error}") from None
+        if port is not None:
+            raise ValueError("url must have no port: ICMP knows none")
+        return cls(host=host)
+
+    @property
+    def target(self) -> str:
+        return self.host
+
+    @functools.cached_property
+    def name(self) -> str:
+        """The host as it is asked for: A-labels, or an address in its usual form."""
+        return _host(self.host)[0]
+
+    @functools.cached_property
+    def address(self) -> str | None:
+        """The host if it is an address, None if it is a name to resolve."""
+        host, is_address = _host(self.host)
+        return host if is_address else None
+
+
+def _host(text: str) -> tuple[str, bool]:
+    try:
+        host, port, is_address = parse_authority(f"[{text}]" if ":" in text else text)
+    except ValueError as error:
+        raise ValueError(f"host {error}") from None
+    if port is not None:
+        raise ValueError("host must have no port: ICMP knows none")
+    if is_address:
+        _check_address(host)
+    return host, is_address
+
+
+def _check_address(host: str) -> None:
+    address = ipaddress.ip_address(host)
+    if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
+        raise ValueError("host must be the address of one machine: replies from other addresses never count")
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        raise ValueError(f"host must be written as the IPv4 address that it is, {address.ipv4_mapped}")
+
+
+def _check_loss(spec: PingSpec) -> None:
+    if not 0 < spec.loss_ratio_down <= 1:
+        raise ValueError("loss_ratio_down must be above 0 and at most 1")
+    least = spec.loss_ratio_degraded
+    if least is None:
+        return
+    if not 0 < least < spec.loss_ratio_down:
+        raise ValueError("loss_ratio_degraded must be above 0 and below loss_ratio_down")
+    if not any(least <= lost / spec.packets < spec.loss_ratio_down for lost in range(spec.packets)):
+        raise ValueError(f"loss_ratio_degraded can never be seen: no share of {spec.packets} packets lies between")
+
+
+def _check_seconds(spec: PingSpec, stem: str, degraded: float | None, down: float | None) -> None:
+    for name, value in ((f"{stem}_degraded", degraded), (f"{stem}_down", down)):
+        if value is not None and not 0 < value <= THRESHOLD_S_MAX:
+            raise ValueError(f"{name} must be above 0 and at most {THRESHOLD_S_MAX:g}")
+        if value is not None and value > spec.packet_timeout_s:
+            raise ValueError(f"{name} can never be seen: replies after packet_timeout_s count as lost")
+        if value is not None and stem == "jitter_s" and spec.packets == 1:
+            raise ValueError(f"{name} needs at least 2 packets")
+    if degraded is not None and down is not None and degraded >= down:
+        raise ValueError(f"{stem}_degraded must be below {stem}_down")
+
+
+def _check_range(field: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{field} must be from {least:g} to {most:g}")

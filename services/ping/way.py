@@ -1,0 +1,121 @@
+"""What the ways of pinging share: the pace of one check, its waits, and what it means when a packet cannot leave."""
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from libs.model.outcome import Reason, Status
+from libs.net.fault import Fault, connect_fault
+from services.ping import sockets
+from services.ping.flight import Flight, Pace, Packet
+from services.ping.spec import PingReason
+
+RETRY_S = 0.005
+QUEUE_FULL = Fault(Status.UNKNOWN, Reason.NO_BUFFERS, "This machine could not send the packets in time.")
+NO_FAMILY = Fault(Status.UNKNOWN, Reason.NO_ROUTE, "This machine does not speak the address's family of IP.")
+
+
+class Flown(NamedTuple):
+    """How an exchange ended: why packets stayed here, if any did, and whether our buffer dropped some that came."""
+
+    fault: Fault | None = None
+    overflown: bool = False
+
+
+class Way(Protocol):
+    """A way of sending echo requests. Entered once per process."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def exchange(self, flight: Flight, pace: Pace, deadline: float) -> Flown:
+        """Sends the packets at their pace and fills the flight; `deadline` is an instant of the loop's clock."""
+        ...
+
+
+class NoWay:
+    """The way of a process that may open no ICMP socket at all."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def exchange(self, flight: Flight, pace: Pace, deadline: float) -> Flown:
+        del flight, pace, deadline
+        return Flown(Fault(Status.UNKNOWN, PingReason.NO_ICMP, f"This process may not ping: {REMEDY}."))
+
+
+REMEDY = (
+    "give it the capability CAP_NET_RAW, or let its group have ICMP sockets "
+    '(sysctl net.ipv4.ping_group_range="0 2147483647")'
+)
+
+
+async def send_all(
+    flight: Flight, pace: Pace, deadline: float, send: Callable[[Packet], Awaitable[Fault | None]]
+) -> Fault | None:
+    """Sends the packets one after the other; what came late makes the rest come faster. Returns what stopped it."""
+    loop = asyncio.get_running_loop()
+    last_at = deadline - pace.patience_s
+    for place, packet in enumerate(flight.packets):
+        if place:
+            left_s = max(last_at - loop.time(), 0.0) / (len(flight.packets) - place)
+            await asyncio.sleep(min(pace.interval_s, left_s))
+        fault = await send(packet)
+        if fault is not None:
+            return fault
+    return None
+
+
+async def sent(send: Callable[[], None], flight: Flight, deadline: float) -> Fault | None:
+    """Sends one packet, again and again while a queue of this machine is full; returns why it did not leave."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            send()
+        except OSError as error:
+            if not sockets.is_transient(error):
+                return fault_of(error, flight)
+        else:
+            return None
+        if loop.time() + RETRY_S >= deadline:
+            return QUEUE_FULL
+        await asyncio.sleep(RETRY_S)
+
+
+def fault_of(error: OSError, flight: Flight) -> Fault:
+    """Returns what it means that a packet did not leave; raises `error` again when nobody foresaw it."""
+    if error.errno == errno.EMSGSIZE and flight.dont_fragment:
+        detail = "The packet is larger than this machine's own link takes, and dont_fragment is set."
+        return Fault(Status.UNKNOWN, PingReason.PACKET_TOO_LARGE, detail)
+    if sockets.is_transient(error):
+        return QUEUE_FULL
+    return connect_fault(error, answered=False)
+
+
+async def settled(flight: Flight, until: float) -> None:
+    """Returns when every packet has been answered, one way or the other, or at `until`; at once if none has left."""
+    if flight.is_settled or all(packet.sent is None for packet in flight.packets):
+        return
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    def wake() -> None:
+        if not done.done():
+            done.set_result(None)
+
+    flight.on_settled = wake
+    timer = loop.call_at(until, wake)
+    try:
+        await done
+    finally:
+        timer.cancel()

@@ -1,0 +1,81 @@
+"""What ICMP errors mean: their types and codes as reasons, and whose fault they are. Pure."""
+
+from libs.model.outcome import Reason, Status
+from libs.net.fault import Fault
+from services.ping import packet
+from services.ping.packet import Report
+from services.ping.spec import PingReason
+
+# RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1.
+_UNREACHABLE = {
+    0: PingReason.NET_UNREACHABLE,
+    1: PingReason.HOST_UNREACHABLE,
+    2: PingReason.PROTOCOL_UNREACHABLE,
+    3: PingReason.PORT_UNREACHABLE,
+    4: PingReason.FRAGMENTATION_NEEDED,
+    6: PingReason.NET_UNREACHABLE,
+    7: PingReason.HOST_UNREACHABLE,
+    9: PingReason.PROHIBITED,
+    10: PingReason.PROHIBITED,
+    11: PingReason.NET_UNREACHABLE,
+    12: PingReason.HOST_UNREACHABLE,
+    13: PingReason.PROHIBITED,
+}
+# RFC 4443 section 3.1; codes 5 and 6 are finer words for 1.
+_UNREACHABLE_6 = {
+    0: PingReason.NET_UNREACHABLE,
+    1: PingReason.PROHIBITED,
+    3: PingReason.HOST_UNREACHABLE,
+    4: PingReason.PORT_UNREACHABLE,
+    5: PingReason.PROHIBITED,
+    6: PingReason.PROHIBITED,
+}
+_TIME_EXCEEDED = {0: PingReason.TTL_EXCEEDED, 1: PingReason.REASSEMBLY_TIMEOUT}
+_CODED = {
+    (4, packet.UNREACHABLE): _UNREACHABLE,
+    (4, packet.TIME_EXCEEDED): _TIME_EXCEEDED,
+    (6, packet.UNREACHABLE_6): _UNREACHABLE_6,
+    (6, packet.TIME_EXCEEDED_6): _TIME_EXCEEDED,
+}
+_PLAIN = {
+    (4, packet.PARAMETER_PROBLEM): PingReason.PARAMETER_PROBLEM,
+    (6, packet.TOO_BIG_6): PingReason.FRAGMENTATION_NEEDED,
+    (6, packet.PARAMETER_PROBLEM_6): PingReason.PARAMETER_PROBLEM,
+}
+_SENTENCES: dict[Reason | PingReason, str] = {
+    PingReason.NET_UNREACHABLE: "has no route to the network",
+    PingReason.HOST_UNREACHABLE: "cannot find the host",
+    PingReason.PROTOCOL_UNREACHABLE: "does not take ICMP",
+    PingReason.PORT_UNREACHABLE: "refuses the packet as if it had no such port",
+    PingReason.PROHIBITED: "forbids the packet",
+    PingReason.TTL_EXCEEDED: "had to drop the packet: it had passed as many routers as its TTL allows",
+    PingReason.REASSEMBLY_TIMEOUT: "did not get all fragments of the packet",
+    PingReason.FRAGMENTATION_NEEDED: "cannot pass the packet on in one piece",
+    PingReason.PARAMETER_PROBLEM: "does not understand the packet's header",
+    Reason.UNREACHABLE: "says that the address cannot be reached",
+}
+
+
+def reason(report: Report) -> Reason | PingReason:
+    """Returns the reason that a report stands for; codes that nobody sends any more are `unreachable`."""
+    kind = report.version, report.kind
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    return _CODED.get(kind, {}).get(report.code, Reason.UNREACHABLE)
+
+
+def explained(report: Report, *, ours: bool, on_link: bool) -> Fault:
+    """Returns what an ICMP error says about the target.
+
+    `ours` tells that this very machine sent it, about its own packet; then it speaks of the target only if that is a
+    neighbour (`on_link`) who does not answer. Otherwise our gateway is gone, or our own packet filter refuses.
+    """
+    found = reason(report)
+    if ours and found in (PingReason.PROHIBITED, PingReason.PORT_UNREACHABLE):
+        return Fault(Status.UNKNOWN, Reason.EGRESS_REFUSED, "This machine forbids pings to the address.")
+    if ours and not on_link:
+        return Fault(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its own next router.")
+    who = "This machine" if ours else report.said_by
+    mtu = f" (its link takes {report.mtu} bytes)" if report.mtu else ""
+    detail = f"{who} {_SENTENCES[found]}{mtu}: ICMP type {report.kind}, code {report.code}."
+    return Fault(Status.DOWN, found, detail)

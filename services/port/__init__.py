@@ -1,0 +1,1 @@
+"""Kind `port`: says whether something listens on a TCP port."""

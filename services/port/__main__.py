@@ -1,0 +1,24 @@
+"""The prober of kind port, as a service."""
+
+import sys
+
+from libs.net.egress import Egress
+from libs.prober.service import prober
+from libs.process.run import run
+from libs.process.service import Service
+from libs.process.settings import Settings
+from services.port.probe import PortProbe
+from services.port.spec import PortSpec
+
+
+def probe(settings: Settings) -> PortProbe:
+    egress = Egress(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
+    return PortProbe(nameservers=settings.resolvers, egress=egress)
+
+
+def service() -> Service:
+    return prober(PortSpec, probe)
+
+
+if __name__ == "__main__":
+    sys.exit(run(service()))

@@ -1,0 +1,1 @@
+"""Conversations, one file for each family of protocols."""

@@ -1,0 +1,123 @@
+"""Expect scripts: a conversation that the user writes down, step by step. Pure."""
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+import re2  # type: ignore[import-untyped]
+
+from services.port.conversation import Call, Goodbye, Line, Piece, Say, StartTls, Talk, shown
+
+STEPS_MAX = 32
+TEXT_LENGTH_MAX = 1024
+# With the bytes that a conversation may take, a pattern takes half a second at most, however it was made to hurt.
+PROGRAM_SIZE_MAX = 512
+_NAME = re.compile(r"\$\{(\w+)\}")
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    r"""One step; exactly one of the three is given.
+
+    `send` is a text, in which `${name}` stands for what an earlier `expect` has captured under that name or number;
+    a line end is written as \r\n in JSON. `expect` is a pattern of RE2 that a line must match: lines that do not are
+    passed over. `starttls` goes over to TLS.
+    """
+
+    send: str | None = None
+    expect: str | None = None
+    starttls: bool = False
+
+
+class _Match(Protocol):
+    def groups(self) -> tuple[bytes | None, ...]: ...
+
+    def groupdict(self) -> dict[str, bytes | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Steps that were checked."""
+
+    steps: tuple[Step, ...]
+
+    def __call__(self, call: Call) -> Talk:
+        captured: dict[str, bytes] = {}
+        for step in self.steps:
+            if step.send is not None:
+                yield Say(_filled(step.send, captured))
+            elif step.starttls:
+                yield StartTls()
+            else:
+                match = None
+                while match is None:
+                    line = yield Piece() if call.over_udp else Line()
+                    call.facts["last_line"] = shown(line)
+                    match = _search(step.expect or "", line)
+                captured |= _captures(match)
+        call.facts |= {f"captured_{name}": shown(value) for name, value in captured.items() if not name.isdigit()}
+        return Goodbye()
+
+
+def check_steps(steps: Sequence[Step]) -> None:
+    """Raises ValueError, which begins with the field's name, if a step can never be taken."""
+    if len(steps) > STEPS_MAX:
+        raise ValueError(f"steps must be at most {STEPS_MAX}")
+    known: set[str] = set()
+    for place, step in enumerate(steps):
+        field = f"steps[{place}]"
+        given = (step.send is not None) + (step.expect is not None) + step.starttls
+        if given != 1:
+            raise ValueError(f"{field} must have one of send, expect and starttls, not {given}")
+        _check_text(field, step)
+        if step.expect is not None:
+            known |= _check_pattern(field, step.expect)
+        unknown = set(_NAME.findall(step.send or "")) - known
+        if unknown:
+            raise ValueError(f"{field}.send names {min(unknown)!r}, which no expect before it captures")
+    if sum(step.starttls for step in steps) > 1:
+        raise ValueError("steps must have starttls once")
+
+
+def _check_text(field: str, step: Step) -> None:
+    for name in ("send", "expect"):
+        text = getattr(step, name)
+        if text is not None and not 1 <= len(text) <= TEXT_LENGTH_MAX:
+            raise ValueError(f"{field}.{name} must have 1 to {TEXT_LENGTH_MAX} characters")
+
+
+def _check_pattern(field: str, text: str) -> set[str]:
+    """Returns the names that the pattern captures."""
+    try:
+        pattern = _compiled(text)
+    except (re2.error, UnicodeEncodeError) as error:
+        raise ValueError(f"{field}.expect must be a pattern of RE2: {error}") from None
+    if max(pattern.programsize, pattern.reverseprogramsize) > PROGRAM_SIZE_MAX:
+        raise ValueError(f"{field}.expect must be a simpler pattern")
+    return {*pattern.groupindex, *map(str, range(pattern.groups + 1))}
+
+
+def _search(text: str, line: bytes) -> _Match | None:
+    found: _Match | None = _compiled(text).search(line)
+    return found
+
+
+def _captures(match: _Match) -> dict[str, bytes]:
+    numbered = {str(place): value for place, value in enumerate(match.groups(), 1)}
+    return {name: value or b"" for name, value in (numbered | match.groupdict()).items()}
+
+
+def _filled(text: str, captured: dict[str, bytes]) -> bytes:
+    """Returns what is sent: the text as UTF-8, with the captures in it as the peer sent them."""
+    parts = _NAME.split(text)
+    return b"".join(captured[part] if place % 2 else part.encode() for place, part in enumerate(parts))
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(text: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 1 << 20
+    return re2.compile(text, options)

@@ -1,0 +1,184 @@
+"""What kind `port` can be asked for, and the reasons it answers with. Pure data."""
+
+import functools
+from enum import StrEnum
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from libs.model.family import Family, check_way
+from libs.model.tls import LASTING_FACTS
+from libs.model.url import parse_authority
+from services.port.conversation import Entry, StartTlsPolicy
+from services.port.exposition import Charted
+from services.port.names import QUERY_TYPES, check_query_name
+from services.port.script import Step, check_steps
+from services.port.services import SERVICES
+
+TLS_EXPIRY_FRACTION_MAX = 0.9
+
+ServiceName = str
+Transport = Literal["tcp", "udp"]
+
+
+class PortReason(StrEnum):
+    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason, libs.model.tls)."""
+
+    # The target's side.
+    SILENT = "silent"  # `degraded`: the connection was accepted, and not one word came: a proxy, or a stuck service
+    REFUSING = "refusing"  # `degraded`: the service is up and does not want us; the detail has its own words
+    UNHEALTHY = "unhealthy"  # `degraded`: the service says of itself that it is not well
+    ANSWER_TIMEOUT = "answer_timeout"  # the conversation began, and the peer stopped in the middle of it
+    CLOSED = "closed"  # the peer hung up before the conversation was over
+    RESET = "reset"  # the connection was reset after it had been accepted
+    UNEXPECTED_ANSWER = "unexpected_answer"  # what answered does not speak this protocol
+    STARTTLS_MISSING = "starttls_missing"  # the service does not go over to TLS, and starttls is "require"
+    FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
+    # `down` where the service must answer over UDP, `unknown` where silence proves nothing.
+    NO_ANSWER = "no_answer"
+
+
+class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
+    """One port on one host, and what is expected to be said there."""
+
+    schemes = ("tcp", "udp", "tls", *SERVICES)
+    lasting_facts = LASTING_FACTS
+
+    host: str
+    port: int | None = None
+    service: ServiceName | None = None
+    transport: Transport | None = None
+    tls: bool = False
+    starttls: StartTlsPolicy | None = None
+    steps: tuple[Step, ...] = ()
+    query_name: str = "."
+    query_type: str = "SOA"
+    family: Family = "any"
+    resolve_to: str | None = None
+    server_name: str | None = None
+    tls_verify: bool = True
+    tls_findings: Literal["down", "degraded"] | None = None
+    tls_expiry_fraction: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_service(self)
+        if self.port is not None and not 1 <= self.port <= 65535:
+            raise ValueError("port must be from 1 to 65535")
+        host, _, is_address = self.authority
+        check_way(self.family, self.resolve_to, host, is_address=is_address)
+        if self.steps:
+            check_steps(self.steps)
+        if self.server_name is not None:
+            _check_name("server_name", self.server_name)
+        check_query_name(self.query_name)
+        if self.query_type not in QUERY_TYPES:
+            raise ValueError(f"query_type must be one of {', '.join(QUERY_TYPES)}")
+        if not 0 <= self.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
+            raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
+
+    @classmethod
+    def from_url(cls, url: str) -> "PortSpec":
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        if not parts.netloc or (parts.path.strip("/") and scheme != "dns"):
+            raise ValueError(f"url must look like {scheme}://host or {scheme}://host:port, not {url!r}")
+        host, port, _ = _authority("url", parts.netloc)
+        given: dict[str, Any] = {"host": host, "port": port}
+        if scheme in SERVICES:
+            given["service"] = scheme
+        elif scheme == "tls":
+            given["tls"] = True
+        else:
+            given["transport"] = scheme
+        if scheme == "dns":
+            given |= {"query_name": parts.path.strip("/") or "."}
+            given |= {f"query_{name}": value for name, value in parse_qsl(parts.query) if name == "type"}
+        return cls(**given)
+
+    @property
+    def target(self) -> str:
+        host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
+        scheme = self.service or ("tls" if self.tls else self.transport or "tcp")
+        return f"{scheme}://{host}:{self.number}"
+
+    @property
+    def entry(self) -> Entry | None:
+        return None if self.service is None else SERVICES[self.service]
+
+    @property
+    def number(self) -> int:
+        """The port that is dialled."""
+        if self.port is not None:
+            return self.port
+        return 0 if self.entry is None else self.entry.port
+
+    @property
+    def over_udp(self) -> bool:
+        return (self.transport or (self.entry.transport if self.entry else "tcp")) == "udp"
+
+    @property
+    def tls_first(self) -> bool:
+        """Whether TLS comes before the first word."""
+        return self.tls or (self.entry is not None and self.entry.tls)
+
+    @property
+    def hostname(self) -> str:
+        return self.authority[0]
+
+    @property
+    def forgives(self) -> bool:
+        """Whether a certificate that does not hold is but a warning: so it is by default where TLS is a bonus."""
+        if self.tls_findings is not None:
+            return self.tls_findings == "degraded"
+        return not self.tls_first and self.policy == "auto"
+
+    @property
+    def policy(self) -> StartTlsPolicy:
+        return self.starttls or (self.entry.starttls if self.entry else "auto")
+
+    @functools.cached_property
+    def authority(self) -> tuple[str, int | None, bool]:
+        """The host as it is dialled: A-labels or an IP literal; no port; whether it is a literal."""
+        text = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
+        host, port, is_address = _authority("host", text)
+        if port is not None:
+            raise ValueError("host must not hold a port: it has an option of its own")
+        return host, port, is_address
+
+
+def _check_service(spec: PortSpec) -> None:
+    if spec.service is None:
+        _check_own(spec)
+        return
+    entry = SERVICES.get(spec.service)
+    if entry is None:
+        raise ValueError(f"service must be one of {', '.join(SERVICES)}")
+    if spec.steps:
+        raise ValueError("steps cannot be given together with a service: it brings its own conversation")
+    if spec.tls and not entry.tls:
+        raise ValueError(f"tls is not what {spec.service} begins with; starttls says whether it goes over to TLS")
+    if spec.transport is not None and spec.transport not in (entry.transport, *entry.transports):
+        raise ValueError(f"transport of {spec.service} must be {entry.transport}")
+
+
+def _check_own(spec: PortSpec) -> None:
+    if spec.port is None:
+        raise ValueError("port must be given where no service is named")
+    if spec.transport != "udp":
+        return
+    if not (spec.steps and spec.steps[0].send and spec.steps[-1].expect):
+        raise ValueError("steps must begin with a send and end with an expect over udp: only an answer proves anything")
+    if spec.tls or any(step.starttls for step in spec.steps):
+        raise ValueError("tls is not spoken over udp")
+
+
+def _check_name(field: str, text: str) -> None:
+    host, port, _ = _authority(field, f"[{text}]" if ":" in text else text)
+    if port is not None or not host:
+        raise ValueError(f"{field} must be a name or an address without a port")
+
+
+def _authority(field: str, text: str) -> tuple[str, int | None, bool]:
+    try:
+        return parse_authority(text)
+    except ValueError as error:
+        raise ValueError(f"{field} {error}") from None

@@ -1,0 +1,69 @@
+"""Drives a conversation of kind port with bytes, without a wire: what the peer would say is given, what we say comes back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from services.port.conversation import Ask, Call, ConversationError, Exactly, Goodbye, Line, Piece, Say, StartTls, Talk
+
+ASKS_MAX = 10_000
+
+
+@dataclass
+class Spoken:
+    """How a conversation went. `ended` is None while it waits for more."""
+
+    said: list[bytes] = field(default_factory=list)
+    tls: int = 0
+    ended: Goodbye | ConversationError | None = None
+
+
+def converse(talk: Talk, *peer: bytes | Callable[[list[bytes]], bytes]) -> Spoken:
+    """Lets the conversation read the bytes of `peer` one after the other; a function makes them from what we have said."""
+    spoken, waiting, buffer = Spoken(), list(peer), b""
+    ask: Ask
+    try:
+        ask = next(talk)
+        for _ in range(ASKS_MAX):
+            piece: bytes | None = b""
+            if isinstance(ask, Say):
+                spoken.said.append(ask.data)
+            elif isinstance(ask, StartTls):
+                spoken.tls += 1
+                buffer = b""
+            else:
+                piece, buffer = _heard(ask, buffer, waiting, spoken.said)
+            if piece is None:
+                return spoken
+            ask = talk.send(piece)
+    except StopIteration as end:
+        spoken.ended = end.value
+        return spoken
+    except ConversationError as error:
+        spoken.ended = error
+        return spoken
+    raise AssertionError("the conversation asks for ever")
+
+
+def _heard(
+    ask: Ask, buffer: bytes, waiting: list[bytes | Callable[[list[bytes]], bytes]], said: Sequence[bytes]
+) -> tuple[bytes | None, bytes]:
+    while (size := _size(ask, buffer)) is None:
+        if not waiting:
+            return None, buffer
+        more = waiting.pop(0)
+        buffer += more(list(said)) if callable(more) else more
+    piece, rest = buffer[:size], buffer[size:]
+    return (piece.removesuffix(b"\n").removesuffix(b"\r") if isinstance(ask, Line) else piece), rest
+
+
+def _size(ask: Ask, buffer: bytes) -> int | None:
+    if isinstance(ask, Exactly):
+        return ask.size if len(buffer) >= ask.size else None
+    if isinstance(ask, Piece):
+        return len(buffer) or None
+    end = buffer.find(b"\n")
+    return None if end < 0 else end + 1
+
+
+def call(**options: object) -> Call:
+    return Call("host.example", 1, random=lambda size: b"r" * size, **options)  # type: ignore[arg-type]

@@ -1,0 +1,131 @@
+"""From numbers and words to a verdict."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.family import joined
+from libs.model.outcome import Outcome, Reason, Status
+from libs.net.fault import Fault
+from services.ping.packet import Report
+from services.ping.spec import PingReason, PingSpec
+from services.ping.verdict import Seen, judge
+from services.ping.words import explained, reason
+
+SAID = Fault(Status.DOWN, PingReason.PROHIBITED, "192.0.2.9 forbids the packet.")
+OURS = Fault(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its own next router.")
+ROUTER = "192.0.2.9"
+
+
+def figures(
+    received: int, sent: int = 5, median_s: float = 0.01, jitter_s: float = 0.001, **more: float
+) -> dict[str, float]:
+    counts: dict[str, float] = {"sent": sent, "received": received, "late": 0, "damaged": 0, "duplicates": 0} | more
+    if sent:
+        counts["loss_ratio"] = (sent - received) / sent
+    return counts | ({"rtt_median_s": median_s, "jitter_s": jitter_s} if received else {})
+
+
+def judged(seen: Seen, **options: Any) -> tuple[Status, str]:
+    fault = judge(PingSpec(host="a.example", **options), seen)
+    assert fault.detail.endswith(".")
+    return fault.status, fault.reason
+
+
+@pytest.mark.parametrize(
+    ("seen", "options", "expected"),
+    [
+        (Seen(figures(5)), {}, (Status.UP, "ok")),
+        (Seen(figures(1)), {}, (Status.UP, "ok")),
+        (Seen(figures(0)), {}, (Status.DOWN, "no_reply")),
+        (Seen(figures(0, late=2)), {}, (Status.DOWN, "no_reply")),
+        (Seen(figures(0, damaged=2)), {}, (Status.DOWN, "reply_damaged")),
+        (Seen(figures(0), said=(SAID,)), {}, (Status.DOWN, "prohibited")),
+        (Seen(figures(0), said=(OURS, SAID, SAID)), {}, (Status.DOWN, "prohibited")),
+        (Seen(figures(0), said=(OURS, OURS, SAID)), {}, (Status.UNKNOWN, "no_route")),
+        (Seen(figures(0), stalled=True), {}, (Status.UNKNOWN, "late_loop")),
+        (Seen(figures(0), overflown=True, stalled=True), {}, (Status.UNKNOWN, "no_buffers")),
+        (Seen(figures(0), said=(SAID,), stalled=True), {}, (Status.DOWN, "prohibited")),
+        (Seen(figures(0, sent=0), fault=OURS), {}, (Status.UNKNOWN, "no_route")),
+        (Seen(figures(0, sent=2), fault=OURS), {}, (Status.UNKNOWN, "no_route")),
+        (Seen(figures(2, sent=2), fault=OURS), {}, (Status.UP, "ok")),
+        (Seen(figures(0), hurried=True), {}, (Status.UNKNOWN, "resolver_failed")),
+        (Seen(figures(0), said=(SAID,), hurried=True), {}, (Status.DOWN, "prohibited")),
+        (Seen(figures(3)), {"loss_ratio_down": 0.4}, (Status.DOWN, "loss")),
+        (Seen(figures(4)), {"loss_ratio_down": 0.4}, (Status.UP, "ok")),
+        (Seen(figures(4)), {"loss_ratio_degraded": 0.2}, (Status.DEGRADED, "loss")),
+        (Seen(figures(4), said=(OURS,)), {"loss_ratio_degraded": 0.2}, (Status.UNKNOWN, "no_route")),
+        (Seen(figures(4), stalled=True), {"loss_ratio_degraded": 0.2}, (Status.UNKNOWN, "late_loop")),
+        (Seen(figures(4), stalled=True), {}, (Status.UP, "ok")),
+        (Seen(figures(5, median_s=0.5)), {"rtt_s_degraded": 0.5}, (Status.DEGRADED, "slow")),
+        (Seen(figures(5, median_s=0.5)), {"rtt_s_degraded": 0.1, "rtt_s_down": 0.4}, (Status.DOWN, "slow")),
+        (Seen(figures(5, jitter_s=0.2)), {"jitter_s_degraded": 0.2}, (Status.DEGRADED, "jitter")),
+        (Seen(figures(5, jitter_s=0.2)), {"jitter_s_down": 0.1}, (Status.DOWN, "jitter")),
+        (Seen(figures(4, median_s=1)), {"rtt_s_down": 1, "loss_ratio_degraded": 0.1}, (Status.DOWN, "slow")),
+    ],
+)
+def test_a_verdict_follows_from_what_was_seen(
+    seen: Seen, options: dict[str, Any], expected: tuple[Status, str]
+) -> None:
+    assert judged(seen, **options) == expected
+
+
+@given(st.integers(0, 5), st.booleans(), st.booleans(), st.floats(0.01, 1))
+def test_what_came_back_whole_is_never_unknown_and_nothing_at_all_is_never_up(
+    received: int, stalled: bool, overflown: bool, down: float
+) -> None:
+    status, _ = judged(Seen(figures(received), stalled=stalled, overflown=overflown), loss_ratio_down=down)
+    assert (status is Status.UP) <= (received > 0)
+    assert received < 5 or status is Status.UP
+
+
+@given(st.sampled_from([4, 6]), st.integers(0, 255), st.integers(0, 255))
+def test_every_error_has_a_reason_and_a_sentence(version: int, kind: int, code: int) -> None:
+    report = Report(version, kind, code, 0, b"", b"", b"", said_by=ROUTER)
+    fault = explained(report, ours=False, on_link=False)
+    assert (fault.status, fault.reason) == (Status.DOWN, reason(report))
+    assert fault.detail == f"{ROUTER} {fault.detail.removeprefix(f'{ROUTER} ')}"
+    assert f"ICMP type {kind}, code {code}." in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "on_link", "expected"),
+    [
+        (1, True, (Status.DOWN, PingReason.HOST_UNREACHABLE)),
+        (1, False, (Status.UNKNOWN, Reason.NO_ROUTE)),
+        (13, True, (Status.UNKNOWN, Reason.EGRESS_REFUSED)),
+        (3, False, (Status.UNKNOWN, Reason.EGRESS_REFUSED)),
+    ],
+)
+def test_our_own_word_is_about_the_target_only_if_it_is_a_neighbour(
+    code: int, on_link: bool, expected: tuple[Status, str]
+) -> None:
+    fault = explained(Report(4, 3, code, 0, b"", b"", b""), ours=True, on_link=on_link)
+    assert (fault.status, fault.reason) == expected
+
+
+def part(status: Status, why: str) -> Outcome:
+    return Outcome(status=status, reason=why, detail=f"{why}.", samples={"received": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("four", "six", "expected"),
+    [
+        ((Status.UP, "ok"), (Status.UP, "ok"), (Status.UP, "ok")),
+        ((Status.UP, "ok"), (Status.DOWN, "no_reply"), (Status.DEGRADED, "family_down")),
+        ((Status.DOWN, "no_reply"), (Status.UNKNOWN, "no_route"), (Status.DEGRADED, "family_down")),
+        ((Status.UP, "ok"), (Status.UNKNOWN, "no_route"), (Status.UNKNOWN, "no_route")),
+        ((Status.DEGRADED, "slow"), (Status.UP, "ok"), (Status.DEGRADED, "slow")),
+        ((Status.DOWN, "name_not_found"), (Status.DOWN, "no_reply"), (Status.DOWN, "no_reply")),
+        ((Status.DOWN, "prohibited"), (Status.DOWN, "no_reply"), (Status.DOWN, "prohibited")),
+    ],
+)
+def test_neither_family_hides_the_other(
+    four: tuple[Status, str], six: tuple[Status, str], expected: tuple[Status, str]
+) -> None:
+    outcome = joined(part(*four), part(*six))
+    assert (outcome.status, outcome.reason) == expected
+    assert outcome.detail == f"Over IPv4: {four[1]}. Over IPv6: {six[1]}."
+    assert {"ip_protocol", "received", "ipv4_received", "ipv6_received"} == set(outcome.samples)

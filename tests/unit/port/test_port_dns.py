@@ -1,0 +1,96 @@
+import struct
+
+import pytest
+
+from services.port.conversation import Goodbye, Refusing, Unexpected, Unhealthy
+from services.port.conversations.lookups import dns
+from tests.support.spoken import call, converse
+
+QUESTION = b"\x07example\x03org\0\0\x01\0\x01"
+
+
+def answer(
+    rcode: int = 0, flags: int = 0x8180, number: bytes = b"rr", question: bytes = QUESTION, answers: int = 1
+) -> bytes:
+    counts = struct.pack(">HHHHH", flags | rcode, 1 if question else 0, answers, 0, 0)
+    return number + counts + question
+
+
+def ask(*words: bytes, over_udp: bool = True):
+    asked = call(over_udp=over_udp, query_name="example.org", query_type="A")
+    return asked, converse(dns(asked), *words)
+
+
+def test_a_question_is_one_datagram_or_has_its_length_before_it():
+    query = b"rr\x01\0\0\x01\0\0\0\0\0\0" + QUESTION
+    assert ask()[1].said == [query]
+    assert ask(over_udp=False)[1].said == [b"\0\x1d" + query]
+
+
+def test_the_root_is_a_name():
+    asked = call(over_udp=True)
+    assert converse(dns(asked)).said[0][12:] == b"\0\0\x06\0\x01"
+
+
+def test_an_answer_is_told():
+    asked, spoken = ask(answer(flags=0x8580, answers=2))
+    assert spoken.ended == Goodbye()
+    assert asked.facts == {"rcode": "NOERROR", "answers": 2, "authoritative": True, "recursive": True}
+
+
+@pytest.mark.parametrize(
+    ("rcode", "ended"),
+    [
+        (0, Goodbye),
+        (3, Goodbye),
+        (1, Unhealthy),
+        (2, Unhealthy),
+        (4, Unhealthy),
+        (5, Refusing),
+        (9, Refusing),
+        (15, Unhealthy),
+    ],
+)
+@pytest.mark.parametrize("over_udp", [True, False])
+def test_the_code_of_an_answer_is_its_verdict(rcode: int, ended: type, over_udp: bool):
+    words = answer(rcode)
+    _, spoken = ask(words if over_udp else len(words).to_bytes(2, "big") + words, over_udp=over_udp)
+    assert type(spoken.ended) is ended
+
+
+FOREIGN = [
+    answer(number=b"xx"),
+    answer(flags=0x0100),
+    answer(flags=0xA180),
+    answer(question=QUESTION.replace(b"org", b"net")),
+    answer(question=b""),
+    b"rr",
+]
+
+
+@pytest.mark.parametrize("words", FOREIGN)
+def test_a_datagram_that_does_not_answer_is_passed_over(words: bytes):
+    assert ask(words)[1].ended is None
+    assert ask(words, answer())[1].ended == Goodbye()
+
+
+@pytest.mark.parametrize("words", FOREIGN)
+def test_over_tcp_it_is_unexpected(words: bytes):
+    assert isinstance(ask(len(words).to_bytes(2, "big") + words, over_udp=False)[1].ended, Unexpected)
+
+
+@pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400\r\n", b"220 mail\r\n"])
+def test_another_protocol_is_unexpected_over_tcp(words: bytes):
+    assert isinstance(ask(words, over_udp=False)[1].ended, Unexpected)
+
+
+def test_a_name_may_come_back_in_other_letters():
+    assert ask(answer(question=QUESTION.replace(b"example", b"eXAMPLE")))[1].ended == Goodbye()
+
+
+def test_an_error_may_leave_the_question_out():
+    assert isinstance(ask(answer(rcode=5, question=b""))[1].ended, Refusing)
+
+
+def test_a_truncated_answer_is_told():
+    assert ask(answer(flags=0x8380))[0].facts["truncated"] is True

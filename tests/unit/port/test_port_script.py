@@ -1,0 +1,130 @@
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.kinds import decode_spec
+from services.port.conversation import Goodbye
+from services.port.script import Script, Step
+from services.port.spec import PortSpec
+from tests.support.spoken import call, converse
+
+IRC = (
+    Step(send="NICK v\r\n"),
+    Step(expect=r"^PING :?(?P<token>\S+)"),
+    Step(send="PONG ${token}\r\n"),
+    Step(expect=r"^:\S+ 001 (\S+)"),
+    Step(send="BYE ${1}\r\n"),
+)
+
+
+def test_lines_that_do_not_match_are_passed_over():
+    spoken = converse(Script((Step(expect="^220 "),))(call()), b"hello\r\n220 hi\r\n")
+    assert spoken.ended == Goodbye()
+
+
+def test_what_was_captured_is_said_later():
+    asked = call()
+    spoken = converse(Script(IRC)(asked), b"PING :a1b2\r\n", b":host 001 you :welcome\r\n")
+    assert spoken.said == [b"NICK v\r\n", b"PONG a1b2\r\n", b"BYE you\r\n"]
+    assert (spoken.ended, asked.facts["captured_token"]) == (Goodbye(), "a1b2")
+
+
+def test_a_script_waits_as_long_as_nothing_matches():
+    asked = call()
+    assert converse(Script((Step(expect="^never"),))(asked), b"one\r\ntwo\r\n").ended is None
+    assert asked.facts["last_line"] == "two"
+
+
+def test_a_script_goes_over_to_tls():
+    steps = (
+        Step(expect="^220"),
+        Step(send="STARTTLS\r\n"),
+        Step(expect="^220"),
+        Step(starttls=True),
+        Step(expect="hi"),
+    )
+    spoken = converse(Script(steps)(call()), b"220\r\n", b"220\r\nhi\r\n", b"hi\r\n")
+    assert (spoken.tls, spoken.ended) == (1, Goodbye())
+
+
+def test_a_datagram_needs_no_line_end():
+    asked = call(over_udp=True)
+    assert converse(Script((Step(send="x"), Step(expect="^y")))(asked), b"yes").ended == Goodbye()
+
+
+@given(st.binary(max_size=64))
+def test_captures_are_sent_as_they_came(value: bytes):
+    value = value.replace(b"\n", b"").replace(b"\r", b"")
+    steps = (Step(expect=r"^A (?P<all>(?s:.*))$"), Step(send="B ${all}!"))
+    spoken = converse(Script(steps)(call()), b"A " + value + b"\r\n")
+    assert spoken.said in ([b"B " + value + b"!"], [])  # RE2 reads UTF-8, and passes over lines that are none
+
+
+def test_ascii_captures_are_always_sent():
+    spoken = converse(Script((Step(expect=r"^A (.*)$"), Step(send="B ${1}!")))(call()), b"A \x01~\r\n")
+    assert spoken.said == [b"B \x01~!"]
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no port": ({}, "port must be given"),
+    "port 0": ({"port": 0}, "port must be from 1"),
+    "no such service": ({"service": "gopher"}, "service must be one of ssh"),
+    "a host with a port": ({"host": "a:1", "port": 1}, "host"),
+    "a host with a blank": ({"host": "a b", "port": 1}, "host must"),
+    "udp without an answer": ({"port": 1, "transport": "udp"}, "steps must begin with a send"),
+    "udp with tls": (
+        {"port": 1, "transport": "udp", "tls": True, "steps": [{"send": "a"}, {"expect": "b"}]},
+        "tls is not spoken over udp",
+    ),
+    "steps beside a service": ({"service": "ssh", "steps": [{"send": "a"}]}, "steps cannot"),
+    "tls of ssh": ({"service": "ssh", "tls": True}, "tls is not what ssh"),
+    "ssh over udp": ({"service": "ssh", "transport": "udp"}, "transport of ssh must be tcp"),
+    "an empty step": ({"port": 1, "steps": [{}]}, "one of send, expect and starttls, not 0"),
+    "a full step": ({"port": 1, "steps": [{"send": "a", "expect": "b"}]}, "not 2"),
+    "a bad pattern": ({"port": 1, "steps": [{"expect": "("}]}, "steps.0..expect must be a pattern of RE2"),
+    "a huge pattern": ({"port": 1, "steps": [{"expect": "(x{100}){9}"}]}, "simpler pattern"),
+    "an unknown capture": ({"port": 1, "steps": [{"send": "${a}"}]}, "steps.0..send names 'a'"),
+    "tls twice": ({"port": 1, "steps": [{"starttls": True}] * 2}, "steps must have starttls once"),
+    "a bad query": ({"service": "dns", "query_name": "a..b"}, "query_name must be"),
+    "a bad type": ({"service": "dns", "query_type": "ANY"}, "query_type must be one of A,"),
+    "both of an address": ({"host": "127.0.0.1", "port": 1, "family": "both"}, "family both needs a host name"),
+    "an expiry of all": ({"port": 1, "tls_expiry_fraction": 1.0}, "tls_expiry_fraction must be"),
+    "a bad server name": ({"port": 1, "server_name": "a b"}, "server_name must"),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), REFUSED.values(), ids=REFUSED)
+def test_what_can_never_hold_is_refused_with_its_field(options: dict[str, Any], words: str):
+    if options.get("service") == "dns":
+        options = options | {"service": "ssh"}
+    with pytest.raises(msgspec.ValidationError, match=words):
+        decode_spec(msgspec.json.encode({"kind": "port", "host": "example.org"} | options))
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("tcp://example.org:25", "tcp://example.org:25"),
+        ("tls://[2001:DB8::1]:443", "tls://[2001:db8::1]:443"),
+        ("ssh://EXAMPLE.org", "ssh://example.org:22"),
+        ("smtps://mail.example.org:4650", "smtps://mail.example.org:4650"),
+        ("imap://bücher.example", "imap://xn--bcher-kva.example:143"),
+    ],
+)
+def test_a_url_names_a_target(url: str, target: str):
+    assert PortSpec.from_url(url).target == target
+
+
+@pytest.mark.parametrize("url", ["tcp://example.org", "ssh://", "ssh://host/path", "ssh://user@host", "tcp://host:0"])
+def test_a_bad_url_is_told(url: str):
+    with pytest.raises(ValueError, match=r"port|url"):
+        PortSpec.from_url(url)
+
+
+def test_tls_is_a_bonus_only_where_it_comes_by_itself():
+    forgiven = {name: PortSpec(host="a", service=name).forgives for name in ("smtp", "submission", "smtps")}
+    assert forgiven == {"smtp": True, "submission": False, "smtps": False}
+    assert not PortSpec(host="a", service="smtp", tls_findings="down").forgives
