@@ -5,6 +5,15 @@ import time
 from types import TracebackType
 from typing import Self
 
+from libs.model.outcome import Reason, Status
+from libs.net.fault import Fault
+
+TOO_BUSY = Fault(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
+
+# The share of a timeout that the loop may have stood still, and in any case the seconds, before it is our own.
+_SHARE = 0.1
+_LEAST_S = 0.2
+
 BEAT_S = 0.1
 # Waits of a busy loop that still keeps up with its targets.
 TOLERANCE_S = 0.05
@@ -33,6 +42,10 @@ class StallMeter:
     def stalled_s(self) -> float:
         """Returns the seconds lost since the start, with the stall that may be going on."""
         return self._stalled_s + self._late_s()
+
+    def spoils(self, timeout_s: float, since_s: float) -> bool:
+        """Tells whether a timeout proves nothing: since `stalled_s` was `since_s` the loop stood still for too long."""
+        return self.stalled_s - since_s > max(timeout_s * _SHARE, _LEAST_S)
 
     def _late_s(self) -> float:
         late_s = time.monotonic() - self._due_at

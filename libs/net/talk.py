@@ -1,6 +1,7 @@
 """What is said on a wire, and in which words it tells how that went."""
 
 import socket
+import ssl
 from enum import StrEnum
 from typing import Protocol
 
@@ -42,3 +43,14 @@ class Step(Protocol):
     """One step of a connection, taken when the loop says that its socket is ready."""
 
     def __call__(self, sock: socket.socket, /) -> None: ...
+
+
+class Ended(Protocol):
+    """How a connection went, as far as a verdict needs it."""
+
+    end: End | None
+    phase: Phase
+    error: OSError | ssl.SSLError | None
+
+    @property
+    def answered(self) -> bool: ...

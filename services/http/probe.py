@@ -9,14 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msgspec.structs import replace
-
-from libs.model.family import fits, joined
+from libs.model.family import fits
 from libs.model.outcome import Hop, Outcome, Reason, Status
+from libs.model.probe import patience_s
 from libs.model.url import Url
 from libs.net.egress import Egress
+from libs.net.families import over_families
 from libs.net.resolve import Resolver
-from libs.net.stall import StallMeter
+from libs.net.stall import TOO_BUSY, StallMeter
 from libs.net.tls import Trust
 from services.http.evidence import said
 from services.http.request import Request, first_request, next_request
@@ -25,9 +25,6 @@ from services.http.spec import HttpReason, HttpSpec
 from services.http.verdict import Verdict, too_late, too_old, too_plain
 from services.http.visit import OFFERS, Visit, Visitor
 
-# The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
-_STALLED_SHARE = 0.1
-_STALLED_S = 0.2
 _PHASES = ("resolve_s", "connect_s", "proxy_s", "tls_s", "first_byte_s", "transfer_s")
 _PATTERN_THREADS = 2
 
@@ -65,21 +62,13 @@ class HttpProbe:
         await self._stack.aclose()
 
     async def __call__(self, spec: HttpSpec, timeout_s: float) -> Outcome:
-        if spec.family == "both":
-            # At once, so that each family has the whole time, and each for itself, so that neither hides the other.
-            async with asyncio.TaskGroup() as group:
-                four = group.create_task(self._one(replace(spec, family="4"), timeout_s))
-                six = group.create_task(self._one(replace(spec, family="6"), timeout_s))
-            outcome = joined(four.result(), six.result())
-        else:
-            outcome = await self._one(spec, timeout_s)
+        outcome = await over_families(spec, spec.family, lambda each: self._one(each, timeout_s))
         return redacted(outcome, spec.secrets) if spec.secrets else outcome
 
     async def _one(self, spec: HttpSpec, timeout_s: float) -> Outcome:
         begun_at = time.monotonic()
         stalled_s = self._meter.stalled_s
-        # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
-        deadline = begun_at + timeout_s - min(0.1, timeout_s / 20)
+        deadline = begun_at + patience_s(timeout_s)
         visits, verdict = await self._follow(spec, deadline)
         late = None
         if spec.time_s_max is not None and verdict.status is Status.UP:
@@ -89,8 +78,8 @@ class HttpProbe:
         if failed is None:
             verdict = next((visit.concern for visit in visits if visit.concern is not None), verdict)
         timed_out = late is not None or visits[-1].timed_out
-        if timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
-            verdict = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
+        if timed_out and self._meter.spoils(timeout_s, stalled_s):
+            verdict = TOO_BUSY
         return Outcome(
             status=verdict.status,
             reason=verdict.reason,

@@ -1,7 +1,6 @@
 """From what was seen on one hop to a verdict. Pure, so that every rule has a test without a server."""
 
 import ssl
-from typing import Protocol
 
 from libs.model.outcome import Fact, Reason, Status
 from libs.net.fault import Fault, connect_fault
@@ -13,7 +12,7 @@ from libs.net.judgement import (
     handshake_failed,
 )
 from libs.net.peer import Peer
-from libs.net.talk import End, Phase
+from libs.net.talk import End, Ended, Phase
 from libs.net.tls import TlsTooOldError, words
 from services.http.answer import Answer
 from services.http.shown import shown
@@ -22,17 +21,6 @@ from services.http.spec import HttpReason, HttpSpec
 # A status, its reason and a sentence: a fault of the network is one already.
 Verdict = Fault
 UNSEEN = Verdict(Status.UNKNOWN, Reason.PROBE_CRASHED, "The visit was not finished.")
-
-
-class Ended(Protocol):
-    """What a verdict needs to know about a wire."""
-
-    end: End | None
-    phase: Phase
-    error: OSError | ssl.SSLError | None
-
-    @property
-    def answered(self) -> bool: ...
 
 
 _TIMEOUTS = {

@@ -14,12 +14,11 @@ from libs.net.egress import Egress
 from libs.net.fault import Fault, connect_fault
 from libs.net.proxy import Goal, Refusal, Trouble, Tunnel, tunnel
 from libs.net.resolve import FAMILIES, Resolver
-from libs.net.talk import End, Phase
+from libs.net.talk import End, Ended, Phase
 from services.http.answer import Answer
 from services.http.request import Request
 from services.http.shown import shown
 from services.http.spec import HttpReason, HttpSpec
-from services.http.verdict import Ended
 
 _PROXY_AUTHENTICATION_REQUIRED = 407
 _TROUBLES = {

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from msgspec.structs import replace
-
-from libs.model.family import joined
 from libs.model.outcome import Fact, Hop, Outcome, Reason, Status
+from libs.model.probe import patience_s
 from libs.net.dial import literal
 from libs.net.egress import Egress
+from libs.net.families import over_families
 from libs.net.fault import Fault
 from libs.net.resolve import Resolver
 from libs.net.stall import StallMeter
@@ -29,9 +28,6 @@ from services.ping.way import Flown, Way
 from services.ping.ways import open_way
 from services.ping.words import explained
 
-# The share of the time that a loop may have stood still, and in any case the seconds, before a loss may be our own.
-_STALLED_SHARE = 0.1
-_STALLED_S = 0.2
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
@@ -70,18 +66,11 @@ class PingProbe:
         await self._stack.aclose()
 
     async def __call__(self, spec: PingSpec, timeout_s: float) -> Outcome:
-        if spec.family != "both":
-            return await self._one(spec, timeout_s)
-        # At once, so that each family has the whole time, and each for itself, so that neither hides the other.
-        async with asyncio.TaskGroup() as group:
-            four = group.create_task(self._one(replace(spec, family="4"), timeout_s))
-            six = group.create_task(self._one(replace(spec, family="6"), timeout_s))
-        return joined(four.result(), six.result())
+        return await over_families(spec, spec.family, lambda each: self._one(each, timeout_s))
 
     async def _one(self, spec: PingSpec, timeout_s: float) -> Outcome:
         begun_at = time.monotonic()
-        # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
-        left_s = timeout_s - min(0.1, timeout_s / 20)
+        left_s = patience_s(timeout_s)
         until = _Until(begun_at + left_s, asyncio.get_running_loop().time() + left_s, left_s)
         if spec.address is not None:
             return await self._ping(spec, spec.address, until, {})
@@ -111,7 +100,7 @@ class PingProbe:
         else:
             flown = Flown(Fault(Status.UNKNOWN, Reason.EGRESS_REFUSED, refusal))
         took_s = time.monotonic() - begun_at
-        stalled = self._meter.stalled_s - stalled_s > max(took_s * _STALLED_SHARE, _STALLED_S)
+        stalled = self._meter.spoils(took_s, stalled_s)
         figures, reports = samples(flight), _reports(flight)
         said = tuple(_explained(flight, report) for report in reports)
         hurried = until.is_late(begun_at) and rate.patience_s < spec.packet_timeout_s

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from libs.model.outcome import Reason, Status
 from libs.net.fault import Fault
+from libs.net.stall import TOO_BUSY
 from services.ping.spec import PingReason, PingSpec
 
-_STALLED = Fault(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
 _HURRIED = Fault(
     Status.UNKNOWN, Reason.RESOLVER_FAILED, "Our resolver took most of the time, and left too little for replies."
 )
@@ -86,7 +86,7 @@ def _ours(seen: Seen) -> Fault | None:
     if seen.overflown:
         return _OVERFLOWN
     if seen.stalled:
-        return _STALLED
+        return TOO_BUSY
     return _HURRIED if seen.hurried else None
 
 

@@ -8,21 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msgspec.structs import replace
-
-from libs.model.family import joined
-from libs.model.outcome import Outcome, Reason, Status
+from libs.model.outcome import Outcome, Status
+from libs.model.probe import patience_s
 from libs.net.egress import Egress
-from libs.net.fault import Fault
+from libs.net.families import over_families
 from libs.net.resolve import Resolver
-from libs.net.stall import StallMeter
+from libs.net.stall import TOO_BUSY, StallMeter
 from libs.net.tls import Trust
 from services.port.spec import PortSpec
 from services.port.visit import Visit, Visitor
-
-# The share of the time that a loop may have stood still, and in any case the seconds, before a timeout is our own.
-_STALLED_SHARE = 0.1
-_STALLED_S = 0.2
 
 
 class PortProbe:
@@ -55,25 +49,18 @@ class PortProbe:
         await self._stack.aclose()
 
     async def __call__(self, spec: PortSpec, timeout_s: float) -> Outcome:
-        if spec.family != "both":
-            return await self._one(spec, timeout_s)
-        # At once, so that each family has the whole time, and each for itself, so that neither hides the other.
-        async with asyncio.TaskGroup() as group:
-            four = group.create_task(self._one(replace(spec, family="4"), timeout_s))
-            six = group.create_task(self._one(replace(spec, family="6"), timeout_s))
-        return joined(four.result(), six.result())
+        return await over_families(spec, spec.family, lambda each: self._one(each, timeout_s))
 
     async def _one(self, spec: PortSpec, timeout_s: float) -> Outcome:
         begun_at = time.monotonic()
         stalled_s = self._meter.stalled_s
-        # The caller's own deadline follows a moment later: a cancelled probe could not say what it saw.
-        deadline = begun_at + timeout_s - min(0.1, timeout_s / 20)
+        deadline = begun_at + patience_s(timeout_s)
         seen = await self._visitor.visit(spec, deadline)
         verdict = seen.verdict
         if verdict.status is Status.UP and seen.concern is not None:
             verdict = seen.concern
-        if seen.timed_out and self._meter.stalled_s - stalled_s > max(timeout_s * _STALLED_SHARE, _STALLED_S):
-            verdict = Fault(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
+        if seen.timed_out and self._meter.spoils(timeout_s, stalled_s):
+            verdict = TOO_BUSY
         return Outcome(
             status=verdict.status,
             reason=verdict.reason,

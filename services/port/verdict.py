@@ -2,13 +2,13 @@
 
 import ssl
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from libs.model.outcome import Reason, Status
 from libs.net.fault import Fault, connect_fault
 from libs.net.judgement import HANDSHAKE_CLOSED, HANDSHAKE_RESET, HANDSHAKE_TIMEOUT, handshake_failed
 from libs.net.peer import Peer
-from libs.net.talk import End, Phase
+from libs.net.talk import End, Ended, Phase
 from services.port.conversation import ConversationError, Refusing, TlsMissing, Unexpected, Unhealthy
 from services.port.spec import PortReason, PortSpec
 
@@ -18,17 +18,6 @@ _ERRORS: Mapping[type[ConversationError], tuple[Status, PortReason]] = {
     Unhealthy: (Status.DEGRADED, PortReason.UNHEALTHY),
     TlsMissing: (Status.DOWN, PortReason.STARTTLS_MISSING),
 }
-
-
-class Ended(Protocol):
-    """What a verdict needs to know about a wire."""
-
-    end: End | None
-    phase: Phase
-    error: OSError | ssl.SSLError | None
-
-    @property
-    def answered(self) -> bool: ...
 
 
 class Heard(NamedTuple):
