@@ -1,7 +1,8 @@
 """FTP, in the clear, going over to TLS, and inside it."""
 
-from services.port.conversation import Call, Entry, Goodbye, Refusing, Say, StartTls, Talk, TlsMissing, shown
+from services.port.conversation import Call, Entry, Goodbye, Refusing, Say, StartTls, Talk, shown
 from services.port.conversations.replies import reply
+from services.port.conversations.upgrades import stays_clear
 
 
 def ftp(call: Call) -> Talk:
@@ -16,8 +17,8 @@ def ftp(call: Call) -> Talk:
     answer = yield from reply("FTP")
     if answer.code == 234:
         yield StartTls()
-    elif call.starttls == "require":
-        raise TlsMissing("The server refuses AUTH TLS", answer.text)
+    else:
+        stays_clear(call, answer.text)
     return Goodbye(b"QUIT\r\n")
 
 

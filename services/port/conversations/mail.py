@@ -12,11 +12,11 @@ from services.port.conversation import (
     Say,
     StartTls,
     Talk,
-    TlsMissing,
     Unexpected,
     shown,
 )
 from services.port.conversations.replies import reply
+from services.port.conversations.upgrades import stays_clear, wants_tls
 
 _LINES_MAX = 64
 _OFFERED = b"STARTTLS"
@@ -30,11 +30,11 @@ def smtp(call: Call) -> Talk:
         # 554 and 421 are how a server says that it wants nobody, or nobody more (RFC 5321 section 3.1).
         raise Refusing(f"The server greets with {greeting.code}", greeting.text)
     offers = yield from _ehlo(call)
-    if _goes_over(call, offered=_OFFERED in offers):
+    if wants_tls(call, offered=_OFFERED in offers):
         yield Say(b"STARTTLS\r\n")
         answer = yield from reply("SMTP")
         if answer.code != 220:
-            _stays(call, answer.text)
+            stays_clear(call, answer.text)
         else:
             yield StartTls()
             yield from _ehlo(call)
@@ -49,13 +49,13 @@ def imap(call: Call) -> Talk:
         raise Refusing("The server says goodbye at once", line[5:])
     if not line.upper().startswith((b"* OK", b"* PREAUTH")):
         raise Unexpected("The peer does not speak IMAP", line)
-    if _goes_over(call, offered=(yield from _imap_offers(line))):
+    if wants_tls(call, offered=(yield from _imap_offers(line))):
         yield Say(b"v2 STARTTLS\r\n")
         answer = yield from _tagged(b"v2")
         if answer.upper().startswith(b"OK"):
             yield StartTls()
         else:
-            _stays(call, answer)
+            stays_clear(call, answer)
     return Goodbye(b"v3 LOGOUT\r\n")
 
 
@@ -69,27 +69,27 @@ def pop3(call: Call) -> Talk:
         raise Unexpected("The peer does not speak POP3", line)
     if call.starttls != "never" and not call.over_tls:
         offered = yield from _pop3_offers()
-        if _goes_over(call, offered=offered):
+        if wants_tls(call, offered=offered):
             yield Say(b"STLS\r\n")
             answer = yield Line(1024)
             if answer.startswith(b"+OK"):
                 yield StartTls()
             else:
-                _stays(call, answer)
+                stays_clear(call, answer)
     return Goodbye(b"QUIT\r\n")
 
 
 def sieve(call: Call) -> Talk:
     """RFC 5804 sections 1.7, 2.2 and 2.3: the capabilities, STARTTLS, LOGOUT."""
     offers = yield from _sieve_capabilities(call)
-    if _goes_over(call, offered=_OFFERED in offers):
+    if wants_tls(call, offered=_OFFERED in offers):
         yield Say(b"STARTTLS\r\n")
         answer = yield Line(1024)
         if answer.upper().startswith(b"OK"):
             yield StartTls()
             yield from _sieve_capabilities(call)
         else:
-            _stays(call, answer)
+            stays_clear(call, answer)
     return Goodbye(b"LOGOUT\r\n")
 
 
@@ -167,22 +167,6 @@ def _sieve_capabilities(call: Call) -> Generator[Ask, bytes, set[bytes]]:
         if name.upper() == b"IMPLEMENTATION":
             call.facts["software"] = shown(value.strip().strip(b'"'))
     raise Unexpected("The server does not end its capabilities")
-
-
-def _goes_over(call: Call, *, offered: bool) -> bool:
-    """Tells whether to go over to TLS."""
-    if call.starttls == "never" or call.over_tls:
-        return False
-    if not offered and call.starttls == "require":
-        raise TlsMissing("The server does not offer STARTTLS")
-    return offered
-
-
-def _stays(call: Call, said: bytes) -> None:
-    """A server that offered TLS and then will not is told of, and where TLS is required that is all."""
-    if call.starttls == "require":
-        raise TlsMissing("The server refuses STARTTLS", said)
-    call.facts["starttls_refused"] = shown(said)
 
 
 SERVICES = (
