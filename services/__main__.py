@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     question = Question(options.url, options.timeout, _fields(options), options.json, colored=_is_for_eyes())
     spec = spec_of(question)
-    settings = _settings()
+    settings = _settings(**_unless_set(log_level="warning"))
     return asyncio.run(check(spec, question, settings))
 
 
@@ -83,7 +83,11 @@ def _defaults_of_up() -> dict[str, Any]:
 
     Who is on this machine may start programs on it, and so may ask for a probe without a key.
     """
-    defaults = {"health_port": 0, "log_level": "warning", "probe_allow": "127.0.0.0/8,::1"}
+    return _unless_set(health_port=0, log_level="warning", probe_allow="127.0.0.0/8,::1")
+
+
+def _unless_set(**defaults: Any) -> dict[str, Any]:
+    """Returns those of other defaults that hold, because the environment says nothing else."""
     return {name: value for name, value in defaults.items() if variable(name) not in os.environ}  # noqa: TID251
 
 

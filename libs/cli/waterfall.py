@@ -96,7 +96,9 @@ def _words(name: str) -> str:
 def _number(name: str, value: float) -> str:
     if not name.endswith("_s"):
         return f"{value:,.6g}" if value % 1 else f"{value:,.0f}"
-    return f"{value / _DAY_S:,.1f} days" if abs(value) >= _DAY_S else f"{value:,.3f} s"
+    if abs(value) >= _DAY_S:
+        return f"{value / _DAY_S:,.1f} days"
+    return f"{value:,.3f} s" if abs(value) >= 1 else f"{value * 1000:,.3f} ms"
 
 
 def _ms(seconds: float) -> str:

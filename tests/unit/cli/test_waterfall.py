@@ -49,7 +49,14 @@ def test_the_first_words_stand_line_by_line():
 
 
 def test_numbers_are_told_in_units_of_people():
-    samples = {"tls_expires_in_s": 5.5e6, "body_bytes": 123456.0, "ipv4_connect_s": 0.01, "ratio": 0.25, "x_s": 0.5}
+    samples = {
+        "tls_expires_in_s": 5.5e6,
+        "body_bytes": 123456.0,
+        "ipv4_connect_s": 0.01,
+        "ratio": 0.25,
+        "x_s": 1.5,
+        "y_s": 0.00003,
+    }
     hop = Hop(target="http://a/", phases={"connect_s": 0.01})
     text = render("t", msgspec.structs.replace(OUTCOME, hops=[hop], samples=samples), colored=False)
     told = [line.split() for line in text.partition("  samples\n")[2].splitlines()]
@@ -57,7 +64,8 @@ def test_numbers_are_told_in_units_of_people():
         ["body", "bytes", "123,456"],
         ["ratio", "0.25"],
         ["tls", "expires", "in", "63.7", "days"],
-        ["x", "0.500", "s"],
+        ["x", "1.500", "s"],
+        ["y", "0.030", "ms"],
     ]
 
 
