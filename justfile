@@ -40,6 +40,14 @@ bench *options:
 bench-blackbox *options:
     @exec python -m tests.bench.against_blackbox "$@"
 
+# measure connects and conversations of kind port for each second of CPU
+bench-port *options:
+    @exec python -m tests.bench.port "$@"
+
+# measure pings beside aioping and fping
+bench-ping *options:
+    @exec python -m tests.bench.ping "$@"
+
 # make a new kind of monitor from a working template: services/NAME
 new-kind name:
     @exec python deploy/new_kind.py "$@"
