@@ -163,6 +163,8 @@ def _check_service(spec: PortSpec) -> None:
 def _check_own(spec: PortSpec) -> None:
     if spec.port is None:
         raise ValueError("port must be given where no service is named")
+    if spec.tls and any(step.starttls for step in spec.steps):
+        raise ValueError("steps must not have starttls together with tls: it is spoken from the first word on")
     if spec.transport != "udp":
         return
     if not (spec.steps and spec.steps[0].send and spec.steps[-1].expect):
