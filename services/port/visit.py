@@ -114,6 +114,7 @@ class Visitor:
         dialogue.wire = wire
         with repeating(self.loop, wire, dialogue, deadline, wanted=spec.over_udp):
             end = await wire.run(deadline)
+        dialogue.wire = None  # they would hold each other
         self._look(spec, seen, wire, verify=verify)
         # Beside its certificates, the bytes of a handshake say nothing to people.
         seen.first = b"" if seen.peer.sent and wire.phase is Phase.TLS else wire.first
