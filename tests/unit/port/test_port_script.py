@@ -146,3 +146,11 @@ def test_the_whole_match_can_be_said_again():
 def test_tls_starts_once_and_at_the_peers_consent(options: dict[str, Any]):
     with pytest.raises(ValueError, match="starttls"):
         PortSpec(host="example.org", port=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [(None, "example.org"), ("straße.example.", "xn--strae-oqa.example"), ("2001:DB8::1", "2001:db8::1")],
+)
+def test_the_name_for_tls_is_asked_for_as_a_host_is(name: str | None, asked: str):
+    assert PortSpec(host="example.org.", port=1, server_name=name).tls_name == asked
