@@ -103,13 +103,15 @@ class Wire:
         self._shake(self._sock, session)
 
     def hang_up(self, within_s: float = 0.0) -> None:
-        """Ends the connection, for a talk that is over; with `within_s` the peer may still answer its goodbye."""
+        """Ends the connection, for a talk that is over; with `within_s` the peer may answer its goodbye in time."""
         if not within_s:
             self._finish(End.ENOUGH)
             return
+        until = self._loop.time() + within_s
         if self._timer is not None:
+            until = min(until, self._timer.when())
             self._timer.cancel()
-        self._timer = self._loop.call_later(within_s, self._finish, End.ENOUGH)
+        self._timer = self._loop.call_at(until, self._finish, End.ENOUGH)
 
     def part(self, within_s: float) -> None:
         """Hangs up first, for a talk that is over; inside TLS the peer is told, and has a moment to hang up, too.
@@ -218,7 +220,7 @@ class Wire:
 
     def _readable(self, sock: socket.socket) -> None:
         data = sock.recv(_RECEIVE_BYTES)
-        if not data:
+        if not data and sock.type == socket.SOCK_STREAM:  # a datagram may be empty, and ends nothing
             self._finish(End.CLOSED)
         elif self.phase is Phase.PROXY and self.tunnel is not None:
             self._agree(sock, self.tunnel, data)

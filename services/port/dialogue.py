@@ -16,6 +16,7 @@ from services.port.conversation import (
     Say,
     StartTls,
     Talk,
+    TlsMissing,
     Unexpected,
 )
 
@@ -34,6 +35,7 @@ class Dialogue:
         self.error: ConversationError | None = None
         self.finished = False
         self.heard = False
+        self.unanswered = False  # whether nothing was heard since the last words
         self.heard_at: float | None = None
         self.consent_at: float | None = None  # when the peer agreed to start TLS
         self.last_said = b""
@@ -61,6 +63,7 @@ class Dialogue:
         if self.heard_at is None:
             self.heard_at = time.monotonic()
         self.heard = True
+        self.unanswered = False
         if self.finished:
             return True  # the answer to our goodbye
         self._received_bytes += len(data)
@@ -104,16 +107,25 @@ class Dialogue:
         except StopIteration as end:
             said.append(self._part(end.value))
         except ConversationError as error:
-            self.error = error
+            # Its traceback holds our frames, and those hold us.
+            self.error = error.with_traceback(None)
         words = b"".join(said)
-        self.last_said = words or self.last_said
+        if words:
+            self.last_said, self.unanswered = words, True
         return words
 
     def _part(self, goodbye: Goodbye) -> bytes:
-        self.finished = True
         self._ask = None
+        if self.call.starttls == "require" and not self.call.over_tls and self._is_clear:
+            self.error = TlsMissing("The conversation was over without going over to TLS")
+            return b""
+        self.finished = True
         self._is_answered = bool(goodbye.data) and goodbye.answered
         return goodbye.data
+
+    @property
+    def _is_clear(self) -> bool:
+        return self.wire is not None and self.wire.session is None
 
     def _hang_up(self) -> None:
         if self.wire is None:

@@ -16,11 +16,11 @@ _SHARES = (0.25, 0.5)
 def repeating(
     loop: asyncio.AbstractEventLoop, wire: Wire, dialogue: Dialogue, deadline: float, *, wanted: bool
 ) -> Iterator[None]:
-    """Repeats, as long as it is entered and nothing is heard, what the dialogue has said last."""
+    """Repeats, as long as it is entered, what the dialogue has said last if nothing was heard since."""
     left_s = deadline - time.monotonic()
 
     def again() -> None:
-        if not dialogue.heard and dialogue.last_said:
+        if dialogue.unanswered and not dialogue.finished:
             wire.say(dialogue.last_said)
 
     timers = [loop.call_later(left_s * share, again) for share in _SHARES] if wanted else []

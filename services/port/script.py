@@ -32,6 +32,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class _Match(Protocol):
+    def group(self) -> bytes: ...
+
     def groups(self) -> tuple[bytes | None, ...]: ...
 
     def groupdict(self) -> dict[str, bytes | None]: ...
@@ -72,6 +74,8 @@ def check_steps(steps: Sequence[Step]) -> None:
         if given != 1:
             raise ValueError(f"{field} must have one of send, expect and starttls, not {given}")
         _check_text(field, step)
+        if step.starttls and not known:
+            raise ValueError(f"{field}.starttls must come after an expect: the peer has to agree to it")
         if step.expect is not None:
             known |= _check_pattern(field, step.expect)
         unknown = set(_NAME.findall(step.send or "")) - known
@@ -105,7 +109,7 @@ def _search(text: str, line: bytes) -> _Match | None:
 
 
 def _captures(match: _Match) -> dict[str, bytes]:
-    numbered = {str(place): value for place, value in enumerate(match.groups(), 1)}
+    numbered = {str(place): value for place, value in enumerate((match.group(), *match.groups()))}
     return {name: value or b"" for name, value in (numbered | match.groupdict()).items()}
 
 

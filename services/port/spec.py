@@ -68,7 +68,7 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
         if self.steps:
             check_steps(self.steps)
         if self.server_name is not None:
-            _check_name("server_name", self.server_name)
+            _name("server_name", self.server_name)
         check_query_name(self.query_name)
         if self.query_type not in QUERY_TYPES:
             raise ValueError(f"query_type must be one of {', '.join(QUERY_TYPES)}")
@@ -125,6 +125,12 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
         return self.authority[0]
 
     @property
+    def tls_name(self) -> str:
+        """The name for TLS, as it is asked for and compared with the certificate."""
+        named = self.hostname if self.server_name is None else _name("server_name", self.server_name)
+        return named.rstrip(".")
+
+    @property
     def forgives(self) -> bool:
         """Whether a certificate that does not hold is but a warning: so it is by default where TLS is a bonus."""
         if self.tls_findings is not None:
@@ -163,6 +169,8 @@ def _check_service(spec: PortSpec) -> None:
 def _check_own(spec: PortSpec) -> None:
     if spec.port is None:
         raise ValueError("port must be given where no service is named")
+    if spec.tls and any(step.starttls for step in spec.steps):
+        raise ValueError("steps must not have starttls together with tls: it is spoken from the first word on")
     if spec.transport != "udp":
         return
     if not (spec.steps and spec.steps[0].send and spec.steps[-1].expect):
@@ -171,10 +179,12 @@ def _check_own(spec: PortSpec) -> None:
         raise ValueError("tls is not spoken over udp")
 
 
-def _check_name(field: str, text: str) -> None:
+def _name(field: str, text: str) -> str:
+    """Returns a name or an address as it is asked for: A-labels, or an address without brackets."""
     host, port, _ = _authority(field, f"[{text}]" if ":" in text else text)
     if port is not None or not host:
         raise ValueError(f"{field} must be a name or an address without a port")
+    return host
 
 
 def _authority(field: str, text: str) -> tuple[str, int | None, bool]:

@@ -75,6 +75,7 @@ class Visitor:
         refused = isinstance(wire.error, ssl.SSLCertVerificationError) and seen.verdict.status is Status.DOWN
         if refused and spec.forgives:
             # The handshake that refused the certificate is over: the conversation goes over a second connection.
+            seen.phases = {name: took_s for name, took_s in seen.phases.items() if name == "resolve_s"}
             seen.concern = seen.verdict._replace(status=Status.DEGRADED)
             await self._talk(spec, seen, deadline, verify=False)
         return seen
@@ -92,7 +93,7 @@ class Visitor:
             raise RuntimeError("a visit needs an address")
 
         def session() -> Session:
-            return self.trust.session((spec.server_name or spec.hostname).rstrip("."), verify=verify)
+            return self.trust.session(spec.tls_name, verify=verify)
 
         begun_at = time.monotonic()
         call = Call(
@@ -114,6 +115,7 @@ class Visitor:
         dialogue.wire = wire
         with repeating(self.loop, wire, dialogue, deadline, wanted=spec.over_udp):
             end = await wire.run(deadline)
+        dialogue.wire = None  # they would hold each other
         self._look(spec, seen, wire, verify=verify)
         # Beside its certificates, the bytes of a handshake say nothing to people.
         seen.first = b"" if seen.peer.sent and wire.phase is Phase.TLS else wire.first

@@ -22,6 +22,7 @@ from services.port.conversations.upgrades import stays_clear
 _MESSAGE_BYTES_MAX = 16 * 1024
 # The entry, its end, and what a server may say in between (RFC 4511 sections 4.5.2, 4.13).
 _MESSAGES_MAX = 8
+_CODE_BYTES_MAX = 4
 _INTEGER, _OCTETS, _ENUMERATED, _SEQUENCE = 0x02, 0x04, 0x0A, 0x30
 _UNBIND, _SEARCH, _ENTRY, _DONE, _EXTENDED, _EXTENDED_DONE = 0x42, 0x63, 0x64, 0x65, 0x77, 0x78
 _START_TLS = b"1.3.6.1.4.1.1466.20037"
@@ -122,7 +123,7 @@ def _received() -> Generator[Ask, bytes, list[_Element]]:
 
 def _result(content: _Element) -> _Result:
     parts = _elements(content.data)
-    if len(parts) < 3 or parts[0].tag != _ENUMERATED:
+    if len(parts) < 3 or parts[0].tag != _ENUMERATED or len(parts[0].data) > _CODE_BYTES_MAX:
         raise Unexpected("The server's result is none of LDAP")
     return _Result(int.from_bytes(parts[0].data, "big"), parts[2].data)
 

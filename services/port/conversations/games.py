@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Generator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,14 +17,18 @@ _INFO = _SINGLE + b"TSource Engine Query\0"
 _CHALLENGES_MAX = 2
 
 
+# JSON knows numbers of any length, a result does not.
+_Number = Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
+
+
 class _Version(msgspec.Struct):
     name: str = ""
-    protocol: int = 0
+    protocol: _Number = 0
 
 
 class _Players(msgspec.Struct):
-    max: int = 0
-    online: int = 0
+    max: _Number = 0
+    online: _Number = 0
 
 
 class _Status(msgspec.Struct):
@@ -116,7 +120,7 @@ def _status(body: bytes) -> _Status:
         start += 1
     try:
         return msgspec.json.decode(body[start + 1 :], type=_Status) if body[0] == 0 else _refused(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unexpected("The server does not tell what it is", body[start + 1 :]) from error
 
 

@@ -1,5 +1,6 @@
 """Every broken peer gets its verdict, and every reason has a peer."""
 
+import asyncio
 import socket
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from tests.support.targets.talkers import (
     probed,
     says_nothing,
 )
-from tests.support.targets.web import Handler, deaf_port, reset, serving, then_reset
+from tests.support.targets.web import FOREVER_S, Handler, deaf_port, reset, serving, then_reset
 
 
 class Case(NamedTuple):
@@ -140,6 +141,44 @@ async def test_an_answer_over_udp_is_up() -> None:
 async def test_a_lost_datagram_is_sent_again() -> None:
     async with answering(lambda data, number: answered(data) if number == 2 else []) as port:
         outcome = await probed(port, service="sip", timeout_s=1.0)
+    assert outcome.status is Status.UP
+
+
+async def test_a_datagram_lost_later_is_sent_again_too() -> None:
+    steps = (Step(send="a"), Step(expect="b"), Step(send="c"), Step(expect="d"))
+    answers = {1: [b"b"], 3: [b"d"]}
+    async with answering(lambda _, number: answers.get(number, [])) as port:
+        outcome = await probed(port, transport="udp", steps=steps, timeout_s=1.0)
+    assert outcome.status is Status.UP
+
+
+def _says_nothing_and_then(sock: socket.socket, words: bytes) -> None:
+    _, sender = sock.recvfrom(64)
+    sock.sendto(b"", sender)
+    sock.sendto(words, sender)
+
+
+async def test_an_empty_datagram_ends_nothing() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        # asyncio's transports send no empty datagrams.
+        loop.add_reader(sock, _says_nothing_and_then, sock, b"ho")
+        outcome = await probed(sock.getsockname()[1], transport="udp", steps=SCRIPT, timeout_s=2.0)
+        loop.remove_reader(sock)
+    assert outcome.status is Status.UP
+
+
+async def test_tls_that_is_required_and_not_known_to_the_service_is_missing() -> None:
+    async with serving(greets(b"+PONG\r\n")) as port:
+        outcome = await probed(port, service="redis", starttls="require")
+    assert (outcome.status, outcome.reason) == (Status.DOWN, PortReason.STARTTLS_MISSING)
+
+
+async def test_the_answer_to_a_goodbye_is_not_waited_for_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.port.dialogue.GOODBYE_S", FOREVER_S)
+    async with serving(greets(b"220 hi\r\n250 hi\r\n")) as port:
+        outcome = await probed(port, timeout_s=0.5, **SMTP)
     assert outcome.status is Status.UP
 
 

@@ -82,3 +82,7 @@ def test_irc_refuses_in_its_own_words(words: bytes):
 def test_irc_has_no_starttls():
     spoken = converse(irc(call(starttls="require")), b":irc.example CAP * LS :\r\n")
     assert isinstance(spoken.ended, TlsMissing)
+
+
+def test_xmpp_takes_no_time_over_elements_that_never_end():
+    assert isinstance(converse(xmpp(call()), OPEN + b"<stream:features " * 300_000).ended, Unexpected)

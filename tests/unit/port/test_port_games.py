@@ -4,7 +4,7 @@ import pytest
 
 from services.port.conversation import Goodbye, Refusing, Unexpected, Unhealthy
 from services.port.conversations.desktops import rdp, vnc
-from services.port.conversations.games import bedrock, minecraft, source, teamspeak
+from services.port.conversations.games import _varint, bedrock, minecraft, source, teamspeak
 from services.port.conversations.voice import sip
 from tests.support.spoken import call, converse
 
@@ -99,3 +99,17 @@ def test_vnc_that_is_tired_of_us_refuses(peer: bytes):
     spoken = converse(vnc(call()), peer)
     assert isinstance(spoken.ended, Refusing)
     assert spoken.ended.said == "full"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        b'{"version":{"protocol":%s}}' % (b"9" * 40),
+        b'{"players":{"online":%s}}' % (b"9" * 400),
+        b'{"description":%s%s}' % (b"[" * 40_000, b"]" * 40_000),
+    ],
+    ids=["version", "players", "depth"],
+)
+def test_minecraft_that_tells_what_nobody_can_keep_is_unexpected(status: bytes):
+    body = b"\0" + _varint(len(status)) + status
+    assert isinstance(converse(minecraft(call()), _varint(len(body)) + body).ended, Unexpected)

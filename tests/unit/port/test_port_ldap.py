@@ -93,3 +93,8 @@ def test_another_protocol_is_unexpected(words: bytes):
 def test_any_message_ends_in_a_verdict_or_waits(noise: bytes):
     spoken = converse(ldap(call(starttls="never")), ber(0x30, noise), result(2, 0))
     assert spoken.ended is None or isinstance(spoken.ended, Goodbye | ConversationError)
+
+
+def test_ldap_with_a_result_that_no_number_is_for():
+    huge = message(2, ber(0x65, ber(0x0A, b"\x01" * 20), ber(0x04), ber(0x04)))
+    assert isinstance(converse(ldap(call(starttls="never")), huge).ended, Unexpected)

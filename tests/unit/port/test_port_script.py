@@ -87,7 +87,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a bad pattern": ({"port": 1, "steps": [{"expect": "("}]}, "steps.0..expect must be a pattern of RE2"),
     "a huge pattern": ({"port": 1, "steps": [{"expect": "(x{100}){9}"}]}, "simpler pattern"),
     "an unknown capture": ({"port": 1, "steps": [{"send": "${a}"}]}, "steps.0..send names 'a'"),
-    "tls twice": ({"port": 1, "steps": [{"starttls": True}] * 2}, "steps must have starttls once"),
+    "tls twice": ({"port": 1, "steps": [{"expect": "a"}, *[{"starttls": True}] * 2]}, "steps must have starttls once"),
     "a bad query": ({"service": "dns", "query_name": "a..b"}, "query_name must be"),
     "a bad type": ({"service": "dns", "query_type": "ANY"}, "query_type must be one of A,"),
     "both of an address": ({"host": "127.0.0.1", "port": 1, "family": "both"}, "family both needs a host name"),
@@ -128,3 +128,29 @@ def test_tls_is_a_bonus_only_where_it_comes_by_itself():
     forgiven = {name: PortSpec(host="a", service=name).forgives for name in ("smtp", "submission", "smtps")}
     assert forgiven == {"smtp": True, "submission": False, "smtps": False}
     assert not PortSpec(host="a", service="smtp", tls_findings="down").forgives
+
+
+def test_the_whole_match_can_be_said_again():
+    spoken = converse(Script((Step(expect="a.c"), Step(send="${0}!")))(call()), b"xabcx\r\n")
+    assert (spoken.said, spoken.ended) == ([b"abc!"], Goodbye())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": (Step(starttls=True), Step(expect="hi"))},
+        {"steps": (Step(send="STARTTLS\r\n"), Step(starttls=True), Step(send="secret"))},
+        {"steps": (Step(expect="hi"), Step(starttls=True)), "tls": True},
+    ],
+)
+def test_tls_starts_once_and_at_the_peers_consent(options: dict[str, Any]):
+    with pytest.raises(ValueError, match="starttls"):
+        PortSpec(host="example.org", port=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [(None, "example.org"), ("straße.example.", "xn--strae-oqa.example"), ("2001:DB8::1", "2001:db8::1")],
+)
+def test_the_name_for_tls_is_asked_for_as_a_host_is(name: str | None, asked: str):
+    assert PortSpec(host="example.org.", port=1, server_name=name).tls_name == asked
