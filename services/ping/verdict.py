@@ -50,11 +50,13 @@ def _silence(seen: Seen) -> Fault:
     if seen.said:
         return Counter(seen.said).most_common(1)[0][0]
     count = f"{seen.figures['sent']:g} packets"
-    if seen.figures["damaged"]:
+    ours = _ours(seen)
+    # One damaged reply explains no others that may be lost on our side.
+    if seen.figures["damaged"] >= (1 if ours is None else seen.figures["sent"]):
         detail = f"Of {count} none came back as it was sent; {seen.figures['damaged']:g} replies had other bytes."
         return Fault(Status.DOWN, PingReason.REPLY_DAMAGED, detail)
     late = f"; {seen.figures['late']:g} replies came too late" if seen.figures["late"] else ""
-    return _ours(seen) or Fault(Status.DOWN, PingReason.NO_REPLY, f"None of {count} was answered in time{late}.")
+    return ours or Fault(Status.DOWN, PingReason.NO_REPLY, f"None of {count} was answered in time{late}.")
 
 
 def _lost(seen: Seen, least: float | None, status: Status) -> Fault | None:

@@ -42,6 +42,7 @@ def judged(seen: Seen, **options: Any) -> tuple[Status, str]:
         (Seen(figures(0)), {}, (Status.DOWN, "no_reply")),
         (Seen(figures(0, late=2)), {}, (Status.DOWN, "no_reply")),
         (Seen(figures(0, damaged=2)), {}, (Status.DOWN, "reply_damaged")),
+        (Seen(figures(0, damaged=2), stalled=True), {}, (Status.UNKNOWN, "late_loop")),
         (Seen(figures(0), said=(SAID,)), {}, (Status.DOWN, "prohibited")),
         (Seen(figures(0), said=(OURS, SAID, SAID)), {}, (Status.DOWN, "prohibited")),
         (Seen(figures(0), said=(OURS, OURS, SAID)), {}, (Status.UNKNOWN, "no_route")),
