@@ -1,4 +1,4 @@
-"""Proxies that others wrote, where they are installed: tinyproxy for HTTP, microsocks for SOCKS5 (.ci/run has them)."""
+"""Proxies that others wrote, tinyproxy for HTTP and microsocks for SOCKS5."""
 
 import ssl
 from collections.abc import Iterator
@@ -12,18 +12,12 @@ from libs.model.outcome import Outcome, Status
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.ports import free_port
 from tests.support.targets.certificates import Authority
-from tests.support.targets.daemons import PASSWORD, USERNAME, is_installed, running_proxy
+from tests.support.targets.daemons import PASSWORD, USERNAME, running_proxy
 from tests.support.targets.probing import check_probe
 from tests.support.targets.web import page, says, serving
 
 SCHEMES = {"tinyproxy": ["http"], "microsocks": ["socks5", "socks5h"]}
-OURS = [
-    pytest.param(
-        (name, scheme), id=scheme, marks=pytest.mark.skipif(not is_installed(name), reason=f"{name} is not installed")
-    )
-    for name, schemes in SCHEMES.items()
-    for scheme in schemes
-]
+OURS = [pytest.param((name, scheme), id=scheme) for name, schemes in SCHEMES.items() for scheme in schemes]
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +64,6 @@ async def test_a_port_on_which_nobody_listens(proxy: str) -> None:
     assert (outcome.status, outcome.reason) == said[proxy.startswith("socks5")], outcome
 
 
-@pytest.mark.skipif(not is_installed("tinyproxy"), reason="tinyproxy is not installed")
 async def test_a_rule_of_the_proxy_blames_nobody_else(tmp_path: Path) -> None:
     with running_proxy("tinyproxy", tmp_path) as port:
         outcome = await probed("https://forbidden.example/", f"http://127.0.0.1:{port}")

@@ -1,12 +1,12 @@
 """Proxies that others wrote, as processes: what ours take for the protocol is held against theirs."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.support.ports import free_port, listens
 from tests.support.processes import Process
+from tests.support.programs import installed
 
 USERNAME, PASSWORD = "watch", "s3cret"
 
@@ -18,25 +18,15 @@ def _tinyproxy(folder: Path, port: int) -> Sequence[str]:
     config.write_text(
         f'Port {port}\nListen 127.0.0.1\nTimeout 20\nBasicAuth {USERNAME} {PASSWORD}\nFilter "{blocked}"\n'
     )
-    return [_path("tinyproxy"), "-d", "-c", str(config)]
+    return [installed("tinyproxy"), "-d", "-c", str(config)]
 
 
 def _microsocks(folder: Path, port: int) -> Sequence[str]:
     del folder
-    return [_path("microsocks"), "-i", "127.0.0.1", "-p", str(port), "-u", USERNAME, "-P", PASSWORD]
+    return [installed("microsocks"), "-i", "127.0.0.1", "-p", str(port), "-u", USERNAME, "-P", PASSWORD]
 
 
 _DAEMONS: dict[str, Callable[[Path, int], Sequence[str]]] = {"tinyproxy": _tinyproxy, "microsocks": _microsocks}
-
-
-def is_installed(name: str) -> bool:
-    return shutil.which(name) is not None
-
-
-def _path(name: str) -> str:
-    path = shutil.which(name)
-    assert path is not None, f"{name} is not installed"
-    return path
 
 
 @contextlib.contextmanager
