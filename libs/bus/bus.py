@@ -22,7 +22,7 @@ from libs.bus.inbox import Inbox
 from libs.bus.message import Message
 from libs.bus.pipeline import Pipeline
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import Request
+from libs.model.request import Request
 
 R = TypeVar("R")
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from libs.model.refusal import Refusal, RefusalCode, RefusedError
-from libs.model.requests import Request
+from libs.model.request import Request
 
 R = TypeVar("R")
 

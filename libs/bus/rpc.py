@@ -10,7 +10,7 @@ from faststream.nats import NatsMessage, NatsRouter
 
 from libs.bus import envelope, subjects
 from libs.model.refusal import Refusal, RefusalCode, RefusedError
-from libs.model.requests import Request
+from libs.model.request import Request
 
 R = TypeVar("R")
 

@@ -11,7 +11,8 @@ from libs.bus.errors import BusError
 from libs.model import sealed
 from libs.model.kinds import kinds
 from libs.model.refusal import RefusedError
-from libs.model.requests import ListSealed, Page, Reseal, SealedSpec
+from libs.model.request import Page
+from libs.model.requests import ListSealed, Reseal, SealedSpec
 from libs.model.sealed import Sealed
 from libs.model.spec import SecretPath
 from libs.process.errors import StartError

@@ -11,6 +11,8 @@ class RefusalCode(StrEnum):
     INVALID = "invalid"  # the field's value is not allowed
     NOT_FOUND = "not_found"  # no such thing in this tenant
     CONFLICT = "conflict"  # another state of things stands in the way
+    QUOTA = "quota"  # the tenant has all that it may have
+    UNPREPARED = "unprepared"  # the database lacks a table or column that this version needs
     UNAVAILABLE = "unavailable"  # a room or its database does not answer at the moment
 
 

@@ -5,89 +5,60 @@ no handler above it can forget to.
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
 from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView, ResultView, UptimeView
+from libs.model.request import Command, Idempotency, OfTenant, Page, Request
 from libs.model.state import StateStatus, Transition
-from libs.model.tenancy import Key, KeyCreated, Principal, Scope
-
-R = TypeVar("R")
-Item = TypeVar("Item")
+from libs.model.tenancy import AuditEntry, Key, KeyCreated, Principal, Rate, Scope, Tenant
 
 
-class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
-    """One page of a list. `next_cursor` is opaque; None on the last page."""
-
-    items: list[Item]
-    next_cursor: str | None = None
-
-
-class Request(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """A request with a reply of type R. `verb` is the end of its subject: `rpc.<verb>`."""
-
-    verb: ClassVar[str]
-    reply: ClassVar[Any]
-
-
-class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's Idempotency-Key, and a digest of what it asked: the same key with another body is a conflict."""
-
-    key: str
-    fingerprint: str
-
-
-class CreateMonitor(Request[MonitorView], frozen=True, kw_only=True):
+class CreateMonitor(Command[MonitorView], frozen=True, kw_only=True):
     """Stores a monitor and asks for its first check at once."""
 
     verb = "monitors.create"
     reply = MonitorView
-    tenant_id: str
     draft: MonitorDraft
     idempotency: Idempotency | None = None
 
 
-class ChangeMonitor(Request[MonitorView], frozen=True, kw_only=True):
+class ChangeMonitor(Command[MonitorView], frozen=True, kw_only=True):
     """Changes the named fields. Whatever alters checking starts a new revision."""
 
     verb = "monitors.change"
     reply = MonitorView
-    tenant_id: str
     monitor_id: str
     change: MonitorChange
 
 
-class DeleteMonitor(Request[None], frozen=True, kw_only=True):
+class DeleteMonitor(Command[None], frozen=True, kw_only=True):
     """Deletes a monitor; its checks in flight are dropped when they land."""
 
     verb = "monitors.delete"
     reply = None
-    tenant_id: str
     monitor_id: str
 
 
-class GetMonitor(Request[MonitorView], frozen=True, kw_only=True):
+class GetMonitor(OfTenant[MonitorView], frozen=True, kw_only=True):
     """Returns one monitor. Only with `sealed` does its spec hold the sealed values, for a check of it."""
 
     verb = "monitors.get"
     reply = MonitorView
-    tenant_id: str
     monitor_id: str
     sealed: bool = False
 
 
-class ListMonitors(Request[Page[MonitorView]], frozen=True, kw_only=True):
+class ListMonitors(OfTenant[Page[MonitorView]], frozen=True, kw_only=True):
     """Returns monitors, newest first. `labels` must all match; `name` is a case-insensitive part of the name."""
 
     verb = "monitors.list"
     reply = Page[MonitorView]
-    tenant_id: str
     limit: int
     cursor: str | None = None
     kind: str | None = None
     state: StateStatus | None = None
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
     name: str | None = None
 
 
@@ -120,12 +91,11 @@ class Reseal(Request[bool], frozen=True, kw_only=True):
     new: msgspec.Raw
 
 
-class ListResults(Request[Page[ResultView]], frozen=True, kw_only=True):
+class ListResults(OfTenant[Page[ResultView]], frozen=True, kw_only=True):
     """Returns the results of one monitor with `from_at` <= tick < `to_at`, newest first."""
 
     verb = "results.list"
     reply = Page[ResultView]
-    tenant_id: str
     monitor_id: str
     limit: int
     from_at: datetime | None = None
@@ -133,55 +103,51 @@ class ListResults(Request[Page[ResultView]], frozen=True, kw_only=True):
     cursor: str | None = None
 
 
-class ListTransitions(Request[Page[Transition]], frozen=True, kw_only=True):
+class ListTransitions(OfTenant[Page[Transition]], frozen=True, kw_only=True):
     """Returns the transitions of one monitor, newest first."""
 
     verb = "transitions.list"
     reply = Page[Transition]
-    tenant_id: str
     monitor_id: str
     limit: int
     cursor: str | None = None
 
 
-class GetUptime(Request[UptimeView], frozen=True, kw_only=True):
+class GetUptime(OfTenant[UptimeView], frozen=True, kw_only=True):
     """Returns how the time between the two instants was spent."""
 
     verb = "uptime.get"
     reply = UptimeView
-    tenant_id: str
     monitor_id: str
     from_at: datetime
     to_at: datetime
 
 
-class CreateKey(Request[KeyCreated], frozen=True, kw_only=True):
+class CreateKey(Command[KeyCreated], frozen=True, kw_only=True):
     """Makes a key; the reply is the only place where its secret ever stands."""
 
     verb = "keys.create"
     reply = KeyCreated
-    tenant_id: str
     name: str
     scopes: list[Scope]
-    cidrs: list[str] = []
+    cidrs: list[str] = msgspec.field(default_factory=list)
     expires_at: datetime | None = None
+    rate: Rate | None = None
     idempotency: Idempotency | None = None
 
 
-class ListKeys(Request[list[Key]], frozen=True, kw_only=True):
+class ListKeys(OfTenant[list[Key]], frozen=True, kw_only=True):
     """Returns the keys of a tenant that are not revoked, oldest first."""
 
     verb = "keys.list"
     reply = list[Key]
-    tenant_id: str
 
 
-class DeleteKey(Request[None], frozen=True, kw_only=True):
+class DeleteKey(Command[None], frozen=True, kw_only=True):
     """Revokes a key. Every gateway is told at once on `control.keys.revoked`."""
 
     verb = "keys.delete"
     reply = None
-    tenant_id: str
     key_id: str
 
 
@@ -196,6 +162,77 @@ class Bootstrap(Request[bool], frozen=True, kw_only=True):
     reply = bool
     tenant_name: str
     key_sha256: str
+
+
+class CreateTenant(Command[Tenant], frozen=True, kw_only=True):
+    """Makes a tenant; refuses with `conflict` if there is one of this name. `tenant_id` is the asker's own."""
+
+    verb = "tenants.create"
+    reply = Tenant
+    name: str
+    rate: Rate | None = None
+    monitors_max: int | None = None
+    interval_s_min: int | None = None
+
+
+class ChangeTenant(Command[Tenant], frozen=True, kw_only=True):
+    """Changes the named fields of the tenant `tenant_id`; None goes back to what the settings say."""
+
+    verb = "tenants.change"
+    reply = Tenant
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    rate: Rate | msgspec.UnsetType | None = msgspec.UNSET
+    monitors_max: int | msgspec.UnsetType | None = msgspec.UNSET
+    interval_s_min: int | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class GetTenant(OfTenant[Tenant], frozen=True, kw_only=True):
+    """Returns the tenant `tenant_id`."""
+
+    verb = "tenants.get"
+    reply = Tenant
+
+
+class ListTenants(Request[Page[Tenant]], frozen=True, kw_only=True):
+    """Returns tenants, oldest first. For operators only. `name` finds the one with exactly this name."""
+
+    verb = "tenants.list"
+    reply = Page[Tenant]
+    limit: int
+    cursor: str | None = None
+    name: str | None = None
+
+
+class ListAudit(OfTenant[Page[AuditEntry]], frozen=True, kw_only=True):
+    """Returns what was done to a tenant's things, newest first."""
+
+    verb = "audit.list"
+    reply = Page[AuditEntry]
+    limit: int
+    cursor: str | None = None
+
+
+class Granted(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests were granted, what is left in the smaller bucket, and when there is one again if none was."""
+
+    granted: int
+    left: int
+    retry_after_s: float
+
+
+class TakeRequests(OfTenant[Granted], frozen=True, kw_only=True):
+    """Takes up to `wanted` requests from the buckets of a key and of its tenant, after `unused` ones were put back.
+
+    A rate with 0 per second is without a limit. What is granted holds in sum, whoever asks.
+    """
+
+    verb = "requests.take"
+    reply = Granted
+    key_id: str
+    wanted: int
+    key_rate: Rate
+    tenant_rate: Rate
+    unused: int = 0
 
 
 class Authenticate(Request[Principal], frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Self, TypeVar
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
+from litestar.exceptions import HTTPException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Send
@@ -23,6 +23,7 @@ from libs.bus.bus import Bus
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
 from libs.model.tenancy import Principal, Scope, digest
+from services.gateway.denial import DeniedError, Fault
 
 REMEMBERED_S = 5.0
 REMEMBERED_MAX = 10_000
@@ -63,7 +64,7 @@ class Authority:
         if expires_at is not None and expires_at <= self._clock():
             raise unauthorized("This key has expired.", "invalid_token")
         if bearer.networks and not is_inside(address, bearer.networks):
-            raise PermissionDeniedException(detail=f"This key may not be used from {address or 'there'}.")
+            raise DeniedError(Fault.ADDRESS, f"This key may not be used from {address or 'there'}.")
         return bearer.principal
 
     def revoke(self, key_id: str) -> None:
@@ -146,28 +147,33 @@ def needs(scope: Scope) -> Guard:
 
     # A coroutine, because Litestar runs a plain function as a guard in a thread.
     async def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg] # as in litestar
-        if not any(_RANK[own] >= _RANK[scope] for own in connection.user.scopes):
-            raise PermissionDeniedException(detail=f"This key lacks the scope {scope.value!r}.")
+        if not may(connection.user, scope):
+            raise DeniedError(Fault.SCOPE, f"This key lacks the scope {scope.value!r}.")
 
     return guard
 
 
-def unauthorized(detail: str, error: str | None = None) -> NotAuthorizedException:
+def may(principal: Principal, scope: Scope) -> bool:
+    """Tells whether a key has `scope`, or one that includes it."""
+    return any(_RANK[own] >= _RANK[scope] for own in principal.scopes)
+
+
+def unauthorized(detail: str, error: str | None = None, fault: Fault = Fault.KEY_INVALID) -> DeniedError:
     """Returns a 401 with the challenge that RFC 6750 asks for."""
     challenge = 'Bearer realm="vedette"' + (f', error="{error}"' if error else "")
-    return NotAuthorizedException(detail=detail, headers={"WWW-Authenticate": challenge})
+    return DeniedError(fault, detail, {"WWW-Authenticate": challenge})
 
 
 def secret_of(headers: list[bytes]) -> str:
     """Returns the key in the Authorization headers of a request, or raises the 401 that says what is wrong."""
     if not headers:
-        raise unauthorized("Send your key: Authorization: Bearer KEY.")
+        raise unauthorized("Send your key: Authorization: Bearer KEY.", fault=Fault.KEY_MISSING)
     if len(headers) > 1:
         raise unauthorized("Send one Authorization header, not several.", "invalid_request")
     scheme, _, secret = headers[0].decode("latin-1").strip().partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
-        raise unauthorized("Only Authorization: Bearer KEY is accepted.", "invalid_request")
+        raise unauthorized("Only Authorization: Bearer KEY is accepted.", "invalid_request", Fault.KEY_MISSING)
     if len(secret) > SECRET_LENGTH_MAX or not secret.isascii():
         raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
     return secret

@@ -19,6 +19,8 @@ _STATUS = {
     RefusalCode.INVALID: 422,
     RefusalCode.NOT_FOUND: 404,
     RefusalCode.CONFLICT: 409,
+    RefusalCode.QUOTA: 403,
+    RefusalCode.UNPREPARED: 500,
     RefusalCode.UNAVAILABLE: 503,
 }
 MEANINGS = {

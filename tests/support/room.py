@@ -14,7 +14,8 @@ from libs.bus.bus import Bus
 from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
 from libs.model.outcome import Status
 from libs.model.refusal import Refusal, RefusedError
-from libs.model.requests import ChangeMonitor, CreateMonitor, GetMonitor, Request
+from libs.model.request import Request
+from libs.model.requests import ChangeMonitor, CreateMonitor, GetMonitor
 from libs.store import partitions, tenants
 from libs.store.migrate import migrate
 from libs.store.pool import Store, open_store

@@ -7,7 +7,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import CreateKey, DeleteKey, ListKeys, Page
+from libs.model.request import Page
+from libs.model.requests import CreateKey, DeleteKey, ListKeys
 from libs.model.tenancy import Key, KeyCreated, Principal, Scope
 from services.gateway.auth import needs
 from services.gateway.means import Means

@@ -7,7 +7,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from libs.model.monitor import MonitorView
-from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors, Page
+from libs.model.request import Page
+from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors
 from libs.model.state import StateStatus
 from libs.model.tenancy import Principal, Scope
 from services.gateway.auth import needs

@@ -12,7 +12,7 @@ from litestar.params import HeaderParameter, QueryParameter
 from libs.model.ids import is_id
 from libs.model.kinds import kinds
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import Idempotency
+from libs.model.request import Idempotency
 from services.gateway.native.shapes import LABELS_MAX, check_label
 
 LIMIT_DEFAULT = 50

@@ -8,7 +8,8 @@ from litestar.params import FromPath
 
 from libs.model.monitor import ResultView, UptimeView
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import GetUptime, ListResults, ListTransitions, Page
+from libs.model.request import Page
+from libs.model.requests import GetUptime, ListResults, ListTransitions
 from libs.model.state import Transition
 from libs.model.tenancy import Principal
 from services.gateway.means import Means

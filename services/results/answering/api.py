@@ -8,6 +8,7 @@ from faststream.nats import NatsRouter
 from libs.bus.bus import Bus
 from libs.bus.rpc import serve
 from libs.model import requests
+from libs.model.request import Request
 from libs.process.service import Clock
 from libs.store.pool import Store
 from services.results.answering.history import History
@@ -16,7 +17,7 @@ from services.results.answering.monitors import Monitors
 from services.results.answering.refusing import refusing
 from services.results.answering.resealing import Resealing
 
-Handlers = dict[type[requests.Request[Any]], Callable[[Any], Awaitable[Any]]]
+Handlers = dict[type[Request[Any]], Callable[[Any], Awaitable[Any]]]
 
 
 def answer(router: NatsRouter, handlers: Handlers) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from libs.model.ids import is_id
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import Page
+from libs.model.request import Page
 
 Item = TypeVar("Item")
 Place = TypeVar("Place", bound=msgspec.Struct)

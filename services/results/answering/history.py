@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from libs.model.monitor import ResultView, UptimeView
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import GetUptime, ListResults, ListTransitions, Page
+from libs.model.request import Page
+from libs.model.requests import GetUptime, ListResults, ListTransitions
 from libs.model.state import Transition
 from libs.process.service import Clock
 from libs.store import history, monitors, uptime

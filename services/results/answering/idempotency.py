@@ -3,7 +3,7 @@
 import msgspec
 
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import Idempotency
+from libs.model.request import Idempotency
 from libs.store import idempotency
 from libs.store.driver import Db
 

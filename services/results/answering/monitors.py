@@ -2,14 +2,15 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 
 from libs.model import sealed
-from libs.model.ids import new_id
-from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
+from libs.model.monitor import MonitorChange, MonitorView
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors, Page
+from libs.model.request import Command, Page
+from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors
 from libs.process.service import Clock
 from libs.store import locks, monitors, views
 from libs.store.driver import Db
@@ -17,8 +18,8 @@ from libs.store.monitors import Monitor
 from libs.store.pool import Store
 from services.results.answering import cursors
 from services.results.answering.idempotency import Claim
+from services.results.answering.monitoring import Monitoring, check_timeout
 from services.results.answering.refusing import NO_MONITOR, monitor_id, not_found
-from services.results.answering.watching import Watching
 
 _FIELDS = tuple(name for name in MonitorChange.__struct_fields__ if name not in {"kept", "recipient"})
 _ALTERING = ("interval_s", "timeout_s", "spec", "locations", "enabled")
@@ -41,10 +42,7 @@ class Monitors:
             claim = Claim(db, request.tenant_id, request.verb, request.idempotency)
             if (earlier := await claim.earlier()) is not None:
                 return msgspec.json.decode(earlier, type=MonitorView)
-            monitor = self._drafted(request.tenant_id, request.draft)
-            check_timeout(monitor, "timeout_s")
-            await monitors.add(db, monitor)
-            await self._watching(db, monitor).begin()
+            monitor = await self._monitoring(db, request).add(request.draft)
             view = _shown(await _view(db, request.tenant_id, monitor.id))
             await claim.keep(msgspec.json.encode(view))
             return view
@@ -54,20 +52,14 @@ class Monitors:
             if _may_alter(request.change):
                 await locks.hold(db, locks.Lock.FOLDING)
             old = await _locked(db, request.tenant_id, request.monitor_id)
-            new = changed(old, request.change)
-            if new != old:
-                new = msgspec.structs.replace(new, updated_at=self._clock())
-                await monitors.replace(db, new)
-            if new.revision != old.revision:
-                await self._watching(db, new).change(old)
+            await self._monitoring(db, request).change(old, changed(old, request.change))
             return _shown(await _view(db, request.tenant_id, old.id))
 
     async def delete(self, request: DeleteMonitor) -> None:
         async with self._command() as db:
             await locks.hold(db, locks.Lock.FOLDING)
             monitor = await _locked(db, request.tenant_id, request.monitor_id)
-            await self._watching(db, monitor).end("deleted")
-            await monitors.bury(db, request.tenant_id, monitor.id, self._clock())
+            await self._monitoring(db, request).remove(monitor)
 
     async def get(self, request: GetMonitor) -> MonitorView:
         async with self._store.connection() as db:
@@ -92,13 +84,8 @@ class Monitors:
             yield db
         self._on_commit()
 
-    def _drafted(self, tenant_id: str, draft: MonitorDraft) -> Monitor:
-        now = self._clock()
-        fields = msgspec.structs.asdict(draft)
-        return Monitor(id=new_id(), tenant_id=tenant_id, revision=1, created_at=now, updated_at=now, **fields)
-
-    def _watching(self, db: Db, monitor: Monitor) -> Watching:
-        return Watching(db, monitor, self._shards, self._clock())
+    def _monitoring(self, db: Db, command: Command[Any]) -> Monitoring:
+        return Monitoring(db, command, self._shards, self._clock())
 
 
 def changed(old: Monitor, change: MonitorChange) -> Monitor:
@@ -128,13 +115,6 @@ def _shown(view: MonitorView) -> MonitorView:
     """Returns the view without what is sealed: also a sealed secret is nobody's business."""
     spec = sealed.shown(view.spec)
     return view if spec is view.spec else msgspec.structs.replace(view, spec=spec)
-
-
-def check_timeout(monitor: Monitor, field: str) -> None:
-    """Refuses a check that may last until the next one; `field` is the one to blame."""
-    if monitor.timeout_s >= monitor.interval_s:
-        detail = f"timeout_s ({monitor.timeout_s:g}) must be less than interval_s ({monitor.interval_s})"
-        raise RefusedError(RefusalCode.INVALID, detail, field)
 
 
 def _may_alter(change: MonitorChange) -> bool:

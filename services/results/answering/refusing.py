@@ -7,6 +7,7 @@ import structlog
 
 from libs.model.ids import is_id
 from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.request import OfTenant
 from libs.store.errors import UnavailableError, ValueRefusedError
 
 Asked = TypeVar("Asked")
@@ -16,12 +17,15 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 NO_MONITOR = "There is no such monitor."
 NO_KEY = "There is no such key."
+NO_TENANT = "There is no such tenant."
 
 
 def refusing(handler: Callable[[Asked], Awaitable[Reply]]) -> Callable[[Asked], Awaitable[Reply]]:
     """Returns `handler` with the errors of the store told as refusals."""
 
     async def answer(request: Asked) -> Reply:
+        if isinstance(request, OfTenant) and not is_id(request.tenant_id):
+            raise not_found(NO_TENANT)
         try:
             return await handler(request)
         except UnavailableError as error:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from libs.model import sealed
 from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import ListSealed, Page, Reseal, SealedSpec
+from libs.model.request import Page
+from libs.model.requests import ListSealed, Reseal, SealedSpec
 from libs.store import monitors, watching
 from libs.store.pool import Store
 from services.results.answering import cursors

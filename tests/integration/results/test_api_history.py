@@ -7,7 +7,8 @@ from libs.model.ids import new_id
 from libs.model.monitor import ResultView, UptimeView
 from libs.model.outcome import Status
 from libs.model.refusal import RefusalCode
-from libs.model.requests import GetUptime, ListResults, ListTransitions, Page
+from libs.model.request import Page
+from libs.model.requests import GetUptime, ListResults, ListTransitions
 from libs.model.state import Transition
 from tests.support.room import Room
 

@@ -6,7 +6,8 @@ import pytest
 
 from libs.bus import subjects
 from libs.model.refusal import RefusalCode
-from libs.model.requests import Authenticate, Bootstrap, CreateKey, DeleteKey, Idempotency, ListKeys
+from libs.model.request import Idempotency
+from libs.model.requests import Authenticate, Bootstrap, CreateKey, DeleteKey, ListKeys
 from libs.model.tenancy import KeyCreated, Principal, Scope, digest
 from tests.support.room import Room
 

@@ -8,7 +8,8 @@ from libs.model.check import Check, Origin
 from libs.model.ids import new_id
 from libs.model.monitor import MonitorChange, MonitorView
 from libs.model.refusal import RefusalCode
-from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, Idempotency, ListMonitors, Page
+from libs.model.request import Idempotency, Page
+from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, ListMonitors
 from libs.model.state import StateStatus
 from tests.support.room import Room, draft, spec
 

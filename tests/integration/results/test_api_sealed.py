@@ -9,15 +9,8 @@ from libs.cli.reseal import _page, _pass
 from libs.model import sealed
 from libs.model.monitor import MonitorChange, MonitorView
 from libs.model.refusal import RefusalCode
-from libs.model.requests import (
-    ChangeMonitor,
-    CreateMonitor,
-    GetMonitor,
-    Idempotency,
-    ListMonitors,
-    ListSealed,
-    Reseal,
-)
+from libs.model.request import Idempotency
+from libs.model.requests import ChangeMonitor, CreateMonitor, GetMonitor, ListMonitors, ListSealed, Reseal
 from libs.sealing.keys import new_key
 from libs.sealing.sealer import Sealer
 from tests.support.room import Room, draft, spec

@@ -7,6 +7,7 @@ import pytest
 
 from libs.model.monitor import MonitorChange
 from libs.model.refusal import RefusalCode
+from libs.model.request import Request
 from libs.model.requests import (
     ChangeMonitor,
     CreateKey,
@@ -18,7 +19,6 @@ from libs.model.requests import (
     ListMonitors,
     ListResults,
     ListTransitions,
-    Request,
 )
 from libs.model.tenancy import Scope
 from tests.support.room import Room, open_room

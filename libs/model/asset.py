@@ -1,0 +1,58 @@
+"""What a client of a dialect created under one number: it stands for the monitors that it implies, its parts."""
+
+from datetime import datetime
+
+import msgspec
+
+from libs.model.monitor import MonitorDraft, MonitorView
+from libs.model.request import Command, OfTenant, Page
+
+
+class Asset(msgspec.Struct, frozen=True, kw_only=True):
+    """One asset with what its parts are at the moment. A part whose monitor was deleted is not among them.
+
+    `number` counts from 1 for each tenant, dialect and sort, and is never given twice. `fields` is what the dialect
+    stored, in its own words.
+    """
+
+    number: int
+    fields: msgspec.Raw
+    created_at: datetime
+    updated_at: datetime
+    parts: dict[str, MonitorView]
+
+
+class CreateAsset(Command[Asset], frozen=True, kw_only=True):
+    """Stores an asset and creates its monitors, all or nothing; refuses with `conflict` if `identity` is there already.
+
+    `sort` tells apart what one dialect has several of. The monitors get the label `<dialect>/<sort>`: the number.
+    """
+
+    verb = "assets.create"
+    reply = Asset
+    dialect: str
+    sort: str
+    identity: str
+    fields: msgspec.Raw
+    parts: dict[str, MonitorDraft]
+
+
+class ListAssets(OfTenant[Page[Asset]], frozen=True, kw_only=True):
+    """Returns assets in the order of their numbers, from behind `after` (a number)."""
+
+    verb = "assets.list"
+    reply = Page[Asset]
+    dialect: str
+    sort: str
+    limit: int
+    after: int = 0
+
+
+class DeleteAsset(Command[None], frozen=True, kw_only=True):
+    """Deletes an asset and its monitors; refuses with `not_found`."""
+
+    verb = "assets.delete"
+    reply = None
+    dialect: str
+    sort: str
+    number: int

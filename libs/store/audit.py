@@ -1,0 +1,29 @@
+"""The audit: who did what to a tenant's things."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from libs.model.tenancy import Actor, AuditAction
+from libs.store.driver import Db
+
+_ADD = """
+INSERT INTO audit (tenant_id, at, action, object_id, object_name, changed, key_id, key_name, address, via)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+
+class Deed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to which thing. `changed` names fields, never their values."""
+
+    action: AuditAction
+    object_id: str
+    object_name: str = ""
+    changed: Sequence[str] = ()
+
+
+async def add(db: Db, tenant_id: str, actor: Actor, deed: Deed, now: datetime) -> None:
+    """Writes down a deed, in the transaction that does it."""
+    who = (actor.key_id, actor.key_name, actor.address, actor.via)
+    await db.run(_ADD, tenant_id, now, deed.action, deed.object_id, deed.object_name, list(deed.changed), *who)
