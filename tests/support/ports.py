@@ -5,12 +5,14 @@ import socket
 
 # Below the ephemeral range: while a server is down, no client of its can be given its port by the kernel.
 _FIRST, _LAST = 11_000, 32_000
+# Hypothesis gives every test the same numbers from the module's own generator, in all processes of a run.
+_chance = random.SystemRandom()
 
 
 def free_port() -> int:
     """Returns a TCP port of 127.0.0.1 that nobody listens on."""
     for _ in range(200):
-        port = random.randint(_FIRST, _LAST)
+        port = _chance.randint(_FIRST, _LAST)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
