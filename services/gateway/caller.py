@@ -70,7 +70,8 @@ class Caller:
         whose: dict[str, object] = {"tenant_id": self._tenant_id}
         if isinstance(request, Command):
             whose["actor"] = self._actor
-        return await self._means.bus.ask(msgspec.structs.replace(request, **whose), timeout_s=timeout_s)
+        own = msgspec.structs.replace(request, **whose)
+        return await self._means.bus.ask(own, timeout_s=timeout_s)
 
     async def ask_as_operator(self, request: Asked[R], *, timeout_s: float = 5.0) -> R:
         """Returns the reply to a request that is about no tenant, or about all; DeniedError unless an operator asks."""

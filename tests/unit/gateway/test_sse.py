@@ -75,6 +75,7 @@ def streamed(streams: Streams, source: Source, client: Client, ended: Any = fore
 async def streaming(
     streams: Streams, source: Source, client: Client, ended: Any = forever
 ) -> AsyncIterator[asyncio.Task[None]]:
+    before = streams.slots.taken
     async with asyncio.TaskGroup() as group, asyncio.timeout(10):
         task = group.create_task(streamed(streams, source, client, ended))
         assert b"keep-alive" in await client.chunks.get()
@@ -82,6 +83,7 @@ async def streaming(
         await task
     assert not source.held
     assert source.releases == 1
+    assert streams.slots.taken == before
 
 
 async def test_items_are_written_as_events_of_one_line_each() -> None:
