@@ -13,14 +13,17 @@ from libs.bus.bus import Bus
 from libs.bus.errors import BusError
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
+from libs.model.tenancy import Rate
 from libs.process.errors import StartError
 from libs.process.http import serve
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
+from libs.process.settings import Settings
 from libs.process.tasks import ended
 from libs.sealing.sealer import Sealer
 from services.gateway.app import build
 from services.gateway.auth import Authority
+from services.gateway.limits import Limits
 from services.gateway.means import Means
 from services.gateway.native.document import document
 from services.gateway.native.room import native
@@ -44,7 +47,8 @@ async def opened(context: Context) -> AsyncIterator[Running]:
     streams = Streams()
     authority = Authority(context.bus, context.clock)
     sealer = Sealer.of(settings.sealing_keys)
-    means = Means(context.bus, authority, streams, context.clock, settings.shards, sealer)
+    limits = Limits(context.bus, *rates(settings))
+    means = Means(context.bus, authority, limits, streams, context.clock, settings.shards, sealer)
     known = _modules(settings.probe_modules_file, seals=sealer.newest is not None)
     api, scrapes = native(means), probe(means, known, settings.probe_allow)
     app = build([api, scrapes], document(api.router) if settings.api_docs else None, context.health)
@@ -67,6 +71,14 @@ def _modules(file: str, *, seals: bool) -> dict[str, Module]:
         return modules(file, seals=seals)
     except ValueError as error:
         raise StartError(f"VEDETTE_PROBE_MODULES_FILE {error}") from error
+
+
+def rates(settings: Settings) -> tuple[Rate, Rate]:
+    """Returns how often a key may ask, and a tenant, that have no rate of their own."""
+    return (
+        Rate(per_s=settings.key_requests_per_s, burst=settings.key_requests_burst),
+        Rate(per_s=settings.tenant_requests_per_s, burst=settings.tenant_requests_burst),
+    )
 
 
 async def hear_revocations(bus: Bus, authority: Authority) -> NoReturn:

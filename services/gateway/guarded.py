@@ -38,7 +38,7 @@ def guarded(
             "caller": Provide(provide_caller, sync_to_thread=False),
             "principal": Provide(_principal, sync_to_thread=False),
         },
-        middleware=[KeyAuth(means.authority)],
+        middleware=[KeyAuth(means.authority, means.limits)],
         guards=guards,
         request_max_body_size=BODY_BYTES_MAX,
         **options,

@@ -10,6 +10,7 @@ from litestar import Request, Response, Router
 from libs.bus.bus import Bus
 from libs.sealing.sealer import Sealer
 from services.gateway.auth import Authority
+from services.gateway.limits import Limits
 from services.gateway.specs import Specs
 from services.gateway.sse import Streams
 
@@ -18,10 +19,11 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Means:
-    """What handlers are given: the bus to ask, who knows the keys, the open streams, the clock and the sealer."""
+    """What handlers are given: the bus to ask, who knows the keys and how often they may ask, the open streams, the clock and the sealer."""
 
     bus: Bus
     authority: Authority
+    limits: Limits
     streams: Streams
     clock: Clock
     shards: int

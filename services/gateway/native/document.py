@@ -155,7 +155,7 @@ def _describe_problems(schema: Json) -> None:
 
 
 def _statuses(path: str, operation: Json) -> list[int]:
-    statuses = {401, 403, 422, 503}
+    statuses = {401, 403, 422, 429, 503}
     if "requestBody" in operation:
         statuses |= {400, 409, 413, 415}
     if path.endswith("/keys/{key_id}"):

@@ -50,7 +50,7 @@ def probe(means: Means, modules: Mapping[str, Module], allowed: Sequence[str]) -
     async def scrape(request: Asked) -> Response[bytes]:
         return await room.scrape(request)
 
-    entrance = Entrance(means.authority, allowed)
+    entrance = Entrance(means.authority, means.limits, allowed)
     router = Router(PREFIX, route_handlers=[scrape], middleware=[entrance], guards=[needs(Scope.WRITE)])
     return Dialect(PREFIX, router, answer)
 

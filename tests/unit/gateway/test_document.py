@@ -30,7 +30,9 @@ SHAPES = {
 @pytest.fixture(scope="module")
 def described() -> Any:
     nobody: Any = None
-    means = Means(bus=nobody, authority=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([]))
+    means = Means(
+        bus=nobody, authority=nobody, limits=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([])
+    )
     return msgspec.json.decode(document(native(means).router))
 
 

@@ -89,7 +89,7 @@ def admitted(address: str, **headers: str) -> bool:
     async def inside(*_: Any) -> None:
         assert scope["user"] is NOBODY
 
-    entrance = Entrance(nobody, ["127.0.0.0/8", "::1", "10.0.0.0/8"])
+    entrance = Entrance(nobody, nobody, ["127.0.0.0/8", "::1", "10.0.0.0/8"])
     try:
         asyncio.run(entrance.handle(scope, nobody, nobody, inside))
     except NotAuthorizedException:
