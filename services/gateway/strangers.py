@@ -57,6 +57,8 @@ class Strangers:
         """Admits one look-up, or raises DeniedError: 429. Few are made at once for one address, and the others wait."""
         turn = self._turn(network_of(address))
         _refuse_many(turn)
+        if turn.waiting >= WAITING_MAX:
+            raise _denied(1.0)
         turn.waiting += 1
         try:
             await _admitted(turn)
@@ -98,8 +100,12 @@ async def _admitted(turn: Turn) -> None:
 
 
 def _refuse_many(turn: Turn) -> None:
-    wait_s = turn.wait_s() if turn.waiting <= WAITING_MAX else 1.0
+    wait_s = turn.wait_s()
     if wait_s > 0:
-        after_s = str(max(1, math.ceil(wait_s)))
-        detail = f"Too many keys that are not known came from this address: wait {after_s} s."
-        raise DeniedError(Fault.RATE, detail, {"Retry-After": after_s})
+        raise _denied(wait_s)
+
+
+def _denied(wait_s: float) -> DeniedError:
+    after_s = str(max(1, math.ceil(wait_s)))
+    detail = f"Too many keys that are not known came from this address: wait {after_s} s."
+    return DeniedError(Fault.RATE, detail, {"Retry-After": after_s})
