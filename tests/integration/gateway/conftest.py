@@ -59,7 +59,7 @@ def served(house: Open) -> Iterator[House]:
 
     async def live() -> None:
         stop = asyncio.Event()
-        async with house(key_requests_per_s=0.0) as home:
+        async with house(key_requests_per_s=0.0, tenant_requests_per_s=0.0) as home:
             ready.set_result((home, asyncio.get_running_loop(), stop))
             await stop.wait()
 
