@@ -64,6 +64,12 @@ def test_every_reference_leads_somewhere(described: Any) -> None:
             node = node[part]
 
 
+def test_every_operation_says_that_it_may_be_asked_too_often(described: Any) -> None:
+    operations = [operation for item in described["paths"].values() for operation in item.values()]
+    assert {each["responses"]["429"]["$ref"] for each in operations} == {"#/components/responses/429"}
+    assert "Retry-After" in described["components"]["responses"]["429"]["headers"]
+
+
 def test_bodies_are_described_as_strictly_as_they_are_decoded(described: Any) -> None:
     schemas = described["components"]["schemas"]
     for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "KeyCreate"):
