@@ -25,6 +25,8 @@ _RANGES = frozenset({"egress_allow", "egress_deny", "probe_allow", "trusted_prox
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Days = Annotated[int, Meta(ge=1, le=36500)]
+_PerSecond = Annotated[float, Meta(ge=0, le=100_000)]
+_Burst = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +83,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     probe_modules_file: Annotated[
         str, Meta(description="TOML file with modules for /probe, beside those that the kinds bring")
     ] = ""
+    key_requests_per_s: Annotated[
+        _PerSecond,
+        Meta(description="Requests per second that one key may make, on all gateways together; 0 for no limit"),
+    ] = 50.0
+    key_requests_burst: Annotated[_Burst, Meta(description="Requests that one key may make at once")] = 500
+    tenant_requests_per_s: Annotated[
+        _PerSecond, Meta(description="Requests per second of all keys of one tenant; 0 for no limit")
+    ] = 200.0
+    tenant_requests_burst: Annotated[
+        _Burst, Meta(description="Requests that all keys of a tenant may make at once")
+    ] = 2000
     shards: Annotated[int, Meta(ge=1, le=64, description="Parts into which schedules are split")] = 1
     results_bytes_max: Annotated[
         int, Meta(ge=1 << 20, description="Bytes of results that wait in NATS while PostgreSQL is away")

@@ -13,6 +13,7 @@ from libs.bus.bus import Bus
 from libs.bus.errors import BusError
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
+from libs.model.tenancy import Rate
 from libs.process.errors import StartError
 from libs.process.http import serve
 from libs.process.run import run
@@ -23,6 +24,7 @@ from libs.sealing.sealer import Sealer
 from services.gateway.app import build
 from services.gateway.auth import Authority
 from services.gateway.client import networks
+from services.gateway.limits import Limits
 from services.gateway.means import Dialect, Means
 from services.gateway.native.document import document
 from services.gateway.native.room import native
@@ -45,7 +47,9 @@ async def opened(context: Context) -> AsyncIterator[Running]:
     settings = context.settings
     streams = Streams()
     authority = Authority(context.bus, context.clock)
-    means = Means(context.bus, authority, streams, context.clock, settings.shards, Sealer.of(settings.sealing_keys))
+    limits = Limits(context.bus, *rates(settings))
+    sealer = Sealer.of(settings.sealing_keys)
+    means = Means(context.bus, authority, limits, streams, context.clock, settings.shards, sealer)
     spoken = dialects(means, settings)
     described = document(spoken[0].router) if settings.api_docs else None
     app = build(spoken, described, context.health, networks(settings.trusted_proxies))
@@ -74,6 +78,14 @@ def _modules(file: str, *, seals: bool) -> dict[str, Module]:
         return modules(file, seals=seals)
     except ValueError as error:
         raise StartError(f"VEDETTE_PROBE_MODULES_FILE {error}") from error
+
+
+def rates(settings: Settings) -> tuple[Rate, Rate]:
+    """Returns how often a key may ask, and a tenant, that have no rate of their own."""
+    return (
+        Rate(per_s=settings.key_requests_per_s, burst=settings.key_requests_burst),
+        Rate(per_s=settings.tenant_requests_per_s, burst=settings.tenant_requests_burst),
+    )
 
 
 async def hear_revocations(bus: Bus, authority: Authority) -> NoReturn:

@@ -25,6 +25,8 @@ from libs.model.requests import Authenticate
 from libs.model.tenancy import Principal, Scope, digest
 from services.gateway.client import Network, is_inside, networks
 from services.gateway.denial import DeniedError, Fault
+from services.gateway.limits import Limits
+from services.gateway.strangers import Strangers
 
 REMEMBERED_S = 5.0
 REMEMBERED_MAX = 10_000
@@ -53,10 +55,11 @@ class Authority:
         self._known: OrderedDict[str, tuple[float, Bearer | None]] = OrderedDict()
         self._revoked: OrderedDict[str, None] = OrderedDict()
         self._watches: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._strangers = Strangers()
 
     async def principal(self, secret: str, address: str) -> Principal:
         """Returns who bears `secret` and asks from `address`, or raises the HTTP error that says why not."""
-        bearer = await self._bearer(digest(secret))
+        bearer = await self._bearer(digest(secret), address)
         if bearer is None or bearer.principal.key_id in self._revoked:
             raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
         if self._left_s(bearer.principal) <= 0:
@@ -86,7 +89,9 @@ class Authority:
                 # An announcement may have been missed while the bus was away, so the key is asked for again.
                 try:
                     principal = await self.principal(secret, address)
-                except HTTPException:
+                except HTTPException as error:
+                    if isinstance(error, DeniedError) and error.fault is Fault.RATE:
+                        continue  # others at this address keep us from asking
                     return
                 except RefusedError:
                     continue  # nobody can tell at the moment
@@ -110,10 +115,22 @@ class Authority:
             if not self._watches[key_id]:
                 del self._watches[key_id]
 
-    async def _bearer(self, sha256: str) -> Bearer | None:
+    async def _bearer(self, sha256: str, address: str) -> Bearer | None:
         known = self._known.get(sha256)
         if known is not None and known[0] > time.monotonic():
             return known[1]
+        if known is not None and known[1] is not None:
+            return await self._look_up(sha256)  # it was good not long ago: no stranger
+        async with self._strangers.turn(address) as turn:
+            known = self._known.get(sha256)  # another request may have asked meanwhile
+            if known is not None and known[0] > time.monotonic():
+                return known[1]
+            bearer = await self._look_up(sha256)
+            if bearer is None:
+                turn.failed()
+            return bearer
+
+    async def _look_up(self, sha256: str) -> Bearer | None:
         try:
             principal = await self._bus.ask(Authenticate(key_sha256=sha256), timeout_s=LOOKUP_S_MAX)
             bearer = Bearer(principal, networks(principal.cidrs))
@@ -130,8 +147,9 @@ class KeyAuth(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, limits: Limits) -> None:
         self._authority = authority
+        self._limits = limits
 
     def __deepcopy__(self, _: dict[int, object]) -> Self:
         """Stays itself: Litestar copies what it registers, and a copied memory would miss revocations."""
@@ -142,6 +160,7 @@ class KeyAuth(ASGIMiddleware):
         client = scope["client"]
         scope["auth"] = secret
         scope["user"] = await self._authority.principal(secret, client[0] if client else "")
+        await self._limits.take(scope["user"])
         await next_app(scope, receive, send)
 
 

@@ -28,7 +28,7 @@ def guarded(
         prefix,
         route_handlers=handlers,
         dependencies={"caller": callers(means, via), "principal": Provide(_principal, sync_to_thread=False)},
-        middleware=[KeyAuth(means.authority)],
+        middleware=[KeyAuth(means.authority, means.limits)],
         guards=guards,
         request_max_body_size=BODY_BYTES_MAX,
         **options,

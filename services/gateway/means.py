@@ -10,6 +10,7 @@ from litestar import Request, Response, Router
 from libs.bus.bus import Bus
 from libs.sealing.sealer import Sealer
 from services.gateway.auth import Authority
+from services.gateway.limits import Limits
 from services.gateway.sse import Streams
 
 Clock = Callable[[], datetime]
@@ -21,6 +22,7 @@ class Means:
 
     bus: Bus
     authority: Authority
+    limits: Limits
     streams: Streams
     clock: Clock
     shards: int

@@ -33,6 +33,7 @@ MEANINGS = {
     415: "The body is not declared as JSON.",
     422: "A field or parameter is not allowed; `errors` names it and says what is.",
     405: "This path does not take that method.",
+    429: "This key or its tenant asks too often; `Retry-After` says in how many seconds to come back.",
     500: "Something went wrong on our side.",
     503: "A room or its database does not answer at the moment.",
     504: "No prober answered in time.",

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.support.client import Api
-from tests.support.cluster import running_cluster
+from tests.support.cluster import NO_LIMIT, running_cluster
 from tests.support.oracle import Database
 from tests.system.site import Site
 
@@ -15,7 +15,7 @@ from tests.system.site import Site
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
     """200 monitors at 10 s, half of them on a target that tests may stop. Nothing is reset between tests."""
-    with running_cluster() as cluster:
+    with running_cluster(**NO_LIMIT) as cluster:
         site = Site(cluster)
         with site.targets():
             asyncio.run(site.fill())

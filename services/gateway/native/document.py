@@ -34,6 +34,7 @@ _KEPT = {
     "required": ["sealed"],
     "additionalProperties": False,
 }
+_RETRY = {"Retry-After": {"description": "In how many seconds to come back.", "schema": {"type": "integer"}}}
 _DESCRIPTION = """Monitors, their results and their state.
 
 Units stand last in names and are base units; instants are RFC 3339. Lists come in pages: follow `next_cursor`.
@@ -143,6 +144,7 @@ def _describe_problems(schema: Json) -> None:
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
     schema["components"]["responses"] = {
         str(status): {"description": meaning, "x-title": title_of(status), "content": content}
+        | ({"headers": _RETRY} if status in {429, 503} else {})
         for status, meaning in MEANINGS.items()
     }
     for path, operations in schema["paths"].items():
@@ -155,7 +157,7 @@ def _describe_problems(schema: Json) -> None:
 
 
 def _statuses(path: str, operation: Json) -> list[int]:
-    statuses = {401, 403, 422, 503}
+    statuses = {401, 403, 422, 429, 503}
     if "requestBody" in operation:
         statuses |= {400, 409, 413, 415}
     if path.endswith("/keys/{key_id}"):

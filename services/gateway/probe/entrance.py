@@ -17,6 +17,7 @@ from libs.model.tenancy import Scope as KeyScope
 from services.gateway.auth import Authority, secret_of, unauthorized
 from services.gateway.client import PROXIED, is_inside, networks
 from services.gateway.denial import Fault
+from services.gateway.limits import Limits
 
 # Callers without a key are nobody's customer. The id can be no tenant's (ours are UUIDv7), so that whatever is done
 # for them touches no tenant's things; results of such checks are answered only, and never stored.
@@ -35,8 +36,9 @@ class Entrance(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, authority: Authority, allowed: Sequence[str]) -> None:
+    def __init__(self, authority: Authority, limits: Limits, allowed: Sequence[str]) -> None:
         self._authority = authority
+        self._limits = limits
         self._allowed = networks(allowed)
 
     def __deepcopy__(self, _: dict[int, object]) -> Self:
@@ -50,6 +52,7 @@ class Entrance(ASGIMiddleware):
         if given:
             scope["auth"] = secret_of([_as_bearer(value) for value in given])
             scope["user"] = await self._authority.principal(scope["auth"], address)
+            await self._limits.take(scope["user"])
         else:
             self._admit(address, dict(scope["headers"]))
             scope["user"] = NOBODY

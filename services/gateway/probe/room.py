@@ -55,7 +55,7 @@ def probe(means: Means, modules: Mapping[str, Module], allowed: Sequence[str]) -
         PREFIX,
         route_handlers=[scrape],
         dependencies={"caller": callers(means, "probe")},
-        middleware=[Entrance(means.authority, allowed)],
+        middleware=[Entrance(means.authority, means.limits, allowed)],
         guards=[needs(Scope.WRITE)],
     )
     return Dialect(PREFIX, router, answer)

@@ -13,6 +13,7 @@ from libs.process.service import Clock
 from libs.store.pool import Store
 from services.results.answering.history import History
 from services.results.answering.keys import Keys
+from services.results.answering.limits import Limits
 from services.results.answering.monitors import Monitors
 from services.results.answering.refusing import refusing
 from services.results.answering.resealing import Resealing
@@ -47,4 +48,5 @@ def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Calla
         requests.DeleteKey: keys.delete,
         requests.Bootstrap: keys.bootstrap,
         requests.Authenticate: keys.authenticate,
+        requests.TakeRequests: Limits(store).take,
     }

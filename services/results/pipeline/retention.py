@@ -1,17 +1,18 @@
-"""The end of old things: days of results, deleted monitors, remembered replies; and new days before they begin."""
+"""The end of old things: days of results, deleted monitors, remembered replies, unused buckets; and new days before they begin."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 
 import structlog
 
-from libs.store import tombstones
+from libs.store import buckets, tombstones
 from libs.store.pool import Store
 from services.results.pipeline.days import Days
 
 Clock = Callable[[], datetime]
 
 _REPLIES_KEPT = timedelta(days=1)
+_BUCKETS_KEPT = timedelta(days=1)
 _PURGE = 200
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -32,6 +33,7 @@ class Retention:
             log.info("retention.dropped", day=day.isoformat())
         async with self._store.transaction() as db:
             await tombstones.forget_replies(db, self._clock() - _REPLIES_KEPT)
+            await buckets.forget(db, self._clock() - _BUCKETS_KEPT)
             oldest = datetime.combine(self._days.oldest(), time(), UTC)
             purged = await tombstones.purge(db, oldest, _PURGE)
         if purged:

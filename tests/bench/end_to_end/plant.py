@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.bench.end_to_end.options import Options
 from tests.support.canned import CannedServer
-from tests.support.cluster import Cluster
+from tests.support.cluster import NO_LIMIT, Cluster
 from tests.support.servers import running_nats, running_postgres, scratch
 
 
@@ -44,7 +44,7 @@ def running_plant(options: Options) -> Iterator[Plant]:
         target.start()
         cluster = Cluster(directory, nats, postgres, postgres.new_database())
         stack.callback(cluster.stop)
-        cluster.start("results", "gateway", *["http"] * options.probers)
+        cluster.start("results", "gateway", *["http"] * options.probers, **NO_LIMIT)
         try:
             yield Plant(cluster, target)
         except BaseException:

@@ -54,12 +54,12 @@ def house(nats_url: str, postgres_dsn: str) -> Open:
 
 @pytest.fixture
 def served(house: Open) -> Iterator[House]:
-    """An open house in a thread of its own, for tests that are no coroutines."""
+    """An open house in a thread of its own, for tests that are no coroutines and send more than a key may."""
     ready: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def live() -> None:
         stop = asyncio.Event()
-        async with house() as home:
+        async with house(key_requests_per_s=0.0, tenant_requests_per_s=0.0) as home:
             ready.set_result((home, asyncio.get_running_loop(), stop))
             await stop.wait()
 

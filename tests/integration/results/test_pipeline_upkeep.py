@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.model.check import Result
+from libs.model.ids import new_id
 from libs.model.outcome import Status
-from libs.store import partitions
+from libs.model.tenancy import Rate
+from libs.store import buckets, partitions
 from services.results.pipeline.days import Days
 from services.results.pipeline.digest import Digest
 from services.results.pipeline.retention import Retention
@@ -156,6 +158,19 @@ async def test_a_deleted_monitor_is_removed_with_its_last_results(pipe: Pipe) ->
         await db.run("DELETE FROM schedules WHERE NOT active")
     await retention.work()
     assert await pipe.value("SELECT id FROM monitors") == kept.id
+
+
+async def test_buckets_that_nobody_took_from_for_a_day_are_removed(pipe: Pipe) -> None:
+    retention = Retention(pipe.store, pipe.clock, days(pipe))
+    async with pipe.store.connection() as db:
+        await buckets.take(db, {new_id(): Rate(per_s=1, burst=5)}, 1, 0)
+        await db.run("UPDATE buckets SET at = $1", pipe.clock())
+    pipe.clock.move(hours=23)
+    await retention.work()
+    assert await pipe.value("SELECT count(*) FROM buckets") == 1
+    pipe.clock.move(hours=2)
+    await retention.work()
+    assert await pipe.value("SELECT count(*) FROM buckets") == 0
 
 
 async def test_the_window_of_kept_days_is_whole_days(pipe: Pipe) -> None:

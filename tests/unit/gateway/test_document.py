@@ -30,7 +30,9 @@ SHAPES = {
 @pytest.fixture(scope="module")
 def described() -> Any:
     nobody: Any = None
-    means = Means(bus=nobody, authority=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([]))
+    means = Means(
+        bus=nobody, authority=nobody, limits=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([])
+    )
     return msgspec.json.decode(document(native(means).router))
 
 
@@ -60,6 +62,12 @@ def test_every_reference_leads_somewhere(described: Any) -> None:
         node = described
         for part in ref.removeprefix("#/").split("/"):
             node = node[part]
+
+
+def test_every_operation_says_that_it_may_be_asked_too_often(described: Any) -> None:
+    operations = [operation for item in described["paths"].values() for operation in item.values()]
+    assert {each["responses"]["429"]["$ref"] for each in operations} == {"#/components/responses/429"}
+    assert "Retry-After" in described["components"]["responses"]["429"]["headers"]
 
 
 def test_bodies_are_described_as_strictly_as_they_are_decoded(described: Any) -> None:

@@ -90,7 +90,7 @@ def admitted(address: str, trusted: tuple[str, ...] = (), **headers: str) -> boo
     async def inside(*_: Any) -> None:
         assert scope["user"] is NOBODY
 
-    entrance = Entrance(nobody, ["127.0.0.0/8", "::1", "10.0.0.0/8"])
+    entrance = Entrance(nobody, nobody, ["127.0.0.0/8", "::1", "10.0.0.0/8"])
     try:
         scope = seen_through(scope, networks(trusted))
         asyncio.run(entrance.handle(scope, nobody, nobody, inside))
