@@ -121,7 +121,7 @@ async def test_days_are_made_ahead_and_dropped_when_they_are_over(pipe: Pipe) ->
     at = last_tick(monitor, pipe.clock())
     await store(pipe, [result(monitor, at)])
     keep = days(pipe, 3)
-    retention = Retention(pipe.store, pipe.clock, keep)
+    retention = Retention(pipe.store, pipe.clock, keep, 365)
     for _ in range(5):
         pipe.clock.move(days=1)
         await retention.work()
@@ -138,15 +138,15 @@ async def test_a_day_whose_dropping_was_interrupted_is_dropped_all_the_same(pipe
         await partitions.create(db, [old])
     async with pipe.store.connection() as db:
         await db.script(f"ALTER TABLE results DETACH PARTITION results_{old:%Y%m%d}")
-    assert await days(pipe).drop_old() == [old]
-    assert await days(pipe).drop_old() == []
+        assert await days(pipe).drop_old(db) == [old]
+        assert await days(pipe).drop_old(db) == []
 
 
 async def test_a_deleted_monitor_is_removed_with_its_last_results(pipe: Pipe) -> None:
     monitor, kept = await pipe.add(), await pipe.add()
     await store(pipe, [result(each, last_tick(each, pipe.clock())) for each in (monitor, kept)])
     await pipe.remove(monitor)
-    retention = Retention(pipe.store, pipe.clock, days(pipe))
+    retention = Retention(pipe.store, pipe.clock, days(pipe), 365)
     await retention.work()
     assert await pipe.value("SELECT count(*) FROM monitors") == 2
     pipe.clock.move(days=16)

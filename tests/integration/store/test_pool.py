@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from libs.store.errors import DuplicateError, StoreError, UnavailableError, ValueRefusedError
+from libs.store.errors import (
+    DuplicateError,
+    StoreError,
+    UnavailableError,
+    ValueRefusedError,
+)
 from libs.store.pool import Store, open_store
 from tests.support.ports import free_port
 from tests.support.servers import PostgresServer
