@@ -15,7 +15,7 @@ from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
 from libs.model.outcome import Status
 from libs.model.refusal import Refusal, RefusedError
 from libs.model.request import Request
-from libs.model.requests import ChangeMonitor, CreateMonitor, GetMonitor
+from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor
 from libs.model.tenancy import Quota
 from libs.store import partitions, tenants
 from libs.store.migrate import migrate
@@ -70,6 +70,9 @@ class Room:
     async def change(self, monitor_id: str, **fields: Any) -> MonitorView:
         change = MonitorChange(**fields)
         return await self.bus.ask(ChangeMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id, change=change))
+
+    async def remove(self, monitor_id: str) -> None:
+        await self.bus.ask(DeleteMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
 
     async def get(self, monitor_id: str) -> MonitorView:
         return await self.bus.ask(GetMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
