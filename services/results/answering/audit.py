@@ -1,9 +1,6 @@
 """The audit, read."""
 
-from typing import Annotated
-
 import msgspec
-from msgspec import Meta
 
 from libs.model.request import Page
 from libs.model.requests import ListAudit
@@ -16,7 +13,7 @@ from services.results.answering import cursors
 class _Place(msgspec.Struct, frozen=True):
     """Where a page of the audit ended."""
 
-    id: Annotated[int, Meta(ge=0, lt=2**63)]
+    id: cursors.Number
 
 
 class Audit:

@@ -1,10 +1,9 @@
 """Tenants: the first one, and those that operators make."""
 
 from collections.abc import Awaitable
-from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import UNSET
 
 from libs.model.ids import new_id
 from libs.model.refusal import RefusalCode, RefusedError
@@ -28,7 +27,7 @@ _FIELDS = ("name", "rate", "monitors_max", "interval_s_min")
 class _Place(msgspec.Struct, frozen=True):
     """Where a page of tenants ended."""
 
-    number: Annotated[int, Meta(ge=0, lt=2**63)]
+    number: cursors.Number
 
 
 class Tenants:
