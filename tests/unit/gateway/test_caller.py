@@ -29,7 +29,9 @@ def caller(*scopes: Scope, tenant_id: str = "") -> Caller:
     nobody: Any = None
     tenant_id = tenant_id or new_id()
     principal = Principal(tenant_id=tenant_id, tenant_name="t", key_id=new_id(), key_name="k", scopes=list(scopes))
-    means = Means(bus=nobody, authority=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([]))
+    means = Means(
+        bus=nobody, authority=nobody, limits=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([])
+    )
     return Caller(means, principal, Actor(), "")
 
 
