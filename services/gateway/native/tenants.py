@@ -1,0 +1,151 @@
+"""/tenants: for operators. Whose things there are, what they may have, and the keys of each."""
+
+from typing import Annotated
+
+import msgspec
+from litestar import Response, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from msgspec import UNSET, Meta, UnsetType
+
+from libs.model.interval import INTERVALS_S
+from libs.model.naming import check_name, check_rate
+from libs.model.request import Page
+from libs.model.requests import ChangeTenant, CreateTenant, DeleteKey, GetTenant, ListAudit, ListKeys, ListTenants
+from libs.model.tenancy import AuditEntry, Key, KeyCreated, Rate, Scope, Tenant
+from services.gateway.auth import needs
+from services.gateway.caller import Caller
+from services.gateway.means import Means
+from services.gateway.native import query
+from services.gateway.native.keys import create_request, created_answer
+from services.gateway.native.shapes import KeyCreate, Name
+
+TAGS = ["tenants"]
+OPERATOR = [needs(Scope.OPERATOR)]
+
+OwnRate = Annotated[Rate, Meta(description="Requests of the whole tenant: `burst` at once, refilled at `per_s`.")]
+MonitorsMax = Annotated[int, Meta(ge=0, description="Monitors that it may have.", examples=[1000])]
+IntervalMin = Annotated[
+    int,
+    Meta(description="The shortest interval that it may choose.", extra_json_schema={"enum": list(INTERVALS_S)}),
+]
+
+
+class TenantCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tenant to create. What is null or left out is as the settings say."""
+
+    name: Name
+    rate: OwnRate | None = None
+    monitors_max: MonitorsMax | None = None
+    interval_s_min: IntervalMin | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        _check_limits(self.rate, self.interval_s_min)
+
+
+class TenantPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of a tenant to change; null goes back to what the settings say."""
+
+    name: Name | UnsetType = UNSET
+    rate: OwnRate | UnsetType | None = UNSET
+    monitors_max: MonitorsMax | UnsetType | None = UNSET
+    interval_s_min: IntervalMin | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        if self.name is not UNSET:
+            check_name(self.name)
+        _check_limits(self.rate or None, self.interval_s_min or None)
+
+
+def _check_limits(rate: Rate | None, interval_s_min: int | None) -> None:
+    if rate is not None:
+        check_rate(rate.per_s, rate.burst)
+    if interval_s_min is not None and interval_s_min not in INTERVALS_S:
+        raise ValueError(f"interval_s_min: must be one of {', '.join(map(str, INTERVALS_S))}")
+
+
+@post("/tenants", guards=OPERATOR, tags=TAGS, summary="Create a tenant")
+async def create_tenant(data: JSONBody[TenantCreate], caller: NamedDependency[Caller]) -> Response[Tenant]:
+    created = await caller.ask(CreateTenant(**msgspec.structs.asdict(data)))
+    return Response(created, headers={"Location": f"/api/v2/tenants/{created.id}"})
+
+
+@get("/tenants", guards=OPERATOR, tags=TAGS, summary="List tenants, oldest first")
+async def list_tenants(
+    caller: NamedDependency[Caller], limit: query.Limit = query.LIMIT_DEFAULT, cursor: query.Cursor = None
+) -> Page[Tenant]:
+    return await caller.ask_as_operator(ListTenants(limit=limit, cursor=cursor))
+
+
+@get("/tenants/{tenant_id:str}", guards=OPERATOR, tags=TAGS, summary="Show a tenant")
+async def get_tenant(tenant_id: FromPath[str], caller: NamedDependency[Caller]) -> Tenant:
+    return await _of(caller, tenant_id).ask(GetTenant())
+
+
+@patch("/tenants/{tenant_id:str}", guards=OPERATOR, tags=TAGS, summary="Change what a tenant is called or may have")
+async def change_tenant(
+    tenant_id: FromPath[str], data: JSONBody[TenantPatch], caller: NamedDependency[Caller]
+) -> Tenant:
+    return await _of(caller, tenant_id).ask(ChangeTenant(**msgspec.structs.asdict(data)))
+
+
+@post("/tenants/{tenant_id:str}/keys", guards=OPERATOR, tags=TAGS, summary="Create a key of a tenant, shown this once")
+async def create_tenant_key(
+    tenant_id: FromPath[str],
+    data: JSONBody[KeyCreate],
+    means: NamedDependency[Means],
+    caller: NamedDependency[Caller],
+    idempotency_key: query.IdempotencyKey = None,
+) -> Response[KeyCreated]:
+    request = create_request(data, caller.principal, means.clock(), idempotency_key)
+    created = await _of(caller, tenant_id).ask(request)
+    return created_answer(created, f"/api/v2/tenants/{tenant_id}/keys")
+
+
+@get("/tenants/{tenant_id:str}/keys", guards=OPERATOR, tags=TAGS, summary="List the keys of a tenant, oldest first")
+async def list_tenant_keys(tenant_id: FromPath[str], caller: NamedDependency[Caller]) -> Page[Key]:
+    return Page(items=await _of(caller, tenant_id).ask(ListKeys()))
+
+
+@delete("/tenants/{tenant_id:str}/keys/{key_id:str}", guards=OPERATOR, tags=TAGS, summary="Revoke a key of a tenant")
+async def delete_tenant_key(
+    tenant_id: FromPath[str], key_id: FromPath[str], means: NamedDependency[Means], caller: NamedDependency[Caller]
+) -> None:
+    key_id = query.existing_id(key_id, "key")
+    await _of(caller, tenant_id).ask(DeleteKey(key_id=key_id))
+    means.authority.revoke(key_id)
+
+
+@get("/tenants/{tenant_id:str}/audit", guards=OPERATOR, tags=TAGS, summary="List what was done in a tenant")
+async def list_tenant_audit(
+    tenant_id: FromPath[str],
+    caller: NamedDependency[Caller],
+    limit: query.Limit = query.LIMIT_DEFAULT,
+    cursor: query.Cursor = None,
+) -> Page[AuditEntry]:
+    return await _of(caller, tenant_id).ask(ListAudit(limit=limit, cursor=cursor))
+
+
+@get("/audit", guards=[needs(Scope.ADMIN)], tags=["keys"], summary="List who changed what, newest first")
+async def list_audit(
+    caller: NamedDependency[Caller], limit: query.Limit = query.LIMIT_DEFAULT, cursor: query.Cursor = None
+) -> Page[AuditEntry]:
+    return await caller.ask(ListAudit(limit=limit, cursor=cursor))
+
+
+def _of(caller: Caller, tenant_id: str) -> Caller:
+    return caller.on_behalf_of(query.existing_id(tenant_id, "tenant"))
+
+
+HANDLERS = [
+    create_tenant,
+    list_tenants,
+    get_tenant,
+    change_tenant,
+    create_tenant_key,
+    list_tenant_keys,
+    delete_tenant_key,
+    list_tenant_audit,
+    list_audit,
+]
