@@ -1,6 +1,6 @@
 """/tenants: for operators. Whose things there are, what they may have, and the keys of each."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get, patch, post
@@ -9,21 +9,18 @@ from litestar.params import FromPath, JSONBody
 from msgspec import UNSET, Meta, UnsetType
 
 from libs.model.interval import INTERVALS_S
-from libs.model.naming import check_name, check_rate
+from libs.model.naming import check_name
 from libs.model.request import Page
-from libs.model.requests import ChangeTenant, CreateTenant, DeleteKey, GetTenant, ListAudit, ListKeys, ListTenants
-from libs.model.tenancy import AuditEntry, Key, KeyCreated, Rate, Scope, Tenant
+from libs.model.requests import ChangeTenant, CreateTenant, GetTenant, ListAudit, ListKeys, ListTenants
+from libs.model.tenancy import AuditEntry, Key, KeyCreated, Scope, Tenant
 from services.gateway.auth import needs
 from services.gateway.caller import Caller
-from services.gateway.means import Means
-from services.gateway.native import query
-from services.gateway.native.keys import create_request, created_answer
-from services.gateway.native.shapes import KeyCreate, Name
+from services.gateway.native import keys, query
+from services.gateway.native.shapes import KeyCreate, Name, RateGiven
 
 TAGS = ["tenants"]
 OPERATOR = [needs(Scope.OPERATOR)]
 
-OwnRate = Annotated[Rate, Meta(description="Requests of the whole tenant: `burst` at once, refilled at `per_s`.")]
 MonitorsMax = Annotated[int, Meta(ge=0, description="Monitors that it may have.", examples=[1000])]
 IntervalMin = Annotated[
     int,
@@ -35,39 +32,42 @@ class TenantCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A tenant to create. What is null or left out is as the settings say."""
 
     name: Name
-    rate: OwnRate | None = None
+    rate: RateGiven | None = None
     monitors_max: MonitorsMax | None = None
     interval_s_min: IntervalMin | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        _check_limits(self.rate, self.interval_s_min)
+        _check_interval_min(self.interval_s_min)
 
 
 class TenantPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The fields of a tenant to change; null goes back to what the settings say."""
 
     name: Name | UnsetType = UNSET
-    rate: OwnRate | UnsetType | None = UNSET
+    rate: RateGiven | UnsetType | None = UNSET
     monitors_max: MonitorsMax | UnsetType | None = UNSET
     interval_s_min: IntervalMin | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         if self.name is not UNSET:
             check_name(self.name)
-        _check_limits(self.rate or None, self.interval_s_min or None)
+        _check_interval_min(self.interval_s_min)
 
 
-def _check_limits(rate: Rate | None, interval_s_min: int | None) -> None:
-    if rate is not None:
-        check_rate(rate.per_s, rate.burst)
-    if interval_s_min is not None and interval_s_min not in INTERVALS_S:
+def _check_interval_min(interval_s_min: int | UnsetType | None) -> None:
+    if interval_s_min not in {None, UNSET, *INTERVALS_S}:
         raise ValueError(f"interval_s_min: must be one of {', '.join(map(str, INTERVALS_S))}")
+
+
+def _asked(data: TenantCreate | TenantPatch) -> dict[str, Any]:
+    rate = data.rate.rate() if isinstance(data.rate, RateGiven) else data.rate
+    return msgspec.structs.asdict(data) | {"rate": rate}
 
 
 @post("/tenants", guards=OPERATOR, tags=TAGS, summary="Create a tenant")
 async def create_tenant(data: JSONBody[TenantCreate], caller: NamedDependency[Caller]) -> Response[Tenant]:
-    created = await caller.ask(CreateTenant(**msgspec.structs.asdict(data)))
+    created = await caller.ask(CreateTenant(**_asked(data)))
     return Response(created, headers={"Location": f"/api/v2/tenants/{created.id}"})
 
 
@@ -87,20 +87,17 @@ async def get_tenant(tenant_id: FromPath[str], caller: NamedDependency[Caller]) 
 async def change_tenant(
     tenant_id: FromPath[str], data: JSONBody[TenantPatch], caller: NamedDependency[Caller]
 ) -> Tenant:
-    return await _of(caller, tenant_id).ask(ChangeTenant(**msgspec.structs.asdict(data)))
+    return await _of(caller, tenant_id).ask(ChangeTenant(**_asked(data)))
 
 
 @post("/tenants/{tenant_id:str}/keys", guards=OPERATOR, tags=TAGS, summary="Create a key of a tenant, shown this once")
 async def create_tenant_key(
     tenant_id: FromPath[str],
     data: JSONBody[KeyCreate],
-    means: NamedDependency[Means],
     caller: NamedDependency[Caller],
     idempotency_key: query.IdempotencyKey = None,
 ) -> Response[KeyCreated]:
-    request = create_request(data, caller.principal, means.clock(), idempotency_key)
-    created = await _of(caller, tenant_id).ask(request)
-    return created_answer(created, f"/api/v2/tenants/{tenant_id}/keys")
+    return await keys.created(_of(caller, tenant_id), data, idempotency_key, f"/api/v2/tenants/{tenant_id}/keys")
 
 
 @get("/tenants/{tenant_id:str}/keys", guards=OPERATOR, tags=TAGS, summary="List the keys of a tenant, oldest first")
@@ -109,12 +106,8 @@ async def list_tenant_keys(tenant_id: FromPath[str], caller: NamedDependency[Cal
 
 
 @delete("/tenants/{tenant_id:str}/keys/{key_id:str}", guards=OPERATOR, tags=TAGS, summary="Revoke a key of a tenant")
-async def delete_tenant_key(
-    tenant_id: FromPath[str], key_id: FromPath[str], means: NamedDependency[Means], caller: NamedDependency[Caller]
-) -> None:
-    key_id = query.existing_id(key_id, "key")
-    await _of(caller, tenant_id).ask(DeleteKey(key_id=key_id))
-    means.authority.revoke(key_id)
+async def delete_tenant_key(tenant_id: FromPath[str], key_id: FromPath[str], caller: NamedDependency[Caller]) -> None:
+    await _of(caller, tenant_id).revoke_key(query.existing_id(key_id, "key"))
 
 
 @get("/tenants/{tenant_id:str}/audit", guards=OPERATOR, tags=TAGS, summary="List what was done in a tenant")

@@ -187,6 +187,6 @@ async def test_more_than_the_bound_are_told_so_at_once(house: Open, monkeypatch:
             group.create_task(status_of(home, site.url(), {"x_prometheus_scrape_timeout_seconds": "4"}))
             await eventually(asked, within_s=10, what="the first target is asked")
             answer = await probe(api, site.url())
-            assert (answer.status, answer.body) == (503, b"1 targets are being probed already\n")
+            assert (answer.status, answer.body) == (503, b"1 targets are being probed already.\n")
         site.behave()
         assert (await judged(api, site.url()))["probe_success"] == 1
