@@ -6,13 +6,18 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from libs.cli import folders
+import msgspec
+
+from libs.cli import folders, tenancy_words
 from libs.cli.bootstrap import bootstrap
 from libs.cli.check import Question, check, spec_of
 from libs.cli.reseal import reseal
+from libs.cli.tenancy import Work, work
 from libs.cli.up import TENANT, up
+from libs.cli.where import beside
 from libs.process import logs
 from libs.process.run import run
 from libs.process.settings import Settings, load, variable
@@ -65,17 +70,27 @@ def _is_for_eyes() -> bool:
 
 
 def _bootstrap(options: argparse.Namespace) -> int:
-    return drive(functools.partial(bootstrap, options.tenant, _settings()))
+    return drive(functools.partial(bootstrap, options.tenant, _settings_beside()))
 
 
 def _reseal(_: argparse.Namespace) -> int:
-    return drive(functools.partial(reseal, _settings()))
+    return drive(functools.partial(reseal, _settings_beside()))
+
+
+def _at_desk(command: Work) -> Callable[[argparse.Namespace], int]:
+    return lambda options: drive(functools.partial(work, command, options, _settings_beside()))
 
 
 def _settings(**options: Any) -> Settings:
     settings = load(os.environ, **options)  # noqa: TID251 - settings.py reads it, we hand it over
     logs.configure(settings.log_level, settings.log_format)
     return settings
+
+
+def _settings_beside() -> Settings:
+    """Returns the settings of a command about an installation: that of the environment, or the `vedette up` here."""
+    settings = _settings(**_unless_set(log_level="warning"))
+    return msgspec.structs.replace(settings, **beside(settings, os.environ))  # noqa: TID251 - we hand it over
 
 
 def _defaults_of_up() -> dict[str, Any]:
@@ -136,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     first.set_defaults(command=_bootstrap)
     again = commands.add_parser("reseal", help="seal all stored secrets with the newest key")
     again.set_defaults(command=_reseal)
+    tenancy_words.add(commands, _at_desk)
     return parser
 
 

@@ -15,6 +15,8 @@ from libs.process.embedded.datadir import make_private, write_private
 from libs.process.errors import StartError
 
 USER = "vedette"
+# Where the commands of whoever operates this machine find the server while it runs.
+URL_FILE = "url"
 _INFO_S_MAX = 0.5
 
 # sync_interval: a power cut loses at most these seconds of results (they become missed), a crash of ours loses none.
@@ -46,7 +48,12 @@ async def nats_server(folder: Path) -> AsyncIterator[tuple[str, Child]]:
         name="nats-server", argv=(binary, "-c", str(conf)), folder=folder, stop_signal=SIGTERM, stop_s=15.0
     )
     async with supervised(command, lambda _pid: _answers(port)) as child:
-        yield f"nats://{USER}:{password}@127.0.0.1:{port}", child
+        url = f"nats://{USER}:{password}@127.0.0.1:{port}"
+        write_private(folder / URL_FILE, url + "\n")
+        try:
+            yield url, child
+        finally:
+            (folder / URL_FILE).unlink(missing_ok=True)
 
 
 def find_binary() -> str:

@@ -43,7 +43,8 @@ _TAGS = {
     "monitors": "What is watched",
     "results": "What was seen",
     "checks": "Look now",
-    "keys": "Who may ask",
+    "keys": "Who may ask, and who changed what",
+    "tenants": "For operators: whose things there are, and what they may have",
 }
 
 Json = dict[str, Any]
@@ -160,8 +161,8 @@ def _statuses(path: str, operation: Json) -> list[int]:
     statuses = {401, 403, 422, 429, 503}
     if "requestBody" in operation:
         statuses |= {400, 409, 413, 415}
-    if path.endswith("/keys/{key_id}"):
-        statuses |= {409}  # the last admin key
+    if path.endswith(("/keys/{key_id}", "/tenants/{tenant_id}")):
+        statuses |= {409}  # the last admin key, a name that is taken
     if path.endswith("/checks"):
         statuses |= {404, 504}
     if "_id}" in path:

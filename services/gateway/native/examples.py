@@ -18,6 +18,8 @@ EXAMPLES: dict[str, Any] = {
     "MonitorPatch": {"enabled": False},
     "CheckCreate": {"spec": _SPEC},
     "KeyCreate": {"name": "dashboard", "scopes": ["read"], "cidrs": ["192.0.2.0/24"]},
+    "TenantCreate": {"name": "acme", "rate": {"per_s": 20, "burst": 200}, "monitors_max": 500, "interval_s_min": 60},
+    "TenantPatch": {"monitors_max": 1000},
     "MonitorView": {
         "id": _MONITOR_ID,
         "name": "Example home",

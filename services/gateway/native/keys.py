@@ -24,6 +24,11 @@ async def create_key(
     caller: NamedDependency[Caller],
     idempotency_key: query.IdempotencyKey = None,
 ) -> Response[KeyCreated]:
+    return await created(caller, data, idempotency_key, "/api/v2/keys")
+
+
+async def created(caller: Caller, data: KeyCreate, idempotency_key: str | None, at: str) -> Response[KeyCreated]:
+    """Creates a key in the caller's tenant; `at` is where keys of that tenant are found."""
     caller.check_grantable(data.scopes)
     expires_at = data.expires_at.astimezone(UTC) if data.expires_at else None
     if expires_at is not None and expires_at <= caller.now():
@@ -36,8 +41,8 @@ async def create_key(
         rate=data.rate.rate() if data.rate else None,
         idempotency=query.idempotency(idempotency_key, CreateKey.verb, data),
     )
-    created = await caller.ask(request)
-    return Response(created, headers={"Location": f"/api/v2/keys/{created.id}", "Cache-Control": "no-store"})
+    key = await caller.ask(request)
+    return Response(key, headers={"Location": f"{at}/{key.id}", "Cache-Control": "no-store"})
 
 
 @get("/keys", guards=[needs(Scope.ADMIN)], tags=TAGS, summary="List the keys that work, oldest first")

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody, QueryParameter
 
 from libs.model.monitor import MonitorView
+from libs.model.naming import NAME_LENGTH_MAX
 from libs.model.request import Page
 from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors
 from libs.model.state import StateStatus
@@ -14,7 +15,7 @@ from libs.model.tenancy import Scope
 from services.gateway.auth import needs
 from services.gateway.caller import Caller
 from services.gateway.native import query
-from services.gateway.native.shapes import NAME_LENGTH_MAX, MonitorCreate, MonitorPatch
+from services.gateway.native.shapes import MonitorCreate, MonitorPatch
 
 TAGS = ["monitors"]
 

@@ -1,6 +1,5 @@
 """The bodies that the native API takes, checked as far as that can be done without asking anybody."""
 
-import ipaddress
 import re
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -11,21 +10,18 @@ from msgspec import UNSET, Meta, UnsetType
 from libs.bus.subjects import is_token
 from libs.model.interval import INTERVALS_S
 from libs.model.monitor import DEFAULT_LOCATION, MonitorChange, MonitorDraft
+from libs.model.naming import CIDRS_MAX, NAME_LENGTH_MAX, RATE_MAX, UNPRINTABLE, check_cidrs, check_name
 from libs.model.tenancy import Rate, Scope
 from services.gateway.specs import Specs
 
-NAME_LENGTH_MAX = 200
 LABELS_MAX = 32
 LABEL_VALUE_LENGTH_MAX = 255
 LOCATIONS_MAX = 16
-CIDRS_MAX = 64
-RATE_MAX = 1_000_000
 TIMEOUT_S_MIN = 0.1
 TIMEOUT_S_MAX = 60.0
 DEFAULT_TIMEOUT_S = 10.0
 
 LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 Name = Annotated[
     str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, description="A name for people.", examples=["Example home"])
@@ -65,7 +61,7 @@ class MonitorCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     spec: RawSpec
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
         _check_interval(self.interval_s)
         _check_timeout(self.timeout_s, self.interval_s)
         _check_locations(self.locations)
@@ -104,7 +100,7 @@ class MonitorPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         if self.name is not UNSET:
-            _check_name(self.name)
+            check_name(self.name)
         if self.interval_s is not UNSET:
             _check_interval(self.interval_s)
         if self.timeout_s is not UNSET:
@@ -177,25 +173,19 @@ class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     rate: RateGiven | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
         if len(set(self.scopes)) < len(self.scopes):
             raise ValueError("scopes: must be different from each other")
-        for index, cidr in enumerate(self.cidrs):
-            _check_cidr(f"cidrs[{index}]", cidr)
+        check_cidrs("cidrs", self.cidrs)
 
 
 def check_label(field: str, key: str, value: str) -> None:
     if not LABEL_KEY.fullmatch(key):
         raise ValueError(f"{field}: names must be 1 to 63 letters, digits or any of _ . / - and start with neither")
-    if len(value) > LABEL_VALUE_LENGTH_MAX or _UNPRINTABLE.search(value):
+    if len(value) > LABEL_VALUE_LENGTH_MAX or UNPRINTABLE.search(value):
         raise ValueError(
             f"{field}: values must be at most {LABEL_VALUE_LENGTH_MAX} characters, without control characters"
         )
-
-
-def _check_name(name: str) -> None:
-    if not name.strip() or _UNPRINTABLE.search(name):
-        raise ValueError("name: must not be blank and must not hold control characters")
 
 
 def _check_interval(interval_s: int) -> None:
@@ -227,10 +217,3 @@ def _check_token(field: str, text: str) -> None:
 def _check_labels(labels: dict[str, str]) -> None:
     for key, value in labels.items():
         check_label("labels", key, value)
-
-
-def _check_cidr(field: str, text: str) -> None:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError as error:
-        raise ValueError(f"{field}: must be an address or a network such as 192.0.2.0/24: {error}") from None

@@ -13,7 +13,7 @@ from libs.model.tenancy import KeyCreated
 from libs.sealing.sealer import Sealer
 from services.gateway.docs import PAGE
 from services.gateway.means import Means
-from services.gateway.native import shapes
+from services.gateway.native import shapes, tenants
 from services.gateway.native.document import document
 from services.gateway.native.examples import EXAMPLES
 from services.gateway.native.room import native
@@ -21,6 +21,8 @@ from services.gateway.problems import Problem
 
 SHAPES = {
     **{name: getattr(shapes, name) for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "KeyCreate")},
+    "TenantCreate": tenants.TenantCreate,
+    "TenantPatch": tenants.TenantPatch,
     "MonitorView": MonitorView,
     "KeyCreated": KeyCreated,
     "Problem": Problem,
@@ -54,6 +56,10 @@ def test_every_path_of_the_api_is_described(described: Any) -> None:
         *(f"GET /api/v2/monitors/{{monitor_id}}/{part}" for part in ("results", "uptime", "transitions")),
         *("POST /api/v2/checks", "GET /api/v2/results/stream"),
         *("GET /api/v2/keys", "POST /api/v2/keys", "DELETE /api/v2/keys/{key_id}", "GET /api/v2/me"),
+        *("GET /api/v2/tenants", "POST /api/v2/tenants", "GET /api/v2/audit"),
+        *(f"{method} /api/v2/tenants/{{tenant_id}}" for method in ("GET", "PATCH")),
+        *(f"{method} /api/v2/tenants/{{tenant_id}}/keys" for method in ("GET", "POST")),
+        *("DELETE /api/v2/tenants/{tenant_id}/keys/{key_id}", "GET /api/v2/tenants/{tenant_id}/audit"),
     }
 
 
@@ -72,7 +78,7 @@ def test_every_operation_says_that_it_may_be_asked_too_often(described: Any) -> 
 
 def test_bodies_are_described_as_strictly_as_they_are_decoded(described: Any) -> None:
     schemas = described["components"]["schemas"]
-    for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "KeyCreate"):
+    for name in ("MonitorCreate", "MonitorPatch", "CheckCreate", "KeyCreate", "TenantCreate", "TenantPatch"):
         assert schemas[name]["additionalProperties"] is False
         assert schemas[name]["examples"]
     assert schemas["MonitorCreate"]["properties"]["interval_s"]["enum"] == list(INTERVALS_S)

@@ -1,0 +1,144 @@
+"""/tenants: for operators. Whose things there are, what they may have, and the keys of each."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, delete, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody
+from msgspec import UNSET, Meta, UnsetType
+
+from libs.model.interval import INTERVALS_S
+from libs.model.naming import check_name
+from libs.model.request import Page
+from libs.model.requests import ChangeTenant, CreateTenant, GetTenant, ListAudit, ListKeys, ListTenants
+from libs.model.tenancy import AuditEntry, Key, KeyCreated, Scope, Tenant
+from services.gateway.auth import needs
+from services.gateway.caller import Caller
+from services.gateway.native import keys, query
+from services.gateway.native.shapes import KeyCreate, Name, RateGiven
+
+TAGS = ["tenants"]
+OPERATOR = [needs(Scope.OPERATOR)]
+
+MonitorsMax = Annotated[int, Meta(ge=0, description="Monitors that it may have.", examples=[1000])]
+IntervalMin = Annotated[
+    int,
+    Meta(description="The shortest interval that it may choose.", extra_json_schema={"enum": list(INTERVALS_S)}),
+]
+
+
+class TenantCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tenant to create. What is null or left out is as the settings say."""
+
+    name: Name
+    rate: RateGiven | None = None
+    monitors_max: MonitorsMax | None = None
+    interval_s_min: IntervalMin | None = None
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        _check_interval_min(self.interval_s_min)
+
+
+class TenantPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of a tenant to change; null goes back to what the settings say."""
+
+    name: Name | UnsetType = UNSET
+    rate: RateGiven | UnsetType | None = UNSET
+    monitors_max: MonitorsMax | UnsetType | None = UNSET
+    interval_s_min: IntervalMin | UnsetType | None = UNSET
+
+    def __post_init__(self) -> None:
+        if self.name is not UNSET:
+            check_name(self.name)
+        _check_interval_min(self.interval_s_min)
+
+
+def _check_interval_min(interval_s_min: int | UnsetType | None) -> None:
+    if interval_s_min not in {None, UNSET, *INTERVALS_S}:
+        raise ValueError(f"interval_s_min: must be one of {', '.join(map(str, INTERVALS_S))}")
+
+
+def _asked(data: TenantCreate | TenantPatch) -> dict[str, Any]:
+    rate = data.rate.rate() if isinstance(data.rate, RateGiven) else data.rate
+    return msgspec.structs.asdict(data) | {"rate": rate}
+
+
+@post("/tenants", guards=OPERATOR, tags=TAGS, summary="Create a tenant")
+async def create_tenant(data: JSONBody[TenantCreate], caller: NamedDependency[Caller]) -> Response[Tenant]:
+    created = await caller.ask(CreateTenant(**_asked(data)))
+    return Response(created, headers={"Location": f"/api/v2/tenants/{created.id}"})
+
+
+@get("/tenants", guards=OPERATOR, tags=TAGS, summary="List tenants, oldest first")
+async def list_tenants(
+    caller: NamedDependency[Caller], limit: query.Limit = query.LIMIT_DEFAULT, cursor: query.Cursor = None
+) -> Page[Tenant]:
+    return await caller.ask_as_operator(ListTenants(limit=limit, cursor=cursor))
+
+
+@get("/tenants/{tenant_id:str}", guards=OPERATOR, tags=TAGS, summary="Show a tenant")
+async def get_tenant(tenant_id: FromPath[str], caller: NamedDependency[Caller]) -> Tenant:
+    return await _of(caller, tenant_id).ask(GetTenant())
+
+
+@patch("/tenants/{tenant_id:str}", guards=OPERATOR, tags=TAGS, summary="Change what a tenant is called or may have")
+async def change_tenant(
+    tenant_id: FromPath[str], data: JSONBody[TenantPatch], caller: NamedDependency[Caller]
+) -> Tenant:
+    return await _of(caller, tenant_id).ask(ChangeTenant(**_asked(data)))
+
+
+@post("/tenants/{tenant_id:str}/keys", guards=OPERATOR, tags=TAGS, summary="Create a key of a tenant, shown this once")
+async def create_tenant_key(
+    tenant_id: FromPath[str],
+    data: JSONBody[KeyCreate],
+    caller: NamedDependency[Caller],
+    idempotency_key: query.IdempotencyKey = None,
+) -> Response[KeyCreated]:
+    return await keys.created(_of(caller, tenant_id), data, idempotency_key, f"/api/v2/tenants/{tenant_id}/keys")
+
+
+@get("/tenants/{tenant_id:str}/keys", guards=OPERATOR, tags=TAGS, summary="List the keys of a tenant, oldest first")
+async def list_tenant_keys(tenant_id: FromPath[str], caller: NamedDependency[Caller]) -> Page[Key]:
+    return Page(items=await _of(caller, tenant_id).ask(ListKeys()))
+
+
+@delete("/tenants/{tenant_id:str}/keys/{key_id:str}", guards=OPERATOR, tags=TAGS, summary="Revoke a key of a tenant")
+async def delete_tenant_key(tenant_id: FromPath[str], key_id: FromPath[str], caller: NamedDependency[Caller]) -> None:
+    await _of(caller, tenant_id).revoke_key(query.existing_id(key_id, "key"))
+
+
+@get("/tenants/{tenant_id:str}/audit", guards=OPERATOR, tags=TAGS, summary="List what was done in a tenant")
+async def list_tenant_audit(
+    tenant_id: FromPath[str],
+    caller: NamedDependency[Caller],
+    limit: query.Limit = query.LIMIT_DEFAULT,
+    cursor: query.Cursor = None,
+) -> Page[AuditEntry]:
+    return await _of(caller, tenant_id).ask(ListAudit(limit=limit, cursor=cursor))
+
+
+@get("/audit", guards=[needs(Scope.ADMIN)], tags=["keys"], summary="List who changed what, newest first")
+async def list_audit(
+    caller: NamedDependency[Caller], limit: query.Limit = query.LIMIT_DEFAULT, cursor: query.Cursor = None
+) -> Page[AuditEntry]:
+    return await caller.ask(ListAudit(limit=limit, cursor=cursor))
+
+
+def _of(caller: Caller, tenant_id: str) -> Caller:
+    return caller.on_behalf_of(query.existing_id(tenant_id, "tenant"))
+
+
+HANDLERS = [
+    create_tenant,
+    list_tenants,
+    get_tenant,
+    change_tenant,
+    create_tenant_key,
+    list_tenant_keys,
+    delete_tenant_key,
+    list_tenant_audit,
+    list_audit,
+]
