@@ -125,7 +125,8 @@ def _started(here: Namespace, command: Sequence[str], folder: Path) -> Iterator[
     narrow = [sys.executable, "-I", "-S", str(_HERE / "narrow.py")]
     with (folder / "guest.log").open("wb") as log, here.entered():
         process = subprocess.Popen(
-            [*launcher(signal.SIGKILL, None), *narrow, *command],
+            # By this signal it takes its own helpers with it, and by SIGKILL it does not.
+            [*launcher(signal.SIGTERM, None), *narrow, *command],
             stdin=subprocess.PIPE,
             bufsize=0,
             stdout=log,
@@ -136,7 +137,11 @@ def _started(here: Namespace, command: Sequence[str], folder: Path) -> Iterator[
     try:
         yield process
     finally:
-        process.kill()
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=20)
 
 
