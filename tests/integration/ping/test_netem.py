@@ -18,7 +18,7 @@ from tests.support.targets.pinging import pinged_once, verdict
 
 PACKETS = 100
 CHECKS = 2
-# Of a normal distribution, 1e-9 is further away; of these binomial ones, less than 1e-7.
+# By chance it is further away once in a million runs at most: these distributions are a little skewed.
 SIGMAS = 6.0
 UP = (Status.UP, Reason.OK)
 # netem turns one bit of a frame of 98 or 118 bytes. It does no harm in the sender's hardware address, as the one that
