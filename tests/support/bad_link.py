@@ -1,7 +1,7 @@
 """A link that loses, delays, repeats and reorders packets, in one direction, as `tc netem` does on a device.
 
 Where the kernel has netem, it is netem on the cable. Where it has not, a process (`carrier.py`) carries packets from
-one tunnel device to another by the same rules.
+one tunnel device to another by the same rules. (`netem.py` has netem everywhere, but for replies only.)
 """
 
 import contextlib

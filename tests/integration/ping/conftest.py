@@ -10,7 +10,7 @@ from tests.support.netns import Namespace, inside, join, namespace
 
 WAYS = ("raw", "datagram")
 # What these look at is the network's doing more than the loop's.
-SLOW = {"test_bad_link.py", "test_errors.py"}
+SLOW = {"test_bad_link.py", "test_errors.py", "test_netem.py"}
 
 
 def pytest_asyncio_loop_factories(
