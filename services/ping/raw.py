@@ -3,16 +3,15 @@
 import asyncio
 import errno
 import socket
-import time
 from types import TracebackType
 from typing import Self
 
-from libs.net.fault import Fault
 from services.ping import sockets
 from services.ping.channel import Channel
-from services.ping.flight import Flight, Pace, Packet
+from services.ping.departure import Departure
+from services.ping.flight import Flight, Pace
 from services.ping.pacing import Pacer
-from services.ping.way import NO_FAMILY, QUEUE_FULL, Flown, send_all, sent, settled
+from services.ping.way import NO_FAMILY, Flown
 
 
 class RawWay:
@@ -21,7 +20,7 @@ class RawWay:
     def __init__(self, loop: asyncio.AbstractEventLoop, channels: dict[socket.AddressFamily, Channel]) -> None:
         self.channels = channels
         self._loop = loop
-        self._pacer = Pacer(time.monotonic)
+        self._pacer = Pacer(loop)
 
     async def __aenter__(self) -> Self:
         for channel in self.channels.values():
@@ -40,17 +39,10 @@ class RawWay:
         channel = self.channels.get(flight.family)
         if channel is None:
             return Flown(NO_FAMILY)
-        dropped, leave_by = channel.drops, deadline - pace.patience_s / 2
-
-        async def send(packet: Packet) -> Fault | None:
-            if not await self._pacer.turn(leave_by):
-                return QUEUE_FULL
-            return await sent(lambda: channel.send(flight, packet), flight, leave_by)
-
+        dropped = channel.drops
         channel.enter(flight)
         try:
-            fault = await send_all(flight, pace, deadline, send)
-            await settled(flight, min(self._loop.time() + pace.patience_s, deadline))
+            fault = await Departure(self._loop, self._pacer, flight, pace, deadline).run(channel.send)
             if not flight.is_settled:
                 channel.read_all()
         finally:
