@@ -51,6 +51,7 @@ class Flight:
     patience_s: float
     ttl: int | None = None
     dont_fragment: bool = False
+    number: int = 0  # the sequence number of the first packet, which the others follow
     duplicates: int = 0
     late: int = 0
     damaged: int = 0

@@ -13,7 +13,7 @@ BURST = 200
 # Those who are due are let go in small groups, so far apart.
 STEP_S = 0.004
 # Loops round the instants of their timers to milliseconds.
-_ROUNDED_S = 0.001
+ROUNDED_S = 0.001
 
 
 class Leaving(Protocol):
@@ -57,7 +57,7 @@ class Pacer:
         """Lets all go that are due, as far as the rate allows it."""
         now, line = self._loop.time(), self._line
         self._fill(now)
-        while line and line[0][0] <= now + _ROUNDED_S and self._tokens >= 1:
+        while line and line[0][0] <= now + ROUNDED_S and self._tokens >= 1:
             _, _, leaving = heapq.heappop(line)
             if leaving.over:
                 continue

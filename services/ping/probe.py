@@ -5,9 +5,8 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from libs.model.outcome import Fact, Hop, Outcome, Reason, Status
 from libs.model.probe import patience_s
@@ -31,8 +30,7 @@ from services.ping.words import explained
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
-@dataclass(frozen=True, slots=True)
-class _Until:
+class _Until(NamedTuple):
     """When a check has to end, by two clocks that are mostly one: time.monotonic() and the loop's."""
 
     monotonic: float

@@ -42,7 +42,7 @@ class RawWay:
         dropped = channel.drops
         channel.enter(flight)
         try:
-            fault = await Departure(self._loop, self._pacer, flight, pace, deadline).run(channel.send)
+            fault = await Departure(self._loop, flight, pace, deadline, channel.send).run(self._pacer)
             if not flight.is_settled:
                 channel.read_all()
         finally:

@@ -1,7 +1,7 @@
 """From what became of the packets to a verdict. Pure, so that every rule has a test without a network."""
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.model.outcome import Reason, Status
 from libs.net.fault import Fault
@@ -14,8 +14,7 @@ _HURRIED = Fault(
 _OVERFLOWN = Fault(Status.UNKNOWN, Reason.NO_BUFFERS, "Replies were dropped here: this machine's buffer was full.")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a verdict needs to know. `figures` are the samples; `said` what ICMP errors mean, one for each of them.
 
     `stalled` tells that this process stood still, `overflown` that our own receive buffer dropped packets meanwhile,
