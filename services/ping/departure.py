@@ -1,6 +1,7 @@
 """The packets of one check, leaving at their pace, and the wait for what becomes of them. No task: the pacer calls."""
 
 import asyncio
+import functools
 from collections.abc import Callable
 
 from libs.net.fault import Fault
@@ -44,7 +45,7 @@ class Departure:
         self._due_at = loop.time()
         self._fault: Fault | None = None
         self._done: asyncio.Future[None] = loop.create_future()
-        flight.on_settled = _waking(self._done)
+        flight.on_settled = functools.partial(_wake, self._done)
 
     async def run(self, pacer: Pacer) -> Fault | None:
         """Sends all packets and waits until nothing more can come in time; returns what kept some from leaving."""
@@ -118,9 +119,6 @@ class Departure:
         self._flight.on_settled()
 
 
-def _waking(done: asyncio.Future[None]) -> Callable[[], None]:
-    def wake() -> None:
-        if not done.done():
-            done.set_result(None)
-
-    return wake
+def _wake(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)

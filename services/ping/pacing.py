@@ -42,21 +42,26 @@ class Pacer:
         self._burst = burst
         self._step_s = step_s
         self._tokens = float(burst)
-        self._filled_at = loop.time()
+        self._released_at = loop.time() - step_s
         self._line: list[tuple[float, int, Leaving]] = []
         self._places = itertools.count()  # who came first goes first
         self._timer: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
 
     def start(self, leaving: Leaving) -> None:
-        """Lets the first packet go now, or when its turn comes, and each that follows when it is due."""
-        heapq.heappush(self._line, (self._loop.time(), next(self._places), leaving))
-        self.release()
+        """Lets the first packet go now, or with the next group, and each that follows when it is due."""
+        now = self._loop.time()
+        heapq.heappush(self._line, (now, next(self._places), leaving))
+        if now >= self._released_at + self._step_s:
+            self._release(now)
+        else:
+            self._arm()
 
-    def release(self) -> None:
+    def _release(self, now: float) -> None:
         """Lets all go that are due, as far as the rate allows it."""
-        now, line = self._loop.time(), self._line
-        self._fill(now)
+        line = self._line
+        self._tokens = min(self._burst, self._tokens + (now - self._released_at) * self._rate_per_s)
+        self._released_at = now
         while line and line[0][0] <= now + ROUNDED_S and self._tokens >= 1:
             _, _, leaving = heapq.heappop(line)
             if leaving.over:
@@ -65,7 +70,8 @@ class Pacer:
             due_at = leaving.leave(now)
             if due_at is not None:
                 heapq.heappush(line, (due_at, next(self._places), leaving))
-        self._arm(now)
+        if line:
+            self._arm()
 
     def close(self) -> None:
         """Lets nobody go any more."""
@@ -73,11 +79,9 @@ class Pacer:
             self._timer.cancel()
         self._line.clear()
 
-    def _arm(self, now: float) -> None:
+    def _arm(self) -> None:
         """Sees to it that the next one in the line is let go, but not before a step has passed."""
-        if not self._line:
-            return
-        at = max(self._line[0][0], now + self._step_s)
+        at = max(self._line[0][0], self._released_at + self._step_s)
         if self._timer is not None:
             if self._armed_at <= at:
                 return
@@ -86,8 +90,4 @@ class Pacer:
 
     def _ring(self) -> None:
         self._timer = None
-        self.release()
-
-    def _fill(self, now: float) -> None:
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate_per_s)
-        self._filled_at = now
+        self._release(self._loop.time())
