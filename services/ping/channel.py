@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from services.ping import sockets
-from services.ping.flight import Flight, Instant, Packet, rtt_s
+from services.ping.flight import Flight, Instant, Packet, kernel_rtt_s
 from services.ping.packet import Report, echo_request, read_icmp6, read_ipv4
 from services.ping.sender import Sender
 
@@ -128,7 +128,11 @@ class Channel:
         if not flight.is_answer(packet, message, source):
             return False
         ttl = sockets.hop_limit(ancillary) if message.ttl is None else message.ttl
-        flight.take(packet, rtt_s(packet.sent, read, sockets.stamp_ns(ancillary)), ttl)
+        by_kernel_s = kernel_rtt_s(packet.sent, read, sockets.stamp_ns(ancillary))
+        if by_kernel_s is not None:
+            flight.take(packet, by_kernel_s, ttl)
+        else:
+            flight.take(packet, (read.monotonic_ns - packet.sent.monotonic_ns) / 1e9, ttl, stamped=False)
         return True
 
     def _unfragmented_sender(self) -> Sender:

@@ -25,7 +25,7 @@ from services.ping.stamps import stamping
 from services.ping.verdict import Seen, judge
 from services.ping.way import Flown, Way
 from services.ping.ways import open_way
-from services.ping.words import explained
+from services.ping.words import explained, shared
 
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
@@ -99,10 +99,11 @@ class PingProbe:
             flown = Flown(Fault(Status.UNKNOWN, Reason.EGRESS_REFUSED, refusal))
         took_s = time.monotonic() - begun_at
         stalled = self._meter.spoils(took_s, stalled_s)
+        blurred = flight.unstamped > 0 and self._meter.stalled_s > stalled_s
         figures, reports = samples(flight), _reports(flight)
-        said = tuple(_explained(flight, report) for report in reports)
+        said = shared(reports, lambda report: _explained(flight, report))
         hurried = until.is_late(begun_at) and rate.patience_s < spec.packet_timeout_s
-        verdict = judge(spec, Seen(figures, said, stalled, flown.overflown, hurried, flown.fault))
+        verdict = judge(spec, Seen(figures, said, stalled, blurred, flown.overflown, hurried, flown.fault))
         phases = phases | {"ping_s": took_s}
         hop = Hop(target=spec.target, address=host, phases=phases, facts=_facts(flight, reports))
         return _outcome(verdict, phases | figures, hop)

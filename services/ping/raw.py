@@ -1,8 +1,10 @@
 """The way with CAP_NET_RAW: all checks of the process through one raw socket for each address family."""
 
 import asyncio
+import contextlib
 import errno
 import socket
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -50,18 +52,22 @@ class RawWay:
         return Flown(fault, overflown=not flight.is_settled and channel.drops > dropped)
 
 
-def open_raw(loop: asyncio.AbstractEventLoop) -> RawWay | None:
+def open_raw(
+    loop: asyncio.AbstractEventLoop, opened: Callable[[socket.AddressFamily], Channel] = Channel
+) -> RawWay | None:
     """Returns the way through raw sockets; None when this process may not have them.
 
-    A family that this machine lacks is left out.
+    A family that this machine lacks is left out; where one is forbidden nothing stays open of the other.
     """
     channels: dict[socket.AddressFamily, Channel] = {}
-    for family in sockets.PROTOCOLS:
-        try:
-            channels[family] = Channel(family)
-        except PermissionError:
-            return None
-        except OSError as error:
-            if error.errno != errno.EAFNOSUPPORT:
-                raise
+    with contextlib.ExitStack() as stack:
+        for family in sockets.PROTOCOLS:
+            try:
+                channels[family] = stack.enter_context(contextlib.closing(opened(family)))
+            except PermissionError:
+                return None
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+        stack.pop_all()
     return RawWay(loop, channels)
