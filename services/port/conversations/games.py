@@ -80,17 +80,19 @@ def bedrock(call: Call) -> Talk:
 def source(call: Call) -> Talk:
     """A2S_INFO (developer.valvesoftware.com, "Server queries"), with the challenge that servers ask for since 2020."""
     yield Say(_INFO)
-    challenges = 0
+    answered: list[bytes] = []
     while True:
         answer = yield Piece()
         if answer[:4] != _SINGLE or len(answer) < 6:
             raise Unexpected("The peer does not speak the protocol of Source", answer)
         if answer[4:5] != b"A":
             break
-        challenges += 1
-        if challenges > _CHALLENGES_MAX:
-            raise Unexpected("The server asks for one challenge after the other")
-        yield Say(_INFO + answer[5:9])
+        challenge = answer[5:9]
+        if len(answered) < _CHALLENGES_MAX:
+            answered.append(challenge)
+            yield Say(_INFO + challenge)
+        elif challenge not in answered:  # else the question was repeated, and its answer is on the way
+            raise Unexpected("The server asks for one challenge after the other", answer)
     if answer[4:5] != b"I":
         raise Unexpected("The server does not answer what it was asked", answer)
     texts = answer[6:].split(b"\0", 4)
