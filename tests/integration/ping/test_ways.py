@@ -83,8 +83,8 @@ async def test_a_reply_that_came_in_time_counts_however_late_it_is_read(way: str
 
 async def test_a_time_that_our_own_stall_made_long_is_not_the_targets(here: Namespace, there: Namespace) -> None:
     def answers(packet: bytes) -> Iterable[Lie]:
+        asyncio.get_running_loop().call_later(0.02, time.sleep, 0.6)
         yield Lie(echo(packet), after_s=0.05)
-        asyncio.get_running_loop().call_later(0.05, time.sleep, 0.6)
 
     with inside(here, "raw"):
         async with lying(there, answers), PingProbe() as probe:
