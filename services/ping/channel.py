@@ -9,11 +9,10 @@ import random
 import socket
 import time
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from services.ping import sockets
-from services.ping.flight import Flight, Instant, Packet, rtt_s
-from services.ping.packet import Reply, Report, echo_request, read_icmp6, read_ipv4
+from services.ping.flight import Flight, Instant, Packet, kernel_rtt_s
+from services.ping.packet import Report, echo_request, read_icmp6, read_ipv4
 from services.ping.sender import Sender
 
 # So many packets are read before the loop gets its turn again; and before a loss is believed, all of them.
@@ -31,11 +30,6 @@ class Heard:
     ignored: int = 0
 
 
-class _Entry(NamedTuple):
-    flight: Flight
-    packet: Packet
-
-
 class Channel:
     """The sockets of one family and the packets that are under way in it."""
 
@@ -43,7 +37,7 @@ class Channel:
         self.heard = Heard()
         self._family = family
         self._version = 6 if family == socket.AF_INET6 else 4
-        self._under_way: dict[int, _Entry] = {}
+        self._under_way: dict[int, Flight] = {}
         self._unread_bytes = 0
         self._buffer = memoryview(bytearray(_PACKET_BYTES_MAX))
         self._unfragmented: Sender | None = None
@@ -75,11 +69,12 @@ class Channel:
         while True:
             ident, number = random.getrandbits(16) << 16, random.getrandbits(16)
             keys = [ident | (number + place & 0xFFFF) for place in range(len(flight.packets))]
-            if not any(key in self._under_way for key in keys):
+            if self._under_way.keys().isdisjoint(keys):
                 break
+        flight.number = number
         for key, packet in zip(keys, flight.packets, strict=True):
             packet.key = key
-            self._under_way[key] = _Entry(flight, packet)
+        self._under_way |= dict.fromkeys(keys, flight)
 
     def leave(self, flight: Flight) -> None:
         """Forgets the packets: what comes now comes too late for everybody."""
@@ -121,22 +116,23 @@ class Channel:
     def _hear(self, data: bytes, ancillary: sockets.AncillaryData, source: str, read: Instant) -> bool:
         """Counts a packet if it is about one of ours; tells whether it was."""
         message = read_ipv4(data) if self._version == 4 else read_icmp6(data)
-        entry = None if message is None else self._under_way.get(message.key)
-        if message is None or entry is None or entry.packet.sent is None:
+        flight = None if message is None else self._under_way.get(message.key)
+        if message is None or flight is None:
+            return False
+        packet = flight.packets[message.key - flight.number & 0xFFFF]
+        if packet.sent is None:
             return False
         if isinstance(message, Report):
-            entry.flight.note(entry.packet, message._replace(said_by=source))
+            flight.note(packet, message._replace(said_by=source))
             return True
-        return self._answered(entry, message, ancillary, source, read)
-
-    def _answered(
-        self, entry: _Entry, reply: Reply, ancillary: sockets.AncillaryData, source: str, read: Instant
-    ) -> bool:
-        flight, packet = entry
-        if packet.sent is None or not flight.is_answer(packet, reply, source):
+        if not flight.is_answer(packet, message, source):
             return False
-        ttl = sockets.hop_limit(ancillary) if reply.ttl is None else reply.ttl
-        flight.take(packet, rtt_s(packet.sent, read, sockets.stamp_ns(ancillary)), ttl)
+        ttl = sockets.hop_limit(ancillary) if message.ttl is None else message.ttl
+        by_kernel_s = kernel_rtt_s(packet.sent, read, sockets.stamp_ns(ancillary))
+        if by_kernel_s is not None:
+            flight.take(packet, by_kernel_s, ttl)
+        else:
+            flight.take(packet, (read.monotonic_ns - packet.sent.monotonic_ns) / 1e9, ttl, stamped=False)
         return True
 
     def _unfragmented_sender(self) -> Sender:

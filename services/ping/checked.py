@@ -117,7 +117,7 @@ class Checked(socket.socket):
             return
         packet, rtt_s, ttl = self.answer
         self.answer = None
-        self._flight.take(packet, delay_s if rtt_s is None else rtt_s, ttl)
+        self._flight.take(packet, delay_s if rtt_s is None else rtt_s, ttl, stamped=rtt_s is not None)
 
     def read_rest(self) -> None:
         """Counts what has come until now, by the kernel's stamps."""

@@ -51,9 +51,11 @@ class Flight:
     patience_s: float
     ttl: int | None = None
     dont_fragment: bool = False
+    number: int = 0  # the sequence number of the first packet, which the others follow
     duplicates: int = 0
     late: int = 0
     damaged: int = 0
+    unstamped: int = 0  # answers in time whose round-trip time is by our own clock, and as long as our own stalls
     reply_ttl: int | None = None
     settled: int = 0
     on_settled: Callable[[], None] = lambda: None
@@ -83,8 +85,11 @@ class Flight:
             self.damaged += 1
         return False
 
-    def take(self, packet: Packet, rtt_s: float, ttl: int | None) -> None:
-        """Counts an answer: the first one in time; late ones and repeats are told apart and prove nothing more."""
+    def take(self, packet: Packet, rtt_s: float, ttl: int | None, *, stamped: bool = True) -> None:
+        """Counts an answer: the first one in time; late ones and repeats are told apart and prove nothing more.
+
+        `stamped` tells that `rtt_s` ends when the kernel took the answer in, and not when we read it.
+        """
         if packet.answered:
             self.duplicates += 1
             return
@@ -93,6 +98,7 @@ class Flight:
             self.late += 1
         else:
             packet.rtt_s = rtt_s
+            self.unstamped += not stamped
             self.reply_ttl = ttl if ttl is not None else self.reply_ttl
         if packet.report is None:
             self._settle()
@@ -110,12 +116,6 @@ class Flight:
         self.settled += 1
         if self.is_settled:
             self.on_settled()
-
-
-def rtt_s(sent: Instant, read: Instant, stamp_ns: int | None) -> float:
-    """Returns the round-trip time of a reply that was read at `read`, and stamped by the kernel when it came."""
-    by_kernel_s = kernel_rtt_s(sent, read, stamp_ns)
-    return (read.monotonic_ns - sent.monotonic_ns) / 1e9 if by_kernel_s is None else by_kernel_s
 
 
 def kernel_rtt_s(sent: Instant, read: Instant, stamp_ns: int | None) -> float | None:

@@ -1,67 +1,93 @@
-"""How fast packets leave: a token bucket for the whole process, so that many targets at once become a stream."""
+"""When packets leave: one line for the whole process, so that many targets at once become a stream.
+
+A timer and a task switch for each packet would cost more than the packet: here one timer lets all go that are due.
+"""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+import heapq
+import itertools
+from typing import Protocol
 
 RATE_PER_S = 20_000.0
 BURST = 200
-# Those who wait are let go in small groups.
-_STEP_S = 0.002
+# Those who are due are let go in small groups, so far apart.
+STEP_S = 0.004
+# Loops round the instants of their timers to milliseconds.
+ROUNDED_S = 0.001
+
+
+class Leaving(Protocol):
+    """Whoever has packets to send."""
+
+    over: bool  # when nothing more is to be sent: a turn is not taken then
+
+    def leave(self, now: float) -> float | None:
+        """Sends one packet; returns when the next one is due, by the loop's clock, None if there is none."""
+        ...
 
 
 class Pacer:
-    """Lets `rate_per_s` packets go each second, `burst` of them at once; the others wait in their order."""
+    """Lets `rate_per_s` packets go each second, `burst` of them at once; the others wait in the order of their instants."""
 
     def __init__(
-        self, clock: Callable[[], float], *, rate_per_s: float = RATE_PER_S, burst: int = BURST, step_s: float = _STEP_S
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        rate_per_s: float = RATE_PER_S,
+        burst: int = BURST,
+        step_s: float = STEP_S,
     ) -> None:
-        self._clock = clock
+        self._loop = loop
         self._rate_per_s = rate_per_s
         self._burst = burst
         self._step_s = step_s
         self._tokens = float(burst)
-        self._filled_at = clock()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._released_at = loop.time() - step_s
+        self._line: list[tuple[float, int, Leaving]] = []
+        self._places = itertools.count()  # who came first goes first
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_at = 0.0
 
-    async def turn(self, deadline: float) -> bool:
-        """Returns true when the next packet may leave, false at `deadline`, an instant of the loop's clock."""
-        self._fill()
-        if not self._waiting and self._tokens >= 1:
+    def start(self, leaving: Leaving) -> None:
+        """Lets the first packet go now, or with the next group, and each that follows when it is due."""
+        now = self._loop.time()
+        heapq.heappush(self._line, (now, next(self._places), leaving))
+        if now >= self._released_at + self._step_s:
+            self._release(now)
+        else:
+            self._arm()
+
+    def _release(self, now: float) -> None:
+        """Lets all go that are due, as far as the rate allows it."""
+        line = self._line
+        self._tokens = min(self._burst, self._tokens + (now - self._released_at) * self._rate_per_s)
+        self._released_at = now
+        while line and line[0][0] <= now + ROUNDED_S and self._tokens >= 1:
+            _, _, leaving = heapq.heappop(line)
+            if leaving.over:
+                continue
             self._tokens -= 1
-            return True
-        loop = asyncio.get_running_loop()
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        if self._timer is None:
-            self._timer = loop.call_later(self._step_s, self._release)
-        try:
-            async with asyncio.timeout_at(deadline):
-                await turn
-        except TimeoutError:
-            return False
-        return True
+            due_at = leaving.leave(now)
+            if due_at is not None:
+                heapq.heappush(line, (due_at, next(self._places), leaving))
+        if line:
+            self._arm()
 
     def close(self) -> None:
-        """Lets nobody wait any more."""
+        """Lets nobody go any more."""
         if self._timer is not None:
             self._timer.cancel()
-        for turn in self._waiting:
-            turn.cancel()
+        self._line.clear()
 
-    def _release(self) -> None:
+    def _arm(self) -> None:
+        """Sees to it that the next one in the line is let go, but not before a step has passed."""
+        at = max(self._line[0][0], self._released_at + self._step_s)
+        if self._timer is not None:
+            if self._armed_at <= at:
+                return
+            self._timer.cancel()
+        self._timer, self._armed_at = self._loop.call_at(at, self._ring), at
+
+    def _ring(self) -> None:
         self._timer = None
-        self._fill()
-        while self._waiting and self._tokens >= 1:
-            turn = self._waiting.popleft()
-            if not turn.done():  # else its check was cancelled
-                self._tokens -= 1
-                turn.set_result(None)
-        if self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(self._step_s, self._release)
-
-    def _fill(self) -> None:
-        now = self._clock()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate_per_s)
-        self._filled_at = now
+        self._release(self._loop.time())

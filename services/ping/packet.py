@@ -45,12 +45,12 @@ class Report(NamedTuple):
 
 def checksum(data: bytes) -> int:
     """Returns the Internet checksum of `data` (RFC 1071): 0xFFFF less the sum of its words in ones' complement."""
-    return 0xFFFF - int.from_bytes(data if len(data) % 2 == 0 else data + b"\0", "big") % 0xFFFF
+    return 0xFFFF - int.from_bytes(data + b"\0" if len(data) & 1 else data, "big") % 0xFFFF
 
 
 def is_intact(data: bytes) -> bool:
     """Tells whether the checksum inside an ICMP message holds."""
-    return int.from_bytes(data if len(data) % 2 == 0 else data + b"\0", "big") % 0xFFFF == 0
+    return not int.from_bytes(data + b"\0" if len(data) & 1 else data, "big") % 0xFFFF
 
 
 def echo_request(version: int, key: int, payload: bytes) -> bytes:

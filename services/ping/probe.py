@@ -5,9 +5,8 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from libs.model.outcome import Fact, Hop, Outcome, Reason, Status
 from libs.model.probe import patience_s
@@ -26,13 +25,12 @@ from services.ping.stamps import stamping
 from services.ping.verdict import Seen, judge
 from services.ping.way import Flown, Way
 from services.ping.ways import open_way
-from services.ping.words import explained
+from services.ping.words import explained, shared
 
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
-@dataclass(frozen=True, slots=True)
-class _Until:
+class _Until(NamedTuple):
     """When a check has to end, by two clocks that are mostly one: time.monotonic() and the loop's."""
 
     monotonic: float
@@ -101,10 +99,11 @@ class PingProbe:
             flown = Flown(Fault(Status.UNKNOWN, Reason.EGRESS_REFUSED, refusal))
         took_s = time.monotonic() - begun_at
         stalled = self._meter.spoils(took_s, stalled_s)
+        blurred = flight.unstamped > 0 and self._meter.stalled_s > stalled_s
         figures, reports = samples(flight), _reports(flight)
-        said = tuple(_explained(flight, report) for report in reports)
+        said = shared(reports, lambda report: _explained(flight, report))
         hurried = until.is_late(begun_at) and rate.patience_s < spec.packet_timeout_s
-        verdict = judge(spec, Seen(figures, said, stalled, flown.overflown, hurried, flown.fault))
+        verdict = judge(spec, Seen(figures, said, stalled, blurred, flown.overflown, hurried, flown.fault))
         phases = phases | {"ping_s": took_s}
         hop = Hop(target=spec.target, address=host, phases=phases, facts=_facts(flight, reports))
         return _outcome(verdict, phases | figures, hop)

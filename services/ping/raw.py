@@ -1,18 +1,19 @@
 """The way with CAP_NET_RAW: all checks of the process through one raw socket for each address family."""
 
 import asyncio
+import contextlib
 import errno
 import socket
-import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from libs.net.fault import Fault
 from services.ping import sockets
 from services.ping.channel import Channel
-from services.ping.flight import Flight, Pace, Packet
+from services.ping.departure import Departure
+from services.ping.flight import Flight, Pace
 from services.ping.pacing import Pacer
-from services.ping.way import NO_FAMILY, QUEUE_FULL, Flown, send_all, sent, settled
+from services.ping.way import NO_FAMILY, Flown
 
 
 class RawWay:
@@ -21,7 +22,7 @@ class RawWay:
     def __init__(self, loop: asyncio.AbstractEventLoop, channels: dict[socket.AddressFamily, Channel]) -> None:
         self.channels = channels
         self._loop = loop
-        self._pacer = Pacer(time.monotonic)
+        self._pacer = Pacer(loop)
 
     async def __aenter__(self) -> Self:
         for channel in self.channels.values():
@@ -40,17 +41,10 @@ class RawWay:
         channel = self.channels.get(flight.family)
         if channel is None:
             return Flown(NO_FAMILY)
-        dropped, leave_by = channel.drops, deadline - pace.patience_s / 2
-
-        async def send(packet: Packet) -> Fault | None:
-            if not await self._pacer.turn(leave_by):
-                return QUEUE_FULL
-            return await sent(lambda: channel.send(flight, packet), flight, leave_by)
-
+        dropped = channel.drops
         channel.enter(flight)
         try:
-            fault = await send_all(flight, pace, deadline, send)
-            await settled(flight, min(self._loop.time() + pace.patience_s, deadline))
+            fault = await Departure(self._loop, flight, pace, deadline, channel.send).run(self._pacer)
             if not flight.is_settled:
                 channel.read_all()
         finally:
@@ -58,18 +52,22 @@ class RawWay:
         return Flown(fault, overflown=not flight.is_settled and channel.drops > dropped)
 
 
-def open_raw(loop: asyncio.AbstractEventLoop) -> RawWay | None:
+def open_raw(
+    loop: asyncio.AbstractEventLoop, opened: Callable[[socket.AddressFamily], Channel] = Channel
+) -> RawWay | None:
     """Returns the way through raw sockets; None when this process may not have them.
 
-    A family that this machine lacks is left out.
+    A family that this machine lacks is left out; where one is forbidden nothing stays open of the other.
     """
     channels: dict[socket.AddressFamily, Channel] = {}
-    for family in sockets.PROTOCOLS:
-        try:
-            channels[family] = Channel(family)
-        except PermissionError:
-            return None
-        except OSError as error:
-            if error.errno != errno.EAFNOSUPPORT:
-                raise
+    with contextlib.ExitStack() as stack:
+        for family in sockets.PROTOCOLS:
+            try:
+                channels[family] = stack.enter_context(contextlib.closing(opened(family)))
+            except PermissionError:
+                return None
+            except OSError as error:
+                if error.errno != errno.EAFNOSUPPORT:
+                    raise
+        stack.pop_all()
     return RawWay(loop, channels)

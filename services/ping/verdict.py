@@ -1,7 +1,7 @@
 """From what became of the packets to a verdict. Pure, so that every rule has a test without a network."""
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.model.outcome import Reason, Status
 from libs.net.fault import Fault
@@ -14,17 +14,18 @@ _HURRIED = Fault(
 _OVERFLOWN = Fault(Status.UNKNOWN, Reason.NO_BUFFERS, "Replies were dropped here: this machine's buffer was full.")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a verdict needs to know. `figures` are the samples; `said` what ICMP errors mean, one for each of them.
 
-    `stalled` tells that this process stood still, `overflown` that our own receive buffer dropped packets meanwhile,
+    `stalled` tells that this process stood still, `blurred` that it did so, however shortly, and read answers without the
+    kernel's stamp meanwhile, whose times are then as much ours as the target's; `overflown` that our own receive buffer dropped packets meanwhile,
     `hurried` that our resolver left less time for replies than was asked for; `fault` is what kept packets from leaving.
     """
 
     figures: dict[str, float]
     said: tuple[Fault, ...] = ()
     stalled: bool = False
+    blurred: bool = False
     overflown: bool = False
     hurried: bool = False
     fault: Fault | None = None
@@ -74,10 +75,14 @@ def _lost(seen: Seen, least: float | None, status: Status) -> Fault | None:
 def _slow(seen: Seen, rtt_s: float | None, jitter_s: float | None, status: Status) -> Fault | None:
     median_s, spread_s = seen.figures["rtt_median_s"], seen.figures.get("jitter_s")
     if rtt_s is not None and median_s >= rtt_s:
-        return Fault(status, PingReason.SLOW, f"The median reply took {_median(seen)}, and {rtt_s:g} s is too slow.")
+        return (
+            TOO_BUSY
+            if seen.blurred
+            else Fault(status, PingReason.SLOW, f"The median reply took {_median(seen)}, and {rtt_s:g} s is too slow.")
+        )
     if jitter_s is not None and spread_s is not None and spread_s >= jitter_s:
         detail = f"The jitter was {spread_s * 1000:.3f} ms, and {jitter_s:g} s is too much."
-        return Fault(status, PingReason.JITTER, detail)
+        return TOO_BUSY if seen.blurred else Fault(status, PingReason.JITTER, detail)
     return None
 
 

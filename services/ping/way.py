@@ -65,31 +65,18 @@ async def send_all(
 ) -> Fault | None:
     """Sends the packets one after the other; what came late makes the rest come faster. Returns what stopped it."""
     loop = asyncio.get_running_loop()
-    last_at = deadline - pace.patience_s
     for place, packet in enumerate(flight.packets):
         if place:
-            left_s = max(last_at - loop.time(), 0.0) / (len(flight.packets) - place)
-            await asyncio.sleep(min(pace.interval_s, left_s))
+            await asyncio.sleep(wait_s(pace, deadline, loop.time(), len(flight.packets) - place))
         fault = await send(packet)
         if fault is not None:
             return fault
     return None
 
 
-async def sent(send: Callable[[], None], flight: Flight, deadline: float) -> Fault | None:
-    """Sends one packet, again and again while a queue of this machine is full; returns why it did not leave."""
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            send()
-        except OSError as error:
-            if not sockets.is_transient(error):
-                return fault_of(error, flight)
-        else:
-            return None
-        if loop.time() + RETRY_S >= deadline:
-            return QUEUE_FULL
-        await asyncio.sleep(RETRY_S)
+def wait_s(pace: Pace, deadline: float, now: float, left: int) -> float:
+    """Returns how long to wait with the next of `left` packets, so that the last one still has its patience."""
+    return min(pace.interval_s, max(deadline - pace.patience_s - now, 0.0) / left)
 
 
 def fault_of(error: OSError, flight: Flight) -> Fault:

@@ -1,5 +1,9 @@
 """What ICMP errors mean: their types and codes as reasons, and whose fault they are. Pure."""
 
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterable
+
 from libs.model.outcome import Reason, Status
 from libs.net.fault import Fault
 from services.ping import packet
@@ -7,6 +11,8 @@ from services.ping.packet import Report
 from services.ping.spec import PingReason
 
 # RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1.
+# One router sends errors, or some that share the traffic; more speakers than that are somebody's game.
+EXPLAINED_MAX = 8
 _UNREACHABLE = {
     0: PingReason.NET_UNREACHABLE,
     1: PingReason.HOST_UNREACHABLE,
@@ -62,6 +68,16 @@ def reason(report: Report) -> Reason | PingReason:
     if kind in _PLAIN:
         return _PLAIN[kind]
     return _CODED.get(kind, {}).get(report.code, Reason.UNREACHABLE)
+
+
+def shared(reports: Iterable[Report], explain: Callable[[Report], Fault]) -> tuple[Fault, ...]:
+    """Returns what ICMP errors mean, those first that came most often.
+
+    Errors that say the same are explained once, and EXPLAINED_MAX at most: to explain one takes system calls.
+    """
+    same = Counter(report._replace(key=0, quoted=b"") for report in reports)
+    found = ((explain(report), count) for report, count in same.most_common(EXPLAINED_MAX))
+    return tuple(itertools.chain.from_iterable(itertools.repeat(fault, count) for fault, count in found))
 
 
 def explained(report: Report, *, ours: bool, on_link: bool) -> Fault:

@@ -22,6 +22,8 @@ from services.port.conversation import (
 
 # A few KiB are what a banner takes; the answer of a game server with its picture is the longest that anybody sends.
 RECEIVED_BYTES_MAX = 128 * 1024
+# Scripts and greetings pass over lines; each takes its moment of the loop.
+LINES_MAX = 1000
 # Long enough for a server far away to say its goodbye, too short to be waited for in vain.
 GOODBYE_S = 1.0
 
@@ -42,8 +44,9 @@ class Dialogue:
         self._talk = talk
         self._session = session
         self._ask: Ask | None = None
-        self._buffer = b""
+        self._buffer = bytearray()
         self._received_bytes = 0
+        self._lines = 0
         self._begun = False
         self._is_answered = False
 
@@ -91,7 +94,7 @@ class Dialogue:
     def _start_tls(self) -> None:
         if self.wire is None:
             raise RuntimeError("a dialogue needs its wire")
-        self._buffer = b""
+        self._buffer.clear()
         self.consent_at = time.monotonic()
         self.wire.start_tls(self._session())
 
@@ -142,17 +145,22 @@ class Dialogue:
         size = ask.size if isinstance(ask, Exactly) else len(self._buffer)
         if isinstance(ask, Piece) and not size:
             return None
-        if len(self._buffer) < size:
-            return None
-        piece, self._buffer = self._buffer[:size], self._buffer[size:]
+        return None if len(self._buffer) < size else self._cut(size)
+
+    def _cut(self, size: int) -> bytes:
+        piece = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]  # of a bytearray that moves nothing
         return piece
 
     def _line(self, ask: Line) -> bytes | None:
-        end = self._buffer.find(b"\n")
+        end = self._buffer.find(b"\n", 0, ask.bytes_max + 1)
         if end < 0 and len(self._buffer) <= ask.bytes_max:
             return None
-        if end < 0 or end > ask.bytes_max:
-            self.error = Unexpected(f"The peer sent a line of more than {ask.bytes_max} bytes.", self._buffer)
+        if end < 0:
+            self.error = Unexpected(f"The peer sent a line of more than {ask.bytes_max} bytes.", bytes(self._buffer))
             return None
-        line, self._buffer = self._buffer[:end], self._buffer[end + 1 :]
-        return line.removesuffix(b"\r")
+        self._lines += 1
+        if self._lines > LINES_MAX:
+            self.error = Unexpected(f"The peer sent more than {LINES_MAX} lines.")
+            return None
+        return self._cut(end + 1).removesuffix(b"\n").removesuffix(b"\r")

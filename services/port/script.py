@@ -9,12 +9,14 @@ from typing import Any, Protocol
 import msgspec
 import re2  # type: ignore[import-untyped]
 
-from services.port.conversation import Call, Goodbye, Line, Piece, Say, StartTls, Talk, shown
+from services.port.conversation import Call, Goodbye, Line, Piece, Say, StartTls, Talk, Unexpected, shown
 
 STEPS_MAX = 32
 TEXT_LENGTH_MAX = 1024
 # With the bytes that a conversation may take, a pattern takes half a second at most, however it was made to hurt.
 PROGRAM_SIZE_MAX = 512
+# Of all sends together. What is captured may be long, and stand in a send many times.
+SENT_BYTES_MAX = 64 * 1024
 _NAME = re.compile(r"\$\{(\w+)\}")
 
 
@@ -47,9 +49,12 @@ class Script:
 
     def __call__(self, call: Call) -> Talk:
         captured: dict[str, bytes] = {}
+        left_bytes = SENT_BYTES_MAX
         for step in self.steps:
             if step.send is not None:
-                yield Say(_filled(step.send, captured))
+                words = _filled(step.send, captured, left_bytes)
+                left_bytes -= len(words)
+                yield Say(words)
             elif step.starttls:
                 yield StartTls()
             else:
@@ -65,8 +70,7 @@ class Script:
 
 def check_steps(steps: Sequence[Step]) -> None:
     """Raises ValueError, which begins with the field's name, if a step can never be taken."""
-    if len(steps) > STEPS_MAX:
-        raise ValueError(f"steps must be at most {STEPS_MAX}")
+    _check_whole(steps)
     known: set[str] = set()
     for place, step in enumerate(steps):
         field = f"steps[{place}]"
@@ -81,6 +85,13 @@ def check_steps(steps: Sequence[Step]) -> None:
         unknown = set(_NAME.findall(step.send or "")) - known
         if unknown:
             raise ValueError(f"{field}.send names {min(unknown)!r}, which no expect before it captures")
+
+
+def _check_whole(steps: Sequence[Step]) -> None:
+    if len(steps) > STEPS_MAX:
+        raise ValueError(f"steps must be at most {STEPS_MAX}")
+    if sum(len(_NAME.sub("", step.send or "").encode()) for step in steps) > SENT_BYTES_MAX:
+        raise ValueError(f"steps must send at most {SENT_BYTES_MAX} bytes in all")
     if sum(step.starttls for step in steps) > 1:
         raise ValueError("steps must have starttls once")
 
@@ -113,10 +124,13 @@ def _captures(match: _Match) -> dict[str, bytes]:
     return {name: value or b"" for name, value in (numbered | match.groupdict()).items()}
 
 
-def _filled(text: str, captured: dict[str, bytes]) -> bytes:
+def _filled(text: str, captured: dict[str, bytes], bytes_max: int) -> bytes:
     """Returns what is sent: the text as UTF-8, with the captures in it as the peer sent them."""
     parts = _NAME.split(text)
-    return b"".join(captured[part] if place % 2 else part.encode() for place, part in enumerate(parts))
+    words = [captured[part] if place % 2 else part.encode() for place, part in enumerate(parts)]
+    if sum(map(len, words)) > bytes_max:
+        raise Unexpected(f"With what the peer said the script would send more than {SENT_BYTES_MAX // 1024} KiB")
+    return b"".join(words)
 
 
 @functools.lru_cache(maxsize=256)

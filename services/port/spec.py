@@ -15,6 +15,8 @@ from services.port.script import Step, check_steps
 from services.port.services import SERVICES
 
 TLS_EXPIRY_FRACTION_MAX = 0.9
+# What a dns server is asked where nothing else is said.
+_NAME, _TYPE = ".", "SOA"
 
 ServiceName = str
 Transport = Literal["tcp", "udp"]
@@ -50,8 +52,8 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
     tls: bool = False
     starttls: StartTlsPolicy | None = None
     steps: tuple[Step, ...] = ()
-    query_name: str = "."
-    query_type: str = "SOA"
+    query_name: str = _NAME
+    query_type: str = _TYPE
     family: Family = "any"
     resolve_to: str | None = None
     server_name: str | None = None
@@ -69,9 +71,7 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
             check_steps(self.steps)
         if self.server_name is not None:
             _name("server_name", self.server_name)
-        check_query_name(self.query_name)
-        if self.query_type not in QUERY_TYPES:
-            raise ValueError(f"query_type must be one of {', '.join(QUERY_TYPES)}")
+        _check_query(self)
         if not 0 <= self.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
             raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
 
@@ -79,10 +79,10 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
     def from_url(cls, url: str) -> "PortSpec":
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
-        if not parts.netloc or (parts.path.strip("/") and scheme != "dns"):
+        if not parts.netloc or parts.fragment or (parts.path.strip("/") and scheme != "dns"):
             raise ValueError(f"url must look like {scheme}://host or {scheme}://host:port, not {url!r}")
         host, port, _ = _authority("url", parts.netloc)
-        given: dict[str, Any] = {"host": host, "port": port}
+        given: dict[str, Any] = {"host": host, "port": port} | _queried(scheme, parts.query)
         if scheme in SERVICES:
             given["service"] = scheme
         elif scheme == "tls":
@@ -90,8 +90,7 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
         else:
             given["transport"] = scheme
         if scheme == "dns":
-            given |= {"query_name": parts.path.strip("/") or "."}
-            given |= {f"query_{name}": value for name, value in parse_qsl(parts.query) if name == "type"}
+            given["query_name"] = parts.path.strip("/") or "."
         return cls(**given)
 
     @property
@@ -164,6 +163,27 @@ def _check_service(spec: PortSpec) -> None:
         raise ValueError(f"tls is not what {spec.service} begins with; starttls says whether it goes over to TLS")
     if spec.transport is not None and spec.transport not in (entry.transport, *entry.transports):
         raise ValueError(f"transport of {spec.service} must be {entry.transport}")
+
+
+def _check_query(spec: PortSpec) -> None:
+    check_query_name(spec.query_name)
+    if spec.query_type not in QUERY_TYPES:
+        raise ValueError(f"query_type must be one of {', '.join(QUERY_TYPES)}")
+    for name, asked, default in (("query_name", spec.query_name, _NAME), ("query_type", spec.query_type, _TYPE)):
+        if spec.service != "dns" and asked != default:
+            raise ValueError(f"{name} must be left out unless service is dns: nothing else is asked a question")
+
+
+def _queried(scheme: str, query: str) -> dict[str, str]:
+    """Returns the options that the query of a URL stands for: of dns its type, in any letters."""
+    given = parse_qsl(query, keep_blank_values=True)
+    if not given:
+        return {}
+    if scheme != "dns":
+        raise ValueError(f"url of {scheme} must have no query, not ?{query}: only dns takes one, ?type=MX")
+    if [name for name, _ in given] != ["type"]:
+        raise ValueError(f"url of dns must have no other query than ?type=MX, once, not ?{query}")
+    return {"query_type": given[0][1].upper()}
 
 
 def _check_own(spec: PortSpec) -> None:

@@ -1,8 +1,10 @@
 """Databases and caches: MySQL and MariaDB, PostgreSQL, Redis, memcached. None of them is logged in to."""
 
 import struct
+from collections.abc import Generator
 
 from services.port.conversation import (
+    Ask,
     Call,
     Entry,
     Exactly,
@@ -83,12 +85,22 @@ def postgresql(call: Call) -> Talk:
     # Not one byte: SSH, too, begins with an S; and what comes with an S in the clear is not from the server.
     answer = yield Piece()
     if answer[:1] == b"E":
-        _postgresql_error(answer[1:] or (yield Piece()))
+        _postgresql_error((yield from _postgresql_words(answer[1:])))
     if answer not in (b"S", b"N"):
         raise Unexpected("The peer does not speak PostgreSQL", answer)
     if wants_tls(call, offered=answer == b"S"):
         yield StartTls()
     return Goodbye()
+
+
+def _postgresql_words(said: bytes) -> Generator[Ask, bytes, bytes]:
+    """Reads the rest of an error, in however many pieces it comes: its length says how much, or a zero byte ends it."""
+    while len(said) < _POSTGRESQL_BYTES_MAX:
+        size = int.from_bytes(said[:4], "big")
+        if len(said) >= 4 and (len(said) >= size if size <= _POSTGRESQL_BYTES_MAX else b"\0" in said):
+            break
+        said += yield Piece()
+    return said
 
 
 def _postgresql_error(said: bytes) -> None:

@@ -14,7 +14,8 @@ _STATUS_BYTES_MAX = 100 * 1024
 _MAGIC = bytes.fromhex("00ffff00fefefefefdfdfdfd12345678")
 _SINGLE = b"\xff\xff\xff\xff"
 _INFO = _SINGLE + b"TSource Engine Query\0"
-_CHALLENGES_MAX = 2
+# Our question may be repeated, and each time be answered with a challenge: those are no sign of a sick server.
+_REPLIES_MAX, _CHALLENGES_MAX = 2, 5
 
 
 # JSON knows numbers of any length, a result does not.
@@ -83,14 +84,15 @@ def source(call: Call) -> Talk:
     challenges = 0
     while True:
         answer = yield Piece()
-        if answer[:4] != _SINGLE or len(answer) < 6:
+        if answer[:4] != _SINGLE or len(answer) < 9:
             raise Unexpected("The peer does not speak the protocol of Source", answer)
         if answer[4:5] != b"A":
             break
         challenges += 1
         if challenges > _CHALLENGES_MAX:
-            raise Unexpected("The server asks for one challenge after the other")
-        yield Say(_INFO + answer[5:9])
+            raise Unexpected("The server asks for one challenge after the other", answer)
+        if challenges <= _REPLIES_MAX:
+            yield Say(_INFO + answer[5:9])
     if answer[4:5] != b"I":
         raise Unexpected("The server does not answer what it was asked", answer)
     texts = answer[6:].split(b"\0", 4)

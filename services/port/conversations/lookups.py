@@ -22,6 +22,11 @@ _HEADER = struct.Struct(">HHHHHH")
 _INTERNET = 1
 _IS_ANSWER, _AUTHORITATIVE, _TRUNCATED, _RECURSION_WANTED, _RECURSION_OFFERED = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 _OPCODE = 0x7800
+# RFC 6891 section 6.1.2: the root, OPT, how long a datagram may be, version 0 and no flags, no options. So much passes
+# every link in one piece (DNS Flag Day 2020).
+_EDNS_BYTES = 1232
+_OPT = b"\0" + struct.pack(">HHIH", 41, _EDNS_BYTES, 0, 0)
+_WITHOUT_EDNS = ("FORMERR", "NOTIMP")
 # Far above the answer to one question, and below any text that is taken for a length.
 _BYTES_MAX = 8191
 # RFC 6895 section 2.3.
@@ -44,14 +49,10 @@ _REFUSALS = ("REFUSED", "NOTAUTH")
 
 def dns(call: Call) -> Talk:
     """RFC 1035 section 4: one question, whose answer repeats its number and its words (RFC 5452 section 9.1)."""
-    number = call.random(2)
     question = _name(call.query_name) + struct.pack(">HH", QUERY_TYPES[call.query_type], _INTERNET)
-    query = number + struct.pack(">HHHHH", _RECURSION_WANTED, 1, 0, 0, 0) + question
-    yield Say(query if call.over_udp else len(query).to_bytes(2, "big") + query)
-    answer = yield from (_datagram(number, question) if call.over_udp else _segment(number, question))
+    answer = yield from (_over_udp(call, question) if call.over_udp else _over_tcp(call, question))
     _, flags, _, answers, _, _ = _HEADER.unpack_from(answer)
-    code = flags & 0xF
-    rcode = _RCODES[code] if code < len(_RCODES) else f"RCODE{code}"
+    rcode = _rcode(flags)
     call.facts["rcode"] = rcode
     call.facts["answers"] = answers
     call.facts["authoritative"] = bool(flags & _AUTHORITATIVE)
@@ -63,6 +64,35 @@ def dns(call: Call) -> Talk:
     if rcode not in _WELL:
         raise Unhealthy(f"The server answers {rcode}")
     return Goodbye()
+
+
+def _over_udp(call: Call, question: bytes) -> Generator[Ask, bytes, bytes]:
+    """Asks with EDNS, and as of old where the server does not know that (RFC 6891 section 7)."""
+    answer = b""
+    for extra in (_OPT, b""):
+        call.facts["edns"] = bool(extra)
+        number = call.random(2)
+        yield Say(_query(number, question, extra))
+        answer = yield from _datagram(number, question)
+        if _rcode(int.from_bytes(answer[2:4], "big")) not in _WITHOUT_EDNS:
+            break
+    return answer
+
+
+def _over_tcp(call: Call, question: bytes) -> Generator[Ask, bytes, bytes]:
+    number = call.random(2)
+    query = _query(number, question)
+    yield Say(len(query).to_bytes(2, "big") + query)
+    return (yield from _segment(number, question))
+
+
+def _query(number: bytes, question: bytes, extra: bytes = b"") -> bytes:
+    return number + struct.pack(">HHHHH", _RECURSION_WANTED, 1, 0, 0, 1 if extra else 0) + question + extra
+
+
+def _rcode(flags: int) -> str:
+    code = flags & 0xF
+    return _RCODES[code] if code < len(_RCODES) else f"RCODE{code}"
 
 
 def _datagram(number: bytes, question: bytes) -> Generator[Ask, bytes, bytes]:

@@ -3,15 +3,18 @@
 import asyncio
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import structlog.testing
 
 from libs.model.outcome import Outcome, Reason, Status
+from services.ping.channel import Channel
 from services.ping.datagram import DatagramWay
 from services.ping.probe import PingProbe
-from services.ping.raw import RawWay
+from services.ping.raw import RawWay, open_raw
+from services.ping.sockets import SO_TIMESTAMPNS
 from services.ping.spec import PingReason, PingSpec
 from services.ping.way import NoWay
 from tests.support.netns import Namespace, inside, namespace
@@ -76,6 +79,35 @@ async def test_a_reply_that_came_in_time_counts_however_late_it_is_read(way: str
         outcome = await probe(spec, 5)
     assert (verdict(outcome), outcome.samples["received"], outcome.samples["late"]) == ((Status.UP, Reason.OK), 3, 0)
     assert outcome.samples["rtt_max_s"] < 0.3
+
+
+async def test_a_time_that_our_own_stall_made_long_is_not_the_targets(here: Namespace, there: Namespace) -> None:
+    def answers(packet: bytes) -> Iterable[Lie]:
+        asyncio.get_running_loop().call_later(0.02, time.sleep, 0.6)
+        yield Lie(echo(packet), after_s=0.05)
+
+    with inside(here, "raw"):
+        async with lying(there, answers), PingProbe() as probe:
+            assert isinstance(probe.way, RawWay)
+            # As when somebody sets the clock: the kernel's stamp cannot be trusted.
+            probe.way.channels[socket.AF_INET]._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 0)
+            outcome = await probe(PingSpec(host=SILENT, packets=1, rtt_s_down=0.4), 5)
+    assert verdict(outcome) == (Status.UNKNOWN, Reason.LATE_LOOP)
+    assert outcome.samples["rtt_max_s"] > 0.4
+
+
+async def test_a_family_that_is_forbidden_leaves_nothing_open_of_the_other(here: Namespace) -> None:
+    opened: list[Channel] = []
+
+    def opening(family: socket.AddressFamily) -> Channel:
+        if opened:
+            raise PermissionError
+        opened.append(Channel(family))
+        return opened[0]
+
+    with inside(here, "raw"):
+        assert open_raw(asyncio.get_running_loop(), opening) is None
+    assert [channel.fileno() for channel in opened] == [-1]
 
 
 async def test_replies_that_our_own_buffer_dropped_are_no_loss_of_the_target(here: Namespace, there: Namespace) -> None:

@@ -58,6 +58,7 @@ async def test_an_answer_that_is_too_long_for_udp_is_told(unbound: Daemon, trans
     options = {"query_name": "long.vedette.test", "query_type": "TXT"}
     outcome = await check(unbound, "dns", transport=transport, **options)
     assert (told(outcome), facts(outcome).get("truncated")) == (UP, truncated)
+    assert facts(outcome).get("edns") is (True if transport == "udp" else None)
 
 
 async def test_unbound_has_nothing_against_us(unbound: Daemon):

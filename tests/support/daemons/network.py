@@ -27,7 +27,7 @@ server:
   local-data: "vedette.test. SOA ns.vedette.test. host.vedette.test. 1 2 3 4 5"
   local-data: "www.vedette.test. A 192.0.2.1"
   local-data: "www.vedette.test. A 192.0.2.2"
-  local-data: 'long.vedette.test. TXT "{long}" "{long}" "{long}"'
+  local-data: 'long.vedette.test. TXT "{long}" "{long}" "{long}" "{long}" "{long}" "{long}"'
   local-zone: "refused.test." refuse
 auth-zone:
   name: "broken.test."

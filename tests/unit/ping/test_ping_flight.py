@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ping.figures import jitter_s, samples, times
-from services.ping.flight import Flight, Instant, kernel_rtt_s, pace, payloads, rtt_s
+from services.ping.flight import Flight, Instant, kernel_rtt_s, pace, payloads
 from services.ping.packet import Reply, Report
 
 SECONDS = st.floats(1e-6, 10)
@@ -88,7 +88,7 @@ def test_tokens_are_never_the_same() -> None:
 def test_the_kernels_stamp_counts_however_late_a_reply_is_read(took_s: float, lag_s: float) -> None:
     stamp = round(took_s * S)
     read = Instant(stamp + round(lag_s * S), stamp + round(lag_s * S))
-    assert rtt_s(Instant(0, 0), read, stamp) == stamp / S
+    assert kernel_rtt_s(Instant(0, 0), read, stamp) == stamp / S
 
 
 @given(SECONDS, st.floats(0.05, 1e6), st.booleans())
@@ -98,12 +98,20 @@ def test_a_clock_that_was_set_in_between_never_makes_a_wrong_or_negative_time(
     real = round((took_s - step_s if back else took_s + step_s) * S)
     read = Instant(round(took_s * S), real)
     assert kernel_rtt_s(Instant(0, 0), read, real) is None
-    assert rtt_s(Instant(0, 0), read, real) == round(took_s * S) / S
 
 
 @pytest.mark.parametrize("stamp_ns", [None, -5, 10 * S])
 def test_a_stamp_that_cannot_be_is_not_believed(stamp_ns: int | None) -> None:
-    assert rtt_s(Instant(0, 0), Instant(S, S), stamp_ns) == 1.0
+    assert kernel_rtt_s(Instant(0, 0), Instant(S, S), stamp_ns) is None
+
+
+def test_a_time_that_is_not_the_kernels_is_known_as_such() -> None:
+    made = flight(3)
+    made.take(made.packets[0], 0.1, None, stamped=False)
+    made.take(made.packets[0], 0.1, None, stamped=False)  # a repeat
+    made.take(made.packets[1], 1.1, None, stamped=False)  # too late for its time to count
+    made.take(made.packets[2], 0.1, None)
+    assert made.unstamped == 1
 
 
 @given(st.floats(-1, 100), st.integers(1, 100), st.floats(0.01, 60), st.floats(0.05, 60))

@@ -12,7 +12,7 @@ from libs.net.fault import Fault
 from services.ping.packet import Report
 from services.ping.spec import PingReason, PingSpec
 from services.ping.verdict import Seen, judge
-from services.ping.words import explained, reason
+from services.ping.words import EXPLAINED_MAX, explained, reason, shared
 
 SAID = Fault(Status.DOWN, PingReason.PROHIBITED, "192.0.2.9 forbids the packet.")
 OURS = Fault(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its own next router.")
@@ -64,6 +64,10 @@ def judged(seen: Seen, **options: Any) -> tuple[Status, str]:
         (Seen(figures(5, median_s=0.5)), {"rtt_s_degraded": 0.1, "rtt_s_down": 0.4}, (Status.DOWN, "slow")),
         (Seen(figures(5, jitter_s=0.2)), {"jitter_s_degraded": 0.2}, (Status.DEGRADED, "jitter")),
         (Seen(figures(5, jitter_s=0.2)), {"jitter_s_down": 0.1}, (Status.DOWN, "jitter")),
+        (Seen(figures(5, median_s=0.5), stalled=True), {"rtt_s_down": 0.5}, (Status.DOWN, "slow")),
+        (Seen(figures(5, median_s=0.5), blurred=True), {"rtt_s_down": 0.5}, (Status.UNKNOWN, "late_loop")),
+        (Seen(figures(5, jitter_s=0.2), blurred=True), {"jitter_s_degraded": 0.2}, (Status.UNKNOWN, "late_loop")),
+        (Seen(figures(5, median_s=0.4), blurred=True), {"rtt_s_down": 0.5}, (Status.UP, "ok")),
         (Seen(figures(4, median_s=1)), {"rtt_s_down": 1, "loss_ratio_degraded": 0.1}, (Status.DOWN, "slow")),
     ],
 )
@@ -105,6 +109,22 @@ def test_our_own_word_is_about_the_target_only_if_it_is_a_neighbour(
 ) -> None:
     fault = explained(Report(4, 3, code, 0, b"", b"", b""), ours=True, on_link=on_link)
     assert (fault.status, fault.reason) == expected
+
+
+@given(st.lists(st.integers(0, 20), max_size=100))
+def test_errors_that_say_the_same_are_explained_once_and_few_in_all(speakers: list[int]) -> None:
+    asked: list[str] = []
+
+    def explain(report: Report) -> Fault:
+        asked.append(report.said_by)
+        return Fault(Status.DOWN, PingReason.PROHIBITED, report.said_by)
+
+    reports = [Report(4, 3, 1, key, b"", b"", bytes((key,)), said_by=f"{who}") for key, who in enumerate(speakers)]
+    said = shared(reports, explain)
+    assert len(asked) == len(set(asked)) == min(len(set(speakers)), EXPLAINED_MAX)
+    told = sorted(map(speakers.count, map(int, asked)), reverse=True)
+    assert told == sorted((speakers.count(who) for who in set(speakers)), reverse=True)[:EXPLAINED_MAX]
+    assert len(said) == sum(told)
 
 
 def part(status: Status, why: str) -> Outcome:

@@ -82,11 +82,28 @@ def test_what_comes_with_the_consent_of_postgresql_is_not_from_the_server():
     assert isinstance(converse(postgresql(call()), b"Sinjected").ended, Unexpected)
 
 
-@pytest.mark.parametrize("words", [b"Ecould not fork\0", b"E\0\0\0\x1aSFATAL\0Mcould not fork\0\0"])
+POSTGRESQL_ERRORS = [b"Ecould not fork\0", b"E\0\0\0\x1cSFATAL\0Mcould not fork\0\0"]
+
+
+@pytest.mark.parametrize("words", POSTGRESQL_ERRORS)
 def test_postgresql_refuses_in_its_own_words(words: bytes):
     spoken = converse(postgresql(call()), words)
     assert isinstance(spoken.ended, Refusing)
     assert spoken.ended.said == "could not fork"
+
+
+@pytest.mark.parametrize("words", POSTGRESQL_ERRORS)
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_an_error_of_postgresql_is_read_whole_in_however_many_pieces(words: bytes, size: int):
+    spoken = converse(postgresql(call()), *[words[at : at + size] for at in range(0, len(words), size)])
+    assert isinstance(spoken.ended, Refusing)
+    assert spoken.ended.said == "could not fork"
+
+
+@pytest.mark.parametrize("words", [b"Ecould not fork", b"E\0\0\0\x1aSFATAL\0Mcould not", b"E"])
+def test_postgresql_may_go_on_but_not_for_ever(words: bytes):
+    assert converse(postgresql(call()), words).ended is None
+    assert isinstance(converse(postgresql(call()), words, *[b"x" * 999] * 9).ended, Refusing | Unexpected)
 
 
 @pytest.mark.parametrize(

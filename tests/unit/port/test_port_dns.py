@@ -7,6 +7,9 @@ from services.port.conversations.lookups import dns
 from tests.support.spoken import call, converse
 
 QUESTION = b"\x07example\x03org\0\0\x01\0\x01"
+AS_OF_OLD = b"rr\x01\0\0\x01\0\0\0\0\0\0" + QUESTION
+# One additional record: RFC 6891 section 6.1.2, with 1232 bytes.
+WITH_EDNS = b"rr\x01\0\0\x01\0\0\0\0\0\1" + QUESTION + b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 
 
 def answer(
@@ -22,20 +25,33 @@ def ask(*words: bytes, over_udp: bool = True):
 
 
 def test_a_question_is_one_datagram_or_has_its_length_before_it():
-    query = b"rr\x01\0\0\x01\0\0\0\0\0\0" + QUESTION
-    assert ask()[1].said == [query]
-    assert ask(over_udp=False)[1].said == [b"\0\x1d" + query]
+    assert ask()[1].said == [WITH_EDNS]
+    assert ask(over_udp=False)[1].said == [b"\0\x1d" + AS_OF_OLD]
 
 
 def test_the_root_is_a_name():
     asked = call(over_udp=True)
-    assert converse(dns(asked)).said[0][12:] == b"\0\0\x06\0\x01"
+    assert converse(dns(asked)).said[0][12:17] == b"\0\0\x06\0\x01"
 
 
 def test_an_answer_is_told():
     asked, spoken = ask(answer(flags=0x8580, answers=2))
     assert spoken.ended == Goodbye()
-    assert asked.facts == {"rcode": "NOERROR", "answers": 2, "authoritative": True, "recursive": True}
+    told = {"rcode": "NOERROR", "answers": 2, "authoritative": True, "recursive": True}
+    assert asked.facts == told | {"edns": True}
+
+
+@pytest.mark.parametrize("rcode", [1, 4], ids=["FORMERR", "NOTIMP"])
+@pytest.mark.parametrize("question", [QUESTION, b""], ids=["with its question", "without"])
+def test_a_server_that_does_not_know_edns_is_asked_as_of_old(rcode: int, question: bytes):
+    asked, spoken = ask(answer(rcode, question=question), answer())
+    assert (spoken.said, spoken.ended) == ([WITH_EDNS, AS_OF_OLD], Goodbye())
+    assert (asked.facts["rcode"], asked.facts["edns"]) == ("NOERROR", False)
+
+
+@pytest.mark.parametrize("rcode", [0, 2, 3, 5])
+def test_other_answers_are_taken_at_their_word(rcode: int):
+    assert ask(answer(rcode), answer())[1].said == [WITH_EDNS]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +70,7 @@ def test_an_answer_is_told():
 @pytest.mark.parametrize("over_udp", [True, False])
 def test_the_code_of_an_answer_is_its_verdict(rcode: int, ended: type, over_udp: bool):
     words = answer(rcode)
-    _, spoken = ask(words if over_udp else len(words).to_bytes(2, "big") + words, over_udp=over_udp)
+    _, spoken = ask(*[words] * 2 if over_udp else [len(words).to_bytes(2, "big") + words], over_udp=over_udp)
     assert type(spoken.ended) is ended
 
 

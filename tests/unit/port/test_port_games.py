@@ -9,6 +9,7 @@ from services.port.conversations.voice import sip
 from tests.support.spoken import call, converse
 
 TOKEN = b"r" * 8
+INFO = b"\xff\xff\xff\xffI\x11My server\0map\0folder\0Counter-Strike 2\0\0\0\x05\x20\0dl\0\1v\0"
 MAGIC = bytes.fromhex("00ffff00fefefefefdfdfdfd12345678")
 STATUS = b'{"version":{"name":"1.21","protocol":767},"players":{"max":20,"online":3},"description":"hi"}'
 
@@ -40,16 +41,25 @@ def test_bedrock_passes_over_pongs_to_others():
     assert (asked.facts["software"], asked.samples["players"]) == ("MCPE 1.21.2", 4)
 
 
+def challenges(count: int) -> list[bytes]:
+    return [b"\xff\xff\xff\xffA123%d" % number for number in range(count)]
+
+
 def test_source_answers_the_challenge():
-    info = b"\xff\xff\xff\xffI\x11My server\0map\0folder\0Counter-Strike 2\0\0\0\x05\x20\0dl\0\1v\0"
     asked = call()
-    spoken = converse(source(asked), b"\xff\xff\xff\xffA1234", info)
+    spoken = converse(source(asked), b"\xff\xff\xff\xffA1234", INFO)
     assert spoken.said[1] == spoken.said[0] + b"1234"
     assert (asked.facts["software"], asked.samples) == ("Counter-Strike 2", {"players": 5, "players_max": 32})
 
 
 def test_source_does_not_run_after_challenges_for_ever():
-    assert isinstance(converse(source(call()), *[b"\xff\xff\xff\xffA1234"] * 9).ended, Unexpected)
+    spoken = converse(source(call()), *challenges(9))
+    assert (len(spoken.said), type(spoken.ended)) == (3, Unexpected)
+
+
+def test_challenges_to_a_question_that_was_repeated_prove_nothing():
+    spoken = converse(source(call()), *challenges(5), INFO)
+    assert (len(spoken.said), spoken.ended) == (3, Goodbye())
 
 
 def test_teamspeak_greets():

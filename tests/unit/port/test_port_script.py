@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model.kinds import decode_spec
-from services.port.conversation import Goodbye
-from services.port.script import Script, Step
+from services.port.conversation import Goodbye, Unexpected
+from services.port.script import SENT_BYTES_MAX, Script, Step
 from services.port.spec import PortSpec
 from tests.support.spoken import call, converse
 
@@ -91,6 +91,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a bad query": ({"service": "dns", "query_name": "a..b"}, "query_name must be"),
     "a bad type": ({"service": "dns", "query_type": "ANY"}, "query_type must be one of A,"),
     "both of an address": ({"host": "127.0.0.1", "port": 1, "family": "both"}, "family both needs a host name"),
+    "a question beside a service": (
+        {"service": "ssh", "query_name": "a.example"},
+        "query_name must be left out unless",
+    ),
+    "a type without a service": ({"port": 1, "query_type": "MX"}, "query_type must be left out unless service is dns"),
+    "64 KiB of letters": (
+        {"port": 1, "steps": [{"send": "\u20ac" * 1024}] * 22},
+        "steps must send at most 65536 bytes",
+    ),
     "an expiry of all": ({"port": 1, "tls_expiry_fraction": 1.0}, "tls_expiry_fraction must be"),
     "a bad server name": ({"port": 1, "server_name": "a b"}, "server_name must"),
 }
@@ -98,8 +107,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("options", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_can_never_hold_is_refused_with_its_field(options: dict[str, Any], words: str):
-    if options.get("service") == "dns":
-        options = options | {"service": "ssh"}
     with pytest.raises(msgspec.ValidationError, match=words):
         decode_spec(msgspec.json.encode({"kind": "port", "host": "example.org"} | options))
 
@@ -122,6 +129,38 @@ def test_a_url_names_a_target(url: str, target: str):
 def test_a_bad_url_is_told(url: str):
     with pytest.raises(ValueError, match=r"port|url"):
         PortSpec.from_url(url)
+
+
+QUERIES = {
+    "ssh://host?x=1": "url of ssh must have no query, not .x=1: only dns takes one",
+    "tcp://host:1?type=MX": "url of tcp must have no query",
+    "dns://host?x=1": "url of dns must have no other query than .type=MX",
+    "dns://host?type=A&type=MX": "once",
+    "dns://host?type=": "query_type must be one of A,",
+    "dns://host?type": "query_type must be one of A,",
+    "ssh://host#x": "url must look like ssh://host",
+}
+
+
+@pytest.mark.parametrize(("url", "words"), QUERIES.items())
+def test_a_query_that_means_nothing_is_refused(url: str, words: str):
+    with pytest.raises(ValueError, match=words):
+        PortSpec.from_url(url)
+
+
+@pytest.mark.parametrize("kind", ["mx", "Mx", "MX"])
+def test_the_type_of_a_question_is_known_in_any_letters(kind: str):
+    spec = PortSpec.from_url(f"dns://192.0.2.1/example.org?type={kind}")
+    assert (spec.query_name, spec.query_type) == ("example.org", "MX")
+
+
+def test_what_is_captured_multiplies_what_is_sent_only_so_far():
+    steps = (Step(expect="^(.*)$"), *[Step(send="${0}" * 16)] * 4)
+    most = converse(Script(steps)(call()), b"x" * 1024 + b"\r\n")
+    assert (sum(map(len, most.said)), most.ended) == (SENT_BYTES_MAX, Goodbye())
+    more = converse(Script(steps)(call()), b"x" * 1025 + b"\r\n")
+    assert (len(more.said), type(more.ended)) == (3, Unexpected)
+    assert "more than 64 KiB" in str(more.ended)
 
 
 def test_tls_is_a_bonus_only_where_it_comes_by_itself():
