@@ -11,10 +11,11 @@ from libs.model.outcome import Status
 from libs.model.refusal import Refusal, RefusalCode, RefusedError
 from libs.model.request import Page
 from libs.model.requests import DeleteMonitor, ListMonitors
-from libs.model.tenancy import Actor
+from libs.model.tenancy import Actor, Quota
 from libs.store import assets, tombstones
 from libs.store.driver import Db
 from services.results.answering.assets import Assets
+from services.results.answering.terms import Terms
 from tests.support.room import Room, draft, spec
 
 DEVICES = {"dialect": "api-v1", "sort": "device"}
@@ -148,6 +149,14 @@ async def test_a_part_that_is_refused_leaves_nothing_of_the_others_behind(room: 
     assert await counts(room) == before
 
 
+async def test_a_quota_reached_in_the_middle_leaves_nothing_behind(room: Room) -> None:
+    await room.rows("UPDATE tenants SET monitors_max = 1 WHERE id = $1 RETURNING 1", room.tenant_id)
+    before = await counts(room)
+    assert (await room.refused(creation(room))).code is RefusalCode.QUOTA
+    assert await counts(room) == before
+    assert (await room.ask(creation(room, parts={"http": draft()}))).number == 1
+
+
 async def test_what_is_sealed_is_not_shown(room: Room) -> None:
     secret = spec(url="http://127.0.0.1/", bearer={"sealed": "text", "for": "http://127.0.0.1"})
     made = await room.ask(creation(room, parts={"http": draft(spec=secret)}))
@@ -218,7 +227,7 @@ async def test_the_audit_tells_who_created_and_deleted_what(room: Room) -> None:
 
 async def test_the_relay_is_woken_after_what_was_committed_and_nothing_else(room: Room) -> None:
     woken: list[int] = []
-    handler = Assets(room.store, room.clock, 2, lambda: woken.append(1))
+    handler = Assets(room.store, room.clock, Terms(shards=2, quota=Quota()), lambda: woken.append(1))
     await handler.create(creation(room))
     assert len(woken) == 1
     with pytest.raises(RefusedError):
