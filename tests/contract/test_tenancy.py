@@ -16,6 +16,8 @@ NAMING = {
     "specs.py": "seals for the tenant whom the caller names",
     "limits.py": "counts what is left of the buckets, before any handler",
     "app.py": "the line in the log",
+    "native/tenants.py": "the path of an operator's route, taken by Caller.on_behalf_of",
+    "native/document.py": "the path of an operator's route",
     "probe/entrance.py": "NOBODY, who has no tenant",
 }
 # Who may ask over the bus. `auth.py` and `limits.py` ask who somebody is, and whether there is room.
@@ -32,6 +34,16 @@ UNOWNED = {
     "keys._BEARER": "finds out who asks, by the SHA-256 of the key",
     "keys._TOUCH": "of the key that _BEARER found",
     "monitors._SEALED": "for operators: sealed values of all tenants",
+    "keys._TENANT": "whose a key is, for the rules about operators' keys",
+    "keys._IS_OPERATOR": "whether who asks is an operator",
+    "keys._OTHER_OPERATOR": "whether somebody could still operate the installation",
+    "audit._FORGET": "retention",
+    "tenants._SHOWN": "for operators: counts the monitors of the row",
+    "tenants._GET": "as _SHOWN",
+    "tenants._NAMED": "as _SHOWN",
+    "tenants._PAGE": "as _SHOWN",
+    "tenants._LOCKED": "as _SHOWN",
+    "views.SHOWN": "what the query before it, `page`, found by tenant",
 }
 
 

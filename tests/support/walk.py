@@ -63,12 +63,19 @@ EXAMPLES = {
     "POST /api/v2/keys": Example({"name": "new", "scopes": ["read"]}, parameters={"Idempotency-Key": "{key_order}"}),
     "GET /api/v2/monitors/{monitor_id}/results": Example(parameters={"cursor": "{results_cursor}"}),
     "GET /api/v2/monitors/{monitor_id}/transitions": Example(parameters={"cursor": "{transitions_cursor}"}),
+    "POST /api/v2/tenants": Example({"name": "new"}),
+    "PATCH /api/v2/tenants/{tenant_id}": Example({"name": "taken"}),
+    "POST /api/v2/tenants/{tenant_id}/keys": Example({"name": "new", "scopes": ["read"]}),
+    "GET /api/v2/audit": Example(parameters={"cursor": "{audit_cursor}"}),
     "GET /probe": Example(),
 }
 
 
 class Asked(NamedTuple):
-    """One request of the walk. `aimed` when an id, or what else belongs to somebody, is in it."""
+    """One request of the walk. `aimed` when an id, or what else belongs to somebody, is in it.
+
+    A place in the audit is nobody's: entries of all tenants are counted together, and each sees its own before it.
+    """
 
     method: str
     path: str
@@ -93,7 +100,9 @@ class Route(NamedTuple):
 def routes() -> list[Route]:
     """Returns every route of every dialect."""
     nobody: Any = None
-    means = Means(bus=nobody, authority=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([]))
+    means = Means(
+        bus=nobody, authority=nobody, limits=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([])
+    )
     app = Litestar([each.router for each in dialects(means, Settings())], openapi_config=None, logging_config=None)
     return [
         Route(method, route.path_format, handler, handler.parsed_return_field.annotation is EventStream)
@@ -144,7 +153,7 @@ def _request(  # noqa: PLR0917 - the parts of a request
         path=f"{place}?{text}" if text else place,
         body=_filled(body, things),
         headers=_filled(headers, things),
-        aimed=re.search(r"{(?!from|to)\w+}", f"{path} {query} {body} {headers}") is not None,
+        aimed=re.search(r"{(?!from|to|audit_cursor)\w+}", f"{path} {query} {body} {headers}") is not None,
     )
 
 

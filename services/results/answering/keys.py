@@ -98,6 +98,8 @@ class Keys:
             )
         if Scope.OPERATOR not in key.scopes or not _works(key, now):
             return
+        if not await self._is_operator(db, request.actor):
+            raise RefusedError(RefusalCode.CONFLICT, "This key operates the installation: only an operator revokes it.")
         await locks.hold(db, locks.Lock.OPERATORS)
         if not await keys.has_other_operator(db, key.id, now):
             raise RefusedError(RefusalCode.CONFLICT, "This is the last operator key: make another one first.")

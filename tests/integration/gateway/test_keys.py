@@ -115,12 +115,23 @@ async def test_behind_a_trusted_proxy_the_address_that_it_saw_counts(house: Open
 
 
 async def test_a_key_hands_out_no_scope_that_it_has_not(house: Open) -> None:
-    async with house() as home, home.api() as admin:
+    async with house() as home, home.api() as operator:
+        first = await new_key(operator, "admin")
         body = {"name": "k", "scopes": ["read", "operator"]}
-        own = (await admin.get(f"{V2}/me"))["scopes"]
-        problem = check_problem(await admin.ask("POST", f"{V2}/keys", body), 422)
-        assert (own, problem["errors"][0]["field"]) == (["admin"], "scopes[1]")
-        assert (await new_key(admin, "admin", rate={"per_s": 2.5, "burst": 5}))["scopes"] == ["admin"]
+        assert (await operator.ask("POST", f"{V2}/keys", body)).status == 201
+        async with home.api(first["key"]) as admin:
+            problem = check_problem(await admin.ask("POST", f"{V2}/keys", body), 422)
+            assert problem["errors"][0]["field"] == "scopes[1]"
+            assert (await new_key(admin, "admin", rate={"per_s": 2.5, "burst": 5}))["scopes"] == ["admin"]
+
+
+async def test_an_admin_revokes_no_key_of_an_operator(house: Open) -> None:
+    async with house() as home, home.api() as operator:
+        own, second = (await operator.get(f"{V2}/me"))["key_id"], (await new_key(operator, "operator"))["id"]
+        async with home.api((await new_key(operator, "admin"))["key"]) as admin:
+            check_problem(await admin.ask("DELETE", f"{V2}/keys/{second}"), 409)
+        assert (await operator.ask("DELETE", f"{V2}/keys/{second}")).status == 204
+        check_problem(await operator.ask("DELETE", f"{V2}/keys/{own}"), 409)
 
 
 async def test_a_key_expires_also_while_it_is_remembered(house: Open) -> None:

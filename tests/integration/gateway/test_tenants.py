@@ -27,6 +27,7 @@ from tests.support.walk import Asked, Route, Things, normalised, requests, route
 
 MARKER = "zebra-of-a"
 STREAM = f"{V2}/results/stream"
+OPERATORS = f"{V2}/tenants"
 MONITOR = {
     "name": MARKER,
     "interval_s": 86400,
@@ -52,7 +53,8 @@ class Tenants:
     async def shown(self) -> dict[str, str]:
         """Returns all that a sees of its own things."""
         answers = {step.path: await ask(self.a, step) for step, _ in steps(self.has) if step.method == "GET"}
-        assert {path: answer for path, answer in answers.items() if answer.status != 200}.keys() == {"/probe"}
+        hidden = {path for path, answer in answers.items() if answer.status != 200 and not path.startswith(OPERATORS)}
+        assert hidden == {"/probe"}
         return {path: re.sub(r"'last_used_at': [^,}]+", "", str(answer.body)) for path, answer in answers.items()}
 
     def check_blind(self, seen: object) -> None:
@@ -116,6 +118,7 @@ async def belongings(api: Api) -> dict[str, str | None]:
         "key": key["id"],
         "tenant": (await api.get(f"{V2}/me"))["tenant_id"],
         "cursor": (await api.get(f"{V2}/monitors", limit=1))["next_cursor"],
+        "audit_cursor": (await api.get(f"{V2}/audit", limit=1))["next_cursor"],
         "marker": MARKER,
         "order": "order-of-a",
         "key_order": "key-order-of-a",
@@ -179,6 +182,9 @@ async def test_the_walk_aims_at_what_is_there(house: Open) -> None:
         commands = [mine for mine, _ in steps(two.has) if mine.method != "GET"]
         for mine in reversed(commands):
             answer = await ask(two.a, mine)
+            if mine.path.startswith(OPERATORS):
+                assert answer.status == 403, (mine, answer)
+                continue
             # 409: an Idempotency-Key that stands for another body; 504: no prober is here.
             assert not mine.aimed or answer.status in {200, 201, 204, 409, 504}, (mine, answer)
 

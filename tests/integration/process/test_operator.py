@@ -90,7 +90,7 @@ def test_a_tenant_is_changed_and_listed(operator: Operator):
 @pytest.mark.timeout(120)
 def test_what_cannot_be_done_is_told_in_one_sentence(operator: Operator):
     operator.said("tenant", "add", "twice")
-    assert "twice" in operator.refused("tenant", "add", "twice")
+    assert "name: There is a tenant of this name" in operator.refused("tenant", "add", "twice")
     assert "there is no tenant 'nobody'" in operator.refused("key", "list", "--tenant", "nobody")
     assert "which tenant? --tenant NAME" in operator.refused("key", "list")
     assert "There is no such key" in operator.refused("key", "revoke", "no-id", "--tenant", "twice")

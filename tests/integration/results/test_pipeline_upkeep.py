@@ -200,7 +200,7 @@ async def test_a_deleted_monitor_is_removed_with_its_last_results(pipe: Pipe) ->
 
 
 async def test_buckets_that_nobody_took_from_for_a_day_are_removed(pipe: Pipe) -> None:
-    retention = Retention(pipe.store, pipe.clock, days(pipe))
+    retention = Retention(pipe.store, pipe.clock, days(pipe), 365)
     async with pipe.store.connection() as db:
         await buckets.take(db, {new_id(): Rate(per_s=1, burst=5)}, 1, 0)
         await db.run("UPDATE buckets SET at = $1", pipe.clock())
