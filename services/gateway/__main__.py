@@ -13,6 +13,7 @@ from libs.bus.bus import Bus
 from libs.bus.errors import BusError
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
+from libs.net.egress import Egress
 from libs.process.errors import StartError
 from libs.process.http import serve
 from libs.process.run import run
@@ -22,6 +23,7 @@ from libs.sealing.sealer import Sealer
 from services.gateway.app import build
 from services.gateway.auth import Authority
 from services.gateway.means import Means
+from services.gateway.monitorozas.room import monitorozas
 from services.gateway.native.document import document
 from services.gateway.native.room import native
 from services.gateway.probe.modules import Module, modules
@@ -47,7 +49,10 @@ async def opened(context: Context) -> AsyncIterator[Running]:
     means = Means(context.bus, authority, streams, context.clock, settings.shards, sealer)
     known = _modules(settings.probe_modules_file, seals=sealer.newest is not None)
     api, scrapes = native(means), probe(means, known, settings.probe_allow)
-    app = build([api, scrapes], document(api.router) if settings.api_docs else None, context.health)
+    egress = Egress(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
+    app = build(
+        [api, scrapes, monitorozas(means, egress)], document(api.router) if settings.api_docs else None, context.health
+    )
     grace_s = min(settings.shutdown_grace_s, GRACE_S_MAX)
     async with asyncio.TaskGroup() as group:
         listening = group.create_task(hear_revocations(context.bus, authority))
