@@ -38,7 +38,10 @@ class CreateAsset(Command[Asset], frozen=True, kw_only=True):
 
 
 class ListAssets(OfTenant[Page[Asset]], frozen=True, kw_only=True):
-    """Returns assets in the order of their numbers, from behind `after` (a number)."""
+    """Returns assets in the order of their numbers, from behind `after` (a number).
+
+    `next_cursor` is the next `after`, in decimal. A page of large assets holds fewer than `limit`.
+    """
 
     verb = "assets.list"
     reply = Page[Asset]

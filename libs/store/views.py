@@ -11,13 +11,10 @@ from libs.model.outcome import Hop, Status
 from libs.model.state import State, StateStatus
 from libs.store.driver import Db, Row
 
-# The page is cut first, from indexes alone; only then is each of its monitors read, with its last result by key.
-# OFFSET 0 keeps the planner from reading whole tables for it.
-_SHOWN = """
-WITH page AS MATERIALIZED (
-    SELECT id FROM monitors WHERE tenant_id = $1 AND deleted_at IS NULL {filters} ORDER BY id DESC LIMIT $2
-)
-SELECT page.id, name, kind, target, shown.interval_s, timeout_s, locations, enabled, labels, spec, shown.revision,
+# Shows each monitor in `page` (a CTE with its `id`, and what else is to be seen of it), with its last result by key.
+# Only those are read: OFFSET 0 keeps the planner from reading whole tables for it.
+SHOWN = """
+SELECT page.*, name, kind, target, shown.interval_s, timeout_s, locations, enabled, labels, spec, shown.revision,
        created_at, updated_at, state, since_at, state_reason, flapping, last.tick_at, last.location, last.origin,
        last.status, last.reason, last.detail, last.started_at, last.duration_s, last.revision AS last_revision,
        last.samples, last.hops
@@ -36,8 +33,13 @@ LEFT JOIN LATERAL (
     WHERE monitor_id = page.id AND tick_at = newest.last_tick_at AND location = newest.location
     LIMIT 1
 ) last ON true
-ORDER BY page.id DESC
 """
+# The page is cut first, from indexes alone.
+_PAGE = """
+WITH page AS MATERIALIZED (
+    SELECT id FROM monitors WHERE tenant_id = $1 AND deleted_at IS NULL {filters} ORDER BY id DESC LIMIT $2
+) {shown} ORDER BY page.id DESC
+""".replace("{shown}", SHOWN)
 
 # A plan that fits every filter fits none: what is rare must be found by its index, what is common in passing.
 _PLAN_FOR_VALUES = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"
@@ -59,8 +61,8 @@ class Filters:
 
 
 async def get(db: Db, tenant_id: str, monitor_id: str) -> MonitorView | None:
-    row = await db.row(_SHOWN.replace("{filters}", "AND id = $3"), tenant_id, 1, monitor_id)
-    return None if row is None else _monitor(row)
+    row = await db.row(_PAGE.replace("{filters}", "AND id = $3"), tenant_id, 1, monitor_id)
+    return None if row is None else monitor(row)
 
 
 async def page(db: Db, tenant_id: str, filters: Filters, limit: int) -> list[MonitorView]:
@@ -70,8 +72,8 @@ async def page(db: Db, tenant_id: str, filters: Filters, limit: int) -> list[Mon
     async with db.transaction():
         if conditions:
             await db.value(_PLAN_FOR_VALUES)
-        rows = await db.rows(_SHOWN.replace("{filters}", text), tenant_id, limit, *(value for _, value in conditions))
-    return [_monitor(row) for row in rows]
+        rows = await db.rows(_PAGE.replace("{filters}", text), tenant_id, limit, *(value for _, value in conditions))
+    return [monitor(row) for row in rows]
 
 
 def _conditions(filters: Filters) -> Sequence[tuple[str, object]]:
@@ -93,7 +95,8 @@ def _containing(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _monitor(row: Row) -> MonitorView:
+def monitor(row: Row) -> MonitorView:
+    """Returns the monitor in a row of SHOWN."""
     return MonitorView(
         id=row["id"],
         name=row["name"],

@@ -7,10 +7,11 @@ from faststream.nats import NatsRouter
 
 from libs.bus.bus import Bus
 from libs.bus.rpc import serve
-from libs.model import requests
+from libs.model import asset, requests
 from libs.model.request import Request
 from libs.process.service import Clock
 from libs.store.pool import Store
+from services.results.answering.assets import Assets
 from services.results.answering.history import History
 from services.results.answering.keys import Keys
 from services.results.answering.monitors import Monitors
@@ -29,6 +30,7 @@ def answer(router: NatsRouter, handlers: Handlers) -> None:
 def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Callable[[], None]) -> Handlers:
     """Returns who answers what. `on_commit` is called when there may be something to publish."""
     monitors = Monitors(store, clock, shards, on_commit)
+    assets = Assets(store, clock, shards, on_commit)
     resealing = Resealing(store, on_commit)
     history, keys = History(store, clock), Keys(store, bus, clock)
     return {
@@ -37,6 +39,9 @@ def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Calla
         requests.DeleteMonitor: monitors.delete,
         requests.GetMonitor: monitors.get,
         requests.ListMonitors: monitors.page,
+        asset.CreateAsset: assets.create,
+        asset.ListAssets: assets.page,
+        asset.DeleteAsset: assets.delete,
         requests.ListSealed: resealing.page,
         requests.Reseal: resealing.replace,
         requests.ListResults: history.results,

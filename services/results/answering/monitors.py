@@ -43,7 +43,7 @@ class Monitors:
             if (earlier := await claim.earlier()) is not None:
                 return msgspec.json.decode(earlier, type=MonitorView)
             monitor = await self._monitoring(db, request).add(request.draft)
-            view = _shown(await _view(db, request.tenant_id, monitor.id))
+            view = shown(await _view(db, request.tenant_id, monitor.id))
             await claim.keep(msgspec.json.encode(view))
             return view
 
@@ -53,7 +53,7 @@ class Monitors:
                 await locks.hold(db, locks.Lock.FOLDING)
             old = await _locked(db, request.tenant_id, request.monitor_id)
             await self._monitoring(db, request).change(old, changed(old, request.change))
-            return _shown(await _view(db, request.tenant_id, old.id))
+            return shown(await _view(db, request.tenant_id, old.id))
 
     async def delete(self, request: DeleteMonitor) -> None:
         async with self._command() as db:
@@ -64,7 +64,7 @@ class Monitors:
     async def get(self, request: GetMonitor) -> MonitorView:
         async with self._store.connection() as db:
             view = await _view(db, request.tenant_id, monitor_id(request.monitor_id))
-        return view if request.sealed else _shown(view)
+        return view if request.sealed else shown(view)
 
     async def page(self, request: ListMonitors) -> Page[MonitorView]:
         filters = views.Filters(
@@ -76,7 +76,7 @@ class Monitors:
         )
         async with self._store.connection() as db:
             found = await views.page(db, request.tenant_id, filters, request.limit + 1)
-        return cursors.cut([_shown(view) for view in found], request.limit, lambda view: _Place(view.id))
+        return cursors.cut([shown(view) for view in found], request.limit, lambda view: _Place(view.id))
 
     @contextlib.asynccontextmanager
     async def _command(self) -> AsyncIterator[Db]:
@@ -111,7 +111,7 @@ def _with_kept(new: msgspec.Raw, old: msgspec.Raw, change: MonitorChange) -> msg
         raise RefusedError(RefusalCode.INVALID, str(error), ".".join(("spec", *error.path))) from error
 
 
-def _shown(view: MonitorView) -> MonitorView:
+def shown(view: MonitorView) -> MonitorView:
     """Returns the view without what is sealed: also a sealed secret is nobody's business."""
     spec = sealed.shown(view.spec)
     return view if spec is view.spec else msgspec.structs.replace(view, spec=spec)

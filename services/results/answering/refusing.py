@@ -18,6 +18,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 NO_MONITOR = "There is no such monitor."
 NO_KEY = "There is no such key."
 NO_TENANT = "There is no such tenant."
+NO_ASSET = "There is no asset of this number."
 
 
 def refusing(handler: Callable[[Asked], Awaitable[Reply]]) -> Callable[[Asked], Awaitable[Reply]]:

@@ -1,0 +1,120 @@
+"""Assets: what a client of a dialect created under one number, and the monitors that are its parts."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from libs.model.asset import Asset
+from libs.store import views
+from libs.store.driver import Db, Row
+
+NUMBER_MAX = 2**63 - 1
+
+# The row stays locked until the transaction ends: numbers are given one after the other.
+_NEXT_NUMBER = """
+INSERT INTO asset_numbers AS n (tenant_id, dialect, sort, last) VALUES ($1, $2, $3, 1)
+ON CONFLICT (tenant_id, dialect, sort) DO UPDATE SET last = n.last + 1
+RETURNING last
+"""
+_ADD = """
+INSERT INTO assets (id, tenant_id, dialect, sort, number, identity, fields, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+ON CONFLICT (tenant_id, dialect, sort, identity) DO NOTHING
+"""
+_ADD_PART = "INSERT INTO asset_parts (asset_id, part, monitor_id) VALUES ($1, $2, $3)"
+_PAGE = """
+WITH wanted AS MATERIALIZED (
+    SELECT id AS asset_id, number, fields, created_at AS asset_created_at, updated_at AS asset_updated_at
+    FROM assets WHERE tenant_id = $1 AND dialect = $2 AND sort = $3 AND number > $4 ORDER BY number LIMIT $5
+), page AS MATERIALIZED (
+    SELECT asset_id AS of_id, part, monitors.id
+    FROM wanted JOIN asset_parts USING (asset_id) JOIN monitors ON monitors.id = asset_parts.monitor_id
+    WHERE monitors.tenant_id = $1 AND monitors.deleted_at IS NULL
+)
+SELECT * FROM wanted LEFT JOIN ({shown}) parts ON parts.of_id = wanted.asset_id ORDER BY number, part
+""".replace("{shown}", views.SHOWN)
+_LOCKED = """
+SELECT id, identity FROM assets WHERE tenant_id = $1 AND dialect = $2 AND sort = $3 AND number = $4 FOR UPDATE
+"""
+_PARTS = "SELECT monitor_id FROM asset_parts WHERE asset_id = $1 ORDER BY monitor_id"
+_REMOVE = "DELETE FROM assets WHERE tenant_id = $1 AND id = $2"
+
+
+class Sort(msgspec.Struct, frozen=True, kw_only=True):
+    """Assets that are numbered together: those of a tenant in a dialect, of one sort."""
+
+    tenant_id: str
+    dialect: str
+    sort: str
+
+    @property
+    def name(self) -> str:
+        """Returns what also labels the monitors of such assets."""
+        return f"{self.dialect}/{self.sort}"
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """What tells one stored asset from all others of its sort: each of the three does."""
+
+    id: str
+    number: int
+    identity: str
+
+
+async def next_number(db: Db, sort: Sort) -> int:
+    """Gives a number that was never given. Others who want one wait until the transaction ends."""
+    number: int = await db.value(_NEXT_NUMBER, *_key(sort))
+    return number
+
+
+async def add(db: Db, sort: Sort, asset: Stored, fields: msgspec.Raw, now: datetime) -> bool:
+    """Stores an asset without parts; returns False if there is one of this identity."""
+    return await db.run(_ADD, asset.id, *_key(sort), asset.number, asset.identity, fields, now) == 1
+
+
+async def add_parts(db: Db, asset_id: str, monitor_ids: Mapping[str, str]) -> None:
+    """Makes monitors the parts of an asset; `monitor_ids` is by the names of the parts."""
+    await db.run_many(_ADD_PART, [(asset_id, part, monitor_id) for part, monitor_id in monitor_ids.items()])
+
+
+async def page(db: Db, sort: Sort, after: int, limit: int) -> list[Asset]:
+    """Returns at most `limit` assets with numbers above `after`, with the views of their parts, in one query."""
+    found: dict[int, Asset] = {}
+    for row in await db.rows(_PAGE, *_key(sort), max(0, min(after, NUMBER_MAX)), limit):
+        asset = found.setdefault(row["number"], _asset(row))
+        if row["part"] is not None:
+            asset.parts[row["part"]] = views.monitor(row)
+    return list(found.values())
+
+
+async def locked(db: Db, sort: Sort, number: int) -> Stored | None:
+    """Returns the asset and keeps others from deleting it until the transaction ends."""
+    if not 0 < number <= NUMBER_MAX:
+        return None
+    row = await db.row(_LOCKED, *_key(sort), number)
+    return None if row is None else Stored(id=row["id"], number=number, identity=row["identity"])
+
+
+async def monitor_ids(db: Db, asset_id: str) -> list[str]:
+    """Returns the monitors that the asset was given, also deleted ones."""
+    return [row["monitor_id"] for row in await db.rows(_PARTS, asset_id)]
+
+
+async def remove(db: Db, tenant_id: str, asset_id: str) -> None:
+    """Removes the asset; its identity may be used again, its number not. Its monitors stay."""
+    await db.run(_REMOVE, tenant_id, asset_id)
+
+
+def _key(sort: Sort) -> tuple[str, str, str]:
+    return sort.tenant_id, sort.dialect, sort.sort
+
+
+def _asset(row: Row) -> Asset:
+    return Asset(
+        number=row["number"],
+        fields=row["fields"],
+        created_at=row["asset_created_at"],
+        updated_at=row["asset_updated_at"],
+        parts={},
+    )
