@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from libs.model.asset import Asset, ListAssets
 from services.gateway.caller import Caller
 
-PAGE = 200
+LIMIT = 200
 
 
-async def every(caller: Caller, dialect: str, sort: str) -> AsyncIterator[Asset]:
-    """Yields the assets in the order of their numbers, asking for page after page: none is held beside its own."""
+async def every(caller: Caller, dialect: str, sort: str, limit: int = LIMIT) -> AsyncIterator[Asset]:
+    """Yields the assets in the order of their numbers, asking for `limit` after `limit`: no more are held."""
     after = 0
     while True:
-        page = await caller.ask(ListAssets(dialect=dialect, sort=sort, limit=PAGE, after=after))
+        page = await caller.ask(ListAssets(dialect=dialect, sort=sort, limit=limit, after=after))
         for asset in page.items:
             yield asset
         if page.next_cursor is None:

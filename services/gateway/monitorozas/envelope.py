@@ -87,9 +87,9 @@ def _of_refusal(refusal: Refusal, resource: str) -> Failure:
             field = (refusal.field or "").partition(".")[0] or "json"
             return Failure(400, f"invalid_{field}", f"{field}: {refusal.detail}")
         case RefusalCode.NOT_FOUND:
-            return Failure(404, f"unknown_{resource}", refusal.detail)
+            return Failure(404, f"unknown_{resource}", f"You have no {resource.replace('_', ' ')} with this id.")
         case RefusalCode.CONFLICT:
-            return Failure(409, f"duplicate_{resource}", refusal.detail)
+            return Failure(409, f"duplicate_{resource}", f"You have this {resource.replace('_', ' ')} already.")
         case RefusalCode.QUOTA:
             return Failure(403, "quota_exceeded", refusal.detail)
         case RefusalCode.UNPREPARED:

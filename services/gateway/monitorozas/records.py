@@ -39,7 +39,7 @@ async def create(caller: Caller, sort: str, record: Record, parts: Mapping[str, 
         sort=sort,
         identity=record.identity,
         fields=msgspec.Raw(msgspec.json.encode(record)),
-        parts={name: _draft(caller.specs, record, part, interval_s) for name, part in parts.items()},
+        parts={name: draft(caller.specs, record, part, interval_s) for name, part in parts.items()},
     )
     return await caller.ask(request)
 
@@ -57,7 +57,8 @@ def allowed_interval_s(wanted_s: int, quota: Quota) -> int:
     return next((each_s for each_s in INTERVALS_S if each_s >= least_s), INTERVALS_S[-1])
 
 
-def _draft(specs: Specs, record: Record, part: Part, interval_s: int) -> MonitorDraft:
+def draft(specs: Specs, record: Record, part: Part, interval_s: int) -> MonitorDraft:
+    """Returns the monitor of one part; refuses a spec that its kind does not take, by the name of our field."""
     taken = specs.new(msgspec.Raw(msgspec.json.encode(part.spec)), part.field)
     return MonitorDraft(
         name=f"{record.target_value[: NAME_LENGTH_MAX - len(part.words) - 1]} {part.words}",
