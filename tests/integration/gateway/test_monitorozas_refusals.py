@@ -11,7 +11,7 @@ from services.gateway.__main__ import service as gateway
 from services.gateway.body import BODY_BYTES_MAX
 from tests.integration.gateway.conftest import House, Open
 from tests.integration.gateway.test_keys import new_key
-from tests.integration.gateway.test_monitorozas import BLACKLIST, DEVICES, LISTED, V1, WEB, bad, created, good, listed
+from tests.integration.gateway.test_monitorozas import BLACKLIST, DEVICES, V1, WEB, bad, created, good, listed
 from tests.support.client import Answer, Api, read_answer
 from tests.support.ports import free_port
 from tests.support.servers import NatsServer, PostgresServer
@@ -235,7 +235,7 @@ async def test_while_nats_or_postgres_is_away_it_is_an_error_of_the_server(
         own_postgres_server.kill()
         bad(await api.ask("GET", DEVICES), 500, "server_error")
         nats_server.kill()
-        answer = await api.ask("POST", f"{BLACKLIST}/create", LISTED)
+        answer = await api.ask("POST", CREATE, WEB)
         bad(answer, 500, "server_error")
         assert answer.headers["retry-after"]
         nats_server.start()
