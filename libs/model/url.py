@@ -21,6 +21,9 @@ _CONTROL_OR_BLANK = re.compile(
 )
 _NOT_SENDABLE = re.compile(r"[^!#-\[\]_a-z~]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_NAME_LENGTH_MAX, _LABEL_LENGTH_MAX = 253, 63
+_TEXT_LENGTH_MAX = 4 * _NAME_LENGTH_MAX  # accents may be written apart
+_NO_NAME = "must name a host: labels of letters, digits, '-' and '_', 1-63 characters each, 253 in all"
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 
 
@@ -103,8 +106,8 @@ def _host(text: str) -> tuple[str, bool]:
         return _ipv6(text[1:-1]), True
     host = text if text.isascii() else _ascii_name(text)
     host = host.lower()
-    if not _PLAIN_HOST.fullmatch(host) or len(host.rstrip(".")) > 253:
-        raise ValueError("must name a host: labels of letters, digits, '-' and '_', 1-63 characters each, 253 in all")
+    if not _PLAIN_HOST.fullmatch(host) or len(host.rstrip(".")) > _NAME_LENGTH_MAX:
+        raise ValueError(_NO_NAME)
     if _ends_in_number(host):
         return _ipv4(host), True
     return host, False
@@ -143,7 +146,12 @@ def _ipv4(host: str) -> str:
 
 def _ascii_name(text: str) -> str:
     """Returns the A-labels of a name. Unlike the codec of the standard library it keeps sharp s and final sigma."""
+    # Normalising and Punycode take minutes for what is much too long. A-labels are no shorter than what they stand for.
+    if len(text) > _TEXT_LENGTH_MAX:
+        raise ValueError(_NO_NAME)
     name = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text.translate(_DOTS)).lower())
+    if len(name) > _NAME_LENGTH_MAX + 1 or any(len(label) > _LABEL_LENGTH_MAX for label in name.split(".")):
+        raise ValueError(_NO_NAME)
     return ".".join(_ascii_label(label) for label in name.split("."))
 
 

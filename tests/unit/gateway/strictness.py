@@ -63,8 +63,8 @@ MONITORS: list[tuple[Any, str, str]] = [
     (GOOD | {"spec": "http"}, "spec", "`object`"),
     (GOOD | {"spec": {"url": "http://example.org/"}}, "spec.kind", "required"),
     (GOOD | {"spec": {"kind": 1}}, "spec.kind", "`str`"),
-    (_spec(kind="carrier-pigeon"), "spec.kind", "must be one of http"),
-    (_spec(kind="gateway"), "spec.kind", "must be one of http"),
+    (_spec(kind="carrier-pigeon"), "spec.kind", "must be one of "),
+    (_spec(kind="gateway"), "spec.kind", "must be one of "),
     (GOOD | {"spec": {"kind": "http"}}, "spec.url", "required"),
     (_spec(url=5), "spec.url", "`str`"),
     # Secrets, for a gateway that has no key to seal them.

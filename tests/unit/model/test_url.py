@@ -165,3 +165,24 @@ def assert_sendable(url: Url) -> None:
 @pytest.mark.parametrize("text", ["a.example", "a.example:80", "[::1]:80"])
 def test_an_authority_is_read_alone(text: str) -> None:
     assert parse_authority(text)[0] in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("".join(chr(0x4E00 + n) for n in range(8000)), id="a label"),
+        pytest.param("e\u0315\u0300" * 100_000, id="accents"),
+        pytest.param("\u00fc." * 4000, id="labels"),
+    ],
+)
+def test_a_name_much_too_long_for_punycode_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ValueError, match="name a host"):
+        parse_authority(text)
+
+
+@pytest.mark.parametrize("accented", ["\u00fc", "u\u0308"])
+def test_a_name_of_full_length_is_not_too_long(accented: str) -> None:
+    host, _, _ = parse_authority(".".join([accented * 57] * 3))
+    assert [len(label) for label in host.split(".")] == [63] * 3
+    with pytest.raises(ValueError, match="name a host"):
+        parse_authority(accented * 58)
