@@ -20,8 +20,8 @@ from libs.sealing import keys
 PREFIX = "VEDETTE_"
 SECRETS = frozenset({"nats_url", "nats_password", "postgres_dsn", "postgres_password", "sealing_keys"})
 
-_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny", "probe_allow"})
-_RANGES = frozenset({"egress_allow", "egress_deny", "probe_allow"})
+_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
+_RANGES = frozenset({"egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Days = Annotated[int, Meta(ge=1, le=36500)]
@@ -67,6 +67,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     egress_deny: Annotated[
         tuple[str, ...], Meta(description="Ranges that probes may not reach; cloud metadata never, whatever is set")
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Ranges of the proxies before the gateway whose X-Forwarded-For tells who asks; none if empty"
+        ),
     ] = ()
     probe_allow: Annotated[
         tuple[str, ...],

@@ -18,11 +18,13 @@ from libs.process.errors import StartError
 from libs.process.http import serve
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
+from libs.process.settings import Settings
 from libs.process.tasks import ended
 from libs.sealing.sealer import Sealer
 from services.gateway.app import build
 from services.gateway.auth import Authority
-from services.gateway.means import Means
+from services.gateway.client import networks
+from services.gateway.means import Dialect, Means
 from services.gateway.monitorozas.room import monitorozas
 from services.gateway.native.document import document
 from services.gateway.native.room import native
@@ -45,14 +47,10 @@ async def opened(context: Context) -> AsyncIterator[Running]:
     settings = context.settings
     streams = Streams()
     authority = Authority(context.bus, context.clock)
-    sealer = Sealer.of(settings.sealing_keys)
-    means = Means(context.bus, authority, streams, context.clock, settings.shards, sealer)
-    known = _modules(settings.probe_modules_file, seals=sealer.newest is not None)
-    api, scrapes = native(means), probe(means, known, settings.probe_allow)
-    egress = Egress(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
-    app = build(
-        [api, scrapes, monitorozas(means, egress)], document(api.router) if settings.api_docs else None, context.health
-    )
+    means = Means(context.bus, authority, streams, context.clock, settings.shards, Sealer.of(settings.sealing_keys))
+    spoken = dialects(means, settings)
+    described = document(spoken[0].router) if settings.api_docs else None
+    app = build(spoken, described, context.health, networks(settings.trusted_proxies))
     grace_s = min(settings.shutdown_grace_s, GRACE_S_MAX)
     async with asyncio.TaskGroup() as group:
         listening = group.create_task(hear_revocations(context.bus, authority))
@@ -65,6 +63,13 @@ async def opened(context: Context) -> AsyncIterator[Running]:
                     streams.stop()
         finally:
             await ended([listening])
+
+
+def dialects(means: Means, settings: Settings) -> list[Dialect]:
+    """Returns every API that is served; the native one, which is described, comes first."""
+    known = _modules(settings.probe_modules_file, seals=means.sealer.newest is not None)
+    egress = Egress(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
+    return [native(means), monitorozas(means, egress), probe(means, known, settings.probe_allow)]
 
 
 def _modules(file: str, *, seals: bool) -> dict[str, Module]:

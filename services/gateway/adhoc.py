@@ -1,16 +1,16 @@
-"""A check of a spec that belongs to no monitor: answered to whoever asks, and never stored."""
+"""Checks that are wanted now. Whose they are is told by services.gateway.caller, and by nobody else."""
 
 from datetime import datetime
 
 from libs.model import interval
 from libs.model.check import Check, Origin
 from libs.model.ids import new_id
-from libs.model.monitor import DEFAULT_LOCATION
+from libs.model.monitor import MonitorView
 from services.gateway.specs import Taken
 
 
-def adhoc(taken: Taken, tenant_id: str, now: datetime, *, timeout_s: float, location: str = DEFAULT_LOCATION) -> Check:
-    """Returns the check to run at once."""
+def of_spec(taken: Taken, tenant_id: str, now: datetime, *, timeout_s: float, location: str) -> Check:
+    """Returns a check of a spec that belongs to no monitor: answered to whoever asks, and never stored."""
     return Check(
         monitor_id=new_id(),
         tenant_id=tenant_id,
@@ -21,5 +21,22 @@ def adhoc(taken: Taken, tenant_id: str, now: datetime, *, timeout_s: float, loca
         timeout_s=timeout_s,
         spec=taken.raw,
         origin=Origin.ADHOC,
+        tick_at=now,
+    )
+
+
+def of_monitor(view: MonitorView, tenant_id: str, now: datetime, *, timeout_s: float, location: str) -> Check:
+    """Returns a check of a monitor whose spec was asked for with its sealed values; its result is stored."""
+    return Check(
+        monitor_id=view.id,
+        tenant_id=tenant_id,
+        location=location,
+        kind=view.kind,
+        revision=view.revision,
+        interval_s=view.interval_s,
+        timeout_s=timeout_s,
+        spec=view.spec,
+        # A look at a paused monitor must not move its state, so it is only answered.
+        origin=Origin.MANUAL if view.enabled else Origin.ADHOC,
         tick_at=now,
     )

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from libs.process import metrics
 from libs.process.health import PATHS, Health
+from services.gateway.client import Network, seen_through
 from services.gateway.docs import PAGE, PAGE_HEADERS
 from services.gateway.means import Dialect
 
@@ -22,10 +23,12 @@ _durations = metrics.histogram("vedette_gateway_request_duration_s", "Seconds un
 _METHODS = frozenset({"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"})
 
 
-def build(dialects: Sequence[Dialect], document: bytes | None, health: Health) -> ASGIApp:
+def build(
+    dialects: Sequence[Dialect], document: bytes | None, health: Health, trusted: Sequence[Network] = ()
+) -> ASGIApp:
     """Returns the application. The first dialect also answers for paths that belong to none.
 
-    Without a `document` there is no documentation.
+    Without a `document` there is no documentation. What proxies in `trusted` say of their clients is believed.
     """
     handlers = [dialect.router for dialect in dialects]
     pages = [] if document is None else [_openapi(document), docs]
@@ -35,15 +38,14 @@ def build(dialects: Sequence[Dialect], document: bytes | None, health: Health) -
         logging_config=None,
         exception_handlers={HTTPException: _answerer(dialects), Exception: _answerer(dialects)},
     )
-    return Door(app, health)
+    return Door(app, health, trusted)
 
 
 class Door:
     """Sends health questions to their app and all others to Litestar, and writes down what came of each."""
 
-    def __init__(self, app: Litestar, health: Health) -> None:
-        self._app = app
-        self._health = health
+    def __init__(self, app: Litestar, health: Health, trusted: Sequence[Network]) -> None:
+        self._app, self._health, self._trusted = app, health, trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -52,7 +54,7 @@ class Door:
         if scope["path"] in PATHS:
             await self._health(scope, receive, send)  # type: ignore[arg-type] # the same protocol, in looser types
             return
-        await self._logged(scope, receive, send)
+        await self._logged(seen_through(scope, self._trusted), receive, send)
 
     async def _logged(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
@@ -84,11 +86,15 @@ def _openapi(document: bytes) -> HTTPRouteHandler:
 
 
 def _answerer(dialects: Sequence[Dialect]) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
-    """Errors are answered here and not in the routers: only here arrive those of paths and methods that nobody took."""
+    """Errors are answered here and not in the routers: only here arrive those of paths and methods that nobody took.
+
+    The dialect with the longest prefix answers: one may lie below another.
+    """
+    inner_first = sorted(dialects, key=lambda each: len(each.prefix), reverse=True)
 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         path = request.scope["path"]
-        found = (each for each in dialects if path == each.prefix or path.startswith(f"{each.prefix}/"))
+        found = (each for each in inner_first if path == each.prefix or path.startswith(f"{each.prefix}/"))
         return next(found, dialects[0]).answer(request, error)
 
     return answer
@@ -106,7 +112,7 @@ def _note(scope: HTTPScope, status: int, duration_s: float) -> None:
         path=scope["path"],
         status=status,
         duration_s=round(duration_s, 6),
-        client=client[0] if client else None,
+        client=client[0] or None if client else None,
         tenant=getattr(principal, "tenant_id", None),
         key=getattr(principal, "key_id", None),
     )

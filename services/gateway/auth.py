@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import ipaddress
+import math
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -23,6 +23,7 @@ from libs.bus.bus import Bus
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
 from libs.model.tenancy import Principal, Scope, digest
+from services.gateway.client import Network, is_inside, networks
 from services.gateway.denial import DeniedError, Fault
 
 REMEMBERED_S = 5.0
@@ -34,8 +35,6 @@ SECRET_LENGTH_MAX = 200
 _RANK = {scope: rank for rank, scope in enumerate(Scope)}
 
 V = TypeVar("V")
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Bearer(msgspec.Struct, frozen=True):
@@ -60,8 +59,7 @@ class Authority:
         bearer = await self._bearer(digest(secret))
         if bearer is None or bearer.principal.key_id in self._revoked:
             raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
-        expires_at = bearer.principal.expires_at
-        if expires_at is not None and expires_at <= self._clock():
+        if self._left_s(bearer.principal) <= 0:
             raise unauthorized("This key has expired.", "invalid_token")
         if bearer.networks and not is_inside(address, bearer.networks):
             raise DeniedError(Fault.ADDRESS, f"This key may not be used from {address or 'there'}.")
@@ -78,20 +76,25 @@ class Authority:
         async for key_id in key_ids:
             self.revoke(key_id.decode("ascii", "replace"))
 
-    async def until_refused(self, secret: str, address: str, key_id: str) -> None:
-        """Returns when the key stops being good: at once when it is revoked, soon when it expires."""
-        with self._watch(key_id) as revoked:
-            while not revoked.is_set():
+    async def until_refused(self, secret: str, address: str, principal: Principal) -> None:
+        """Returns when the key of `principal` stops being good: at once when it is revoked or expires."""
+        with self._watch(principal.key_id) as revoked:
+            while not revoked.is_set() and (left_s := self._left_s(principal)) > 0:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(WATCHED_EVERY_S):
+                    async with asyncio.timeout(min(left_s, WATCHED_EVERY_S)):
                         await revoked.wait()
                 # An announcement may have been missed while the bus was away, so the key is asked for again.
                 try:
-                    await self.principal(secret, address)
+                    principal = await self.principal(secret, address)
                 except HTTPException:
                     return
                 except RefusedError:
                     continue  # nobody can tell at the moment
+
+    def _left_s(self, principal: Principal) -> float:
+        """Returns the seconds until the key expires."""
+        expires_at = principal.expires_at
+        return math.inf if expires_at is None else (expires_at - self._clock()).total_seconds()
 
     @contextlib.contextmanager
     def _watch(self, key_id: str) -> Iterator[asyncio.Event]:
@@ -113,7 +116,7 @@ class Authority:
             return known[1]
         try:
             principal = await self._bus.ask(Authenticate(key_sha256=sha256), timeout_s=LOOKUP_S_MAX)
-            bearer = Bearer(principal, tuple(ipaddress.ip_network(cidr) for cidr in principal.cidrs))
+            bearer = Bearer(principal, networks(principal.cidrs))
         except RefusedError as error:
             if error.refusal.code is not RefusalCode.NOT_FOUND:
                 raise
@@ -177,17 +180,6 @@ def secret_of(headers: list[bytes]) -> str:
     if len(secret) > SECRET_LENGTH_MAX or not secret.isascii():
         raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
     return secret
-
-
-def is_inside(address: str, networks: tuple[Network, ...]) -> bool:
-    """Tells whether a client's address lies in one of `networks`."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    # A dual-stack listener shows IPv4 clients as ::ffff:a.b.c.d.
-    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-    return any((mapped or ip) in network for network in networks)
 
 
 def _put(cache: OrderedDict[str, V], key: str, value: V) -> None:

@@ -17,32 +17,31 @@ from services.gateway.means import Means
 def guarded(
     prefix: str, handlers: Sequence[ControllerRouterHandler], means: Means, *, via: str, **options: Any
 ) -> Router:
-    """Returns a router whose handlers may ask for `caller` (Caller), `principal` (Principal) and `means` (Means).
+    """Returns a router whose handlers may ask for `caller` (Caller) and `principal` (Principal).
 
     In this order a request is refused: no such route; key, address, rate; scope `read`; `guards` of the options; the
     body. Other `options` are those of Litestar's Router.
     """
     guards = [needs(Scope.READ), *options.pop("guards", ())]
 
-    def provide_means() -> Means:
-        return means
-
-    def provide_caller(request: Request[Principal, str, Any]) -> Caller:
-        return Caller.of(means, request, via)
-
     return Router(
         prefix,
         route_handlers=handlers,
-        dependencies={
-            "means": Provide(provide_means, sync_to_thread=False),
-            "caller": Provide(provide_caller, sync_to_thread=False),
-            "principal": Provide(_principal, sync_to_thread=False),
-        },
+        dependencies={"caller": callers(means, via), "principal": Provide(_principal, sync_to_thread=False)},
         middleware=[KeyAuth(means.authority)],
         guards=guards,
         request_max_body_size=BODY_BYTES_MAX,
         **options,
     )
+
+
+def callers(means: Means, via: str) -> Provide:
+    """Returns what tells handlers of the dialect `via` who asks, behind whatever fills `scope["user"]`."""
+
+    def provide_caller(request: Request[Principal, str, Any]) -> Caller:
+        return Caller.of(means, request, via)
+
+    return Provide(provide_caller, sync_to_thread=False)
 
 
 def _principal(request: Request[Principal, str, Any]) -> Principal:

@@ -10,7 +10,6 @@ from litestar import Request, Response, Router
 from libs.bus.bus import Bus
 from libs.sealing.sealer import Sealer
 from services.gateway.auth import Authority
-from services.gateway.specs import Specs
 from services.gateway.sse import Streams
 
 Clock = Callable[[], datetime]
@@ -18,7 +17,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Means:
-    """What handlers are given: the bus to ask, who knows the keys, the open streams, the clock and the sealer."""
+    """What dialects are made from. Handlers get none of it, but a Caller, who asks about the own tenant only."""
 
     bus: Bus
     authority: Authority
@@ -26,10 +25,6 @@ class Means:
     clock: Clock
     shards: int
     sealer: Sealer
-
-    def specs(self, tenant_id: str) -> Specs:
-        """Returns what takes specs from clients of this tenant: the only way in for one."""
-        return Specs(self.sealer, tenant_id)
 
 
 @dataclass(frozen=True)

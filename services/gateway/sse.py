@@ -2,22 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import structlog
 from litestar import Response
-from litestar.exceptions import TooManyRequestsException
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from libs.bus.errors import BusError
 from libs.bus.live import LiveItem
 from libs.process.tasks import ended
+from services.gateway.slots import Slots
 
 KEEPALIVE_S = 15.0
 STREAMS_MAX = 2000
+TENANTS_MIN = 4  # so many tenants at least find room for a stream
 WRITE_S_MAX = 30.0
 RELEASE_S_MAX = 5.0
 
@@ -38,8 +39,7 @@ class Streams:
 
     def __init__(self, *, keepalive_s: float = KEEPALIVE_S, streams_max: int = STREAMS_MAX) -> None:
         self.keepalive_s = keepalive_s
-        self.open = 0
-        self._max = streams_max
+        self.slots = Slots("streams are open here", streams_max, -(-streams_max // TENANTS_MIN), status_code=429)
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -49,37 +49,30 @@ class Streams:
         """Returns when the process stops and every stream must end."""
         await self._stopping.wait()
 
-    @contextlib.contextmanager
-    def one_more(self) -> Iterator[None]:
-        if self.open >= self._max:
-            raise TooManyRequestsException(detail=f"This gateway serves {self._max} streams already.")
-        self.open += 1
-        try:
-            yield
-        finally:
-            self.open -= 1
-
 
 class EventStream(Response[None]):
-    """Sends the items of `follow` until the client leaves, the source ends, the process stops or `ended` returns."""
+    """Sends the items of `follow` until the client leaves, the source ends, the process stops or `ended` returns.
 
-    def __init__(self, streams: Streams, follow: Follow, ended: Wait) -> None:
+    `whose` is the tenant among whose streams it counts.
+    """
+
+    def __init__(self, streams: Streams, follow: Follow, ended: Wait, whose: str) -> None:
         super().__init__(None)
-        self._streams, self._follow, self._ended = streams, follow, ended
+        self._streams, self._follow, self._ended, self._whose = streams, follow, ended, whose
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
-        return _EventStream(self._streams, self._follow, self._ended)
+        return _EventStream(self._streams, self._follow, self._ended, self._whose)
 
 
 class _EventStream(ASGIResponse):
     """Litestar's own SSE response opens its source after the 200; this one before, so that failing is a real error."""
 
-    def __init__(self, streams: Streams, follow: Follow, ended: Wait) -> None:
+    def __init__(self, streams: Streams, follow: Follow, ended: Wait, whose: str) -> None:
         super().__init__()
-        self._streams, self._follow, self._ended = streams, follow, ended
+        self._streams, self._follow, self._ended, self._whose = streams, follow, ended, whose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - as ASGI calls it
-        with self._streams.one_more():
+        with self._streams.slots.one_more(self._whose):
             wire = _Wire(send)
             async with _released(self._follow) as items:
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})

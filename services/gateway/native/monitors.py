@@ -10,9 +10,9 @@ from libs.model.monitor import MonitorView
 from libs.model.request import Page
 from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors
 from libs.model.state import StateStatus
-from libs.model.tenancy import Principal, Scope
+from libs.model.tenancy import Scope
 from services.gateway.auth import needs
-from services.gateway.means import Means
+from services.gateway.caller import Caller
 from services.gateway.native import query
 from services.gateway.native.shapes import NAME_LENGTH_MAX, MonitorCreate, MonitorPatch
 
@@ -22,25 +22,21 @@ TAGS = ["monitors"]
 @post("/monitors", guards=[needs(Scope.WRITE)], tags=TAGS, summary="Create a monitor")
 async def create_monitor(
     data: JSONBody[MonitorCreate],
-    means: NamedDependency[Means],
-    principal: NamedDependency[Principal],
+    caller: NamedDependency[Caller],
     idempotency_key: query.IdempotencyKey = None,
 ) -> Response[MonitorView]:
-    specs = means.specs(principal.tenant_id)
     request = CreateMonitor(
-        tenant_id=principal.tenant_id,
-        draft=data.draft(specs),
-        idempotency=query.idempotency(idempotency_key, CreateMonitor.verb, data.digested(specs)),
+        draft=data.draft(caller.specs),
+        idempotency=query.idempotency(idempotency_key, CreateMonitor.verb, data.digested(caller.specs)),
     )
-    view = await means.bus.ask(request)
+    view = await caller.ask(request)
     return Response(view, headers={"Location": f"/api/v2/monitors/{view.id}"})
 
 
 @get("/monitors", tags=TAGS, summary="List monitors, newest first")
 async def list_monitors(  # noqa: PLR0913 - one argument for each query parameter
     *,
-    means: NamedDependency[Means],
-    principal: NamedDependency[Principal],
+    caller: NamedDependency[Caller],
     limit: query.Limit = query.LIMIT_DEFAULT,
     cursor: query.Cursor = None,
     kind: Annotated[str | None, QueryParameter(description="Only of this kind.")] = None,
@@ -51,7 +47,6 @@ async def list_monitors(  # noqa: PLR0913 - one argument for each query paramete
     ] = None,
 ) -> Page[MonitorView]:
     request = ListMonitors(
-        tenant_id=principal.tenant_id,
         limit=limit,
         cursor=cursor,
         kind=query.known_kind(kind),
@@ -59,36 +54,31 @@ async def list_monitors(  # noqa: PLR0913 - one argument for each query paramete
         labels=query.labels(label or []),
         name=name,
     )
-    return await means.bus.ask(request)
+    return await caller.ask(request)
 
 
 @get("/monitors/{monitor_id:str}", tags=TAGS, summary="Show a monitor with its state and its last result")
-async def get_monitor(
-    monitor_id: FromPath[str], means: NamedDependency[Means], principal: NamedDependency[Principal]
-) -> MonitorView:
+async def get_monitor(monitor_id: FromPath[str], caller: NamedDependency[Caller]) -> MonitorView:
     monitor_id = query.existing_id(monitor_id, "monitor")
-    return await means.bus.ask(GetMonitor(tenant_id=principal.tenant_id, monitor_id=monitor_id))
+    return await caller.ask(GetMonitor(monitor_id=monitor_id))
 
 
 @patch("/monitors/{monitor_id:str}", guards=[needs(Scope.WRITE)], tags=TAGS, summary="Change a monitor")
 async def change_monitor(
     monitor_id: FromPath[str],
     data: JSONBody[MonitorPatch],
-    means: NamedDependency[Means],
-    principal: NamedDependency[Principal],
+    caller: NamedDependency[Caller],
 ) -> MonitorView:
     monitor_id = query.existing_id(monitor_id, "monitor")
-    change = data.change(means.specs(principal.tenant_id))
-    request = ChangeMonitor(tenant_id=principal.tenant_id, monitor_id=monitor_id, change=change)
-    return await means.bus.ask(request)
+    change = data.change(caller.specs)
+    request = ChangeMonitor(monitor_id=monitor_id, change=change)
+    return await caller.ask(request)
 
 
 @delete("/monitors/{monitor_id:str}", guards=[needs(Scope.WRITE)], tags=TAGS, summary="Delete a monitor")
-async def delete_monitor(
-    monitor_id: FromPath[str], means: NamedDependency[Means], principal: NamedDependency[Principal]
-) -> None:
+async def delete_monitor(monitor_id: FromPath[str], caller: NamedDependency[Caller]) -> None:
     monitor_id = query.existing_id(monitor_id, "monitor")
-    await means.bus.ask(DeleteMonitor(tenant_id=principal.tenant_id, monitor_id=monitor_id))
+    await caller.ask(DeleteMonitor(monitor_id=monitor_id))
 
 
 HANDLERS = [create_monitor, list_monitors, get_monitor, change_monitor, delete_monitor]

@@ -11,8 +11,7 @@ from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.request import Page
 from libs.model.requests import GetUptime, ListResults, ListTransitions
 from libs.model.state import Transition
-from libs.model.tenancy import Principal
-from services.gateway.means import Means
+from services.gateway.caller import Caller
 from services.gateway.native import query
 
 TAGS = ["results"]
@@ -24,61 +23,55 @@ UPTIME_MAX = timedelta(days=3700)
 async def list_results(  # noqa: PLR0913 - one argument for each query parameter
     *,
     monitor_id: FromPath[str],
-    means: NamedDependency[Means],
-    principal: NamedDependency[Principal],
+    caller: NamedDependency[Caller],
     from_at: query.From = None,
     to_at: query.To = None,
     limit: query.Limit = query.LIMIT_DEFAULT,
     cursor: query.Cursor = None,
 ) -> Page[ResultView]:
     request = ListResults(
-        tenant_id=principal.tenant_id,
         monitor_id=query.existing_id(monitor_id, "monitor"),
         limit=limit,
         from_at=query.instant("from", from_at),
         to_at=query.instant("to", to_at),
         cursor=cursor,
     )
-    return await means.bus.ask(request)
+    return await caller.ask(request)
 
 
 @get("/monitors/{monitor_id:str}/uptime", tags=TAGS, summary="Show how time was spent, by default the last 24 hours")
 async def get_uptime(
     monitor_id: FromPath[str],
-    means: NamedDependency[Means],
-    principal: NamedDependency[Principal],
+    caller: NamedDependency[Caller],
     from_at: query.From = None,
     to_at: query.To = None,
 ) -> UptimeView:
-    end = query.instant("to", to_at) or means.clock()
+    end = query.instant("to", to_at) or caller.now()
     start = query.instant("from", from_at) or end - UPTIME_DEFAULT
     if not start < end <= start + UPTIME_MAX:
         detail = f"must be earlier than `to`, by {UPTIME_MAX.days} days at most"
         raise RefusedError(RefusalCode.INVALID, detail, "from")
     request = GetUptime(
-        tenant_id=principal.tenant_id,
         monitor_id=query.existing_id(monitor_id, "monitor"),
         from_at=start,
         to_at=end,
     )
-    return await means.bus.ask(request)
+    return await caller.ask(request)
 
 
 @get("/monitors/{monitor_id:str}/transitions", tags=TAGS, summary="List the changes of its state, newest first")
 async def list_transitions(
     monitor_id: FromPath[str],
-    means: NamedDependency[Means],
-    principal: NamedDependency[Principal],
+    caller: NamedDependency[Caller],
     limit: query.Limit = query.LIMIT_DEFAULT,
     cursor: query.Cursor = None,
 ) -> Page[Transition]:
     request = ListTransitions(
-        tenant_id=principal.tenant_id,
         monitor_id=query.existing_id(monitor_id, "monitor"),
         limit=limit,
         cursor=cursor,
     )
-    return await means.bus.ask(request)
+    return await caller.ask(request)
 
 
 HANDLERS = [list_results, get_uptime, list_transitions]

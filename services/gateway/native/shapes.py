@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from libs.bus.subjects import is_token
 from libs.model.interval import INTERVALS_S
 from libs.model.monitor import DEFAULT_LOCATION, MonitorChange, MonitorDraft
-from libs.model.tenancy import Scope
+from libs.model.tenancy import Rate, Scope
 from services.gateway.specs import Specs
 
 NAME_LENGTH_MAX = 200
@@ -19,6 +19,7 @@ LABELS_MAX = 32
 LABEL_VALUE_LENGTH_MAX = 255
 LOCATIONS_MAX = 16
 CIDRS_MAX = 64
+RATE_MAX = 1_000_000
 TIMEOUT_S_MIN = 0.1
 TIMEOUT_S_MAX = 60.0
 DEFAULT_TIMEOUT_S = 10.0
@@ -146,12 +147,23 @@ class CheckCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             _check_timeout(self.timeout_s, UNSET)
 
 
+class RateGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often it may ask: `burst` requests at once, and `per_s` in the long run; 0 per second means without a limit."""
+
+    per_s: Annotated[float, Meta(ge=0, le=RATE_MAX, description="Requests in a second.", examples=[10.0])]
+    burst: Annotated[int, Meta(ge=1, le=RATE_MAX, description="Requests at once.", examples=[50])]
+
+    def rate(self) -> Rate:
+        return Rate(per_s=self.per_s, burst=self.burst)
+
+
 class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key to create."""
 
     name: Name
     scopes: Annotated[
-        list[Scope], Meta(min_length=1, max_length=3, description="What it may do: each includes the ones before it.")
+        list[Scope],
+        Meta(min_length=1, max_length=len(Scope), description="What it may do: each includes the ones before it."),
     ]
     cidrs: Annotated[
         list[str],
@@ -162,6 +174,7 @@ class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ),
     ] = []
     expires_at: Annotated[datetime, Meta(tz=True, description="When it stops working.")] | None = None
+    rate: RateGiven | None = None
 
     def __post_init__(self) -> None:
         _check_name(self.name)

@@ -14,7 +14,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from libs.model.tenancy import Principal
 from libs.model.tenancy import Scope as KeyScope
-from services.gateway.auth import Authority, is_inside, secret_of, unauthorized
+from services.gateway.auth import Authority, secret_of, unauthorized
+from services.gateway.client import PROXIED, is_inside, networks
+from services.gateway.denial import Fault
 
 # Callers without a key are nobody's customer. The id can be no tenant's (ours are UUIDv7), so that whatever is done
 # for them touches no tenant's things; results of such checks are answered only, and never stored.
@@ -25,8 +27,6 @@ NOBODY = Principal(
     key_name="",
     scopes=[KeyScope.WRITE],
 )
-# A proxy on an allowed address speaks for whoever reaches the proxy.
-_PROXIED = frozenset({b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
 _OWN_SITE = frozenset({b"none", b"same-origin"})
 
 
@@ -37,7 +37,7 @@ class Entrance(ASGIMiddleware):
 
     def __init__(self, authority: Authority, allowed: Sequence[str]) -> None:
         self._authority = authority
-        self._allowed = tuple(ipaddress.ip_network(text) for text in allowed)
+        self._allowed = networks(allowed)
 
     def __deepcopy__(self, _: dict[int, object]) -> Self:
         """Stays itself: Litestar copies what it registers, and a copied memory would miss revocations."""
@@ -58,11 +58,16 @@ class Entrance(ASGIMiddleware):
     def _admit(self, address: str, headers: dict[bytes, bytes]) -> None:
         """Returns if the caller needs no key, or raises the 401 that says why it does."""
         if not is_inside(address, self._allowed):
-            raise unauthorized("Send a key that may write; VEDETTE_PROBE_ALLOW says who needs none.")
-        if not _PROXIED.isdisjoint(headers):
-            raise unauthorized("This came through a proxy: send a key that may write.")
+            raise unauthorized(
+                "Send a key that may write; VEDETTE_PROBE_ALLOW says who needs none.", fault=Fault.KEY_MISSING
+            )
+        # A proxy on an allowed address speaks for whoever reaches the proxy.
+        if not PROXIED.isdisjoint(headers):
+            raise unauthorized("This came through a proxy: send a key that may write.", fault=Fault.KEY_MISSING)
         if headers.get(b"sec-fetch-site", b"none") not in _OWN_SITE or _is_rebound(address, headers):
-            raise unauthorized("This came from a web page elsewhere: send a key that may write.")
+            raise unauthorized(
+                "This came from a web page elsewhere: send a key that may write.", fault=Fault.KEY_MISSING
+            )
 
 
 def _as_bearer(header: bytes) -> bytes:

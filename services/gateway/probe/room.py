@@ -10,24 +10,25 @@ from typing import Any
 
 import structlog
 from litestar import Request, Response, Router, get
+from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from libs.bus.checks import check_now
 from libs.bus.errors import BusError
-from libs.model import interval
 from libs.model.check import Check, Result
 from libs.model.outcome import Status
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.tenancy import Principal, Scope
 from libs.process.exposition import CONTENT_TYPE
-from services.gateway.adhoc import adhoc
 from services.gateway.auth import needs
+from services.gateway.caller import Caller
+from services.gateway.guarded import callers
 from services.gateway.means import Dialect, Means
 from services.gateway.probe import timing
 from services.gateway.probe.entrance import Entrance
 from services.gateway.probe.exposition import text_of
 from services.gateway.probe.modules import Module
 from services.gateway.probe.report import report
+from services.gateway.slots import Slots
 
 PREFIX = "/probe"
 # What blackbox_exporter takes when a scrape names no module.
@@ -44,35 +45,35 @@ Asked = Request[Principal, str, Any]
 
 def probe(means: Means, modules: Mapping[str, Module], allowed: Sequence[str]) -> Dialect:
     """Returns the dialect; callers in the ranges `allowed` need no key."""
-    room = Room(means, modules)
+    room = Room(modules)
 
     @get("/", include_in_schema=False)
-    async def scrape(request: Asked) -> Response[bytes]:
-        return await room.scrape(request)
+    async def scrape(request: Asked, caller: NamedDependency[Caller]) -> Response[bytes]:
+        return await room.scrape(request, caller)
 
-    entrance = Entrance(means.authority, allowed)
-    router = Router(PREFIX, route_handlers=[scrape], middleware=[entrance], guards=[needs(Scope.WRITE)])
+    router = Router(
+        PREFIX,
+        route_handlers=[scrape],
+        dependencies={"caller": callers(means, "probe")},
+        middleware=[Entrance(means.authority, allowed)],
+        guards=[needs(Scope.WRITE)],
+    )
     return Dialect(PREFIX, router, answer)
 
 
 class Room:
-    """Has targets probed, a bounded number at a time."""
+    """Has targets probed, a bounded number at a time. Who needs no key counts as one tenant."""
 
-    def __init__(self, means: Means, modules: Mapping[str, Module]) -> None:
-        self._means = means
+    def __init__(self, modules: Mapping[str, Module]) -> None:
         self._modules = modules
-        self._open = 0
+        self._slots = Slots("targets are being probed", PROBES_MAX, -(-PROBES_MAX // 2), status_code=503)
 
-    async def scrape(self, request: Asked) -> Response[bytes]:
-        if self._open >= PROBES_MAX:
-            raise HTTPException(detail=f"{PROBES_MAX} targets are being probed already", status_code=503)
-        self._open += 1
-        try:
-            return await self._scrape(request)
-        finally:
-            self._open -= 1
+    async def scrape(self, request: Asked, caller: Caller) -> Response[bytes]:
+        """Returns what a probe of the target said, in the series of Prometheus."""
+        with caller.slot(self._slots):
+            return await self._scrape(request, caller)
 
-    async def _scrape(self, request: Asked) -> Response[bytes]:
+    async def _scrape(self, request: Asked, caller: Caller) -> Response[bytes]:
         asked = request.query_params
         module = self._module(asked.get("module") or DEFAULT_MODULE)
         scrape_s = timing.scrape_s(request.headers.get(timing.HEADER, ""))
@@ -80,11 +81,9 @@ class Room:
         if not target:
             raise HTTPException(detail="Target parameter is missing", status_code=400)
         timeout_s = timing.timeout_s(module.timeout_s, scrape_s)
-        tenant_id = request.user.tenant_id
-        spec = module.spec(target, asked.get("hostname") or None)
-        taken = self._means.specs(tenant_id).new(spec, module.name)
-        check = adhoc(taken, tenant_id, self._means.clock(), timeout_s=timeout_s, location=module.location)
-        result = await self._result(check, timing.wait_s(timeout_s, scrape_s))
+        taken = caller.specs.new(module.spec(target, asked.get("hostname") or None), module.name)
+        check = caller.check_of_spec(taken, timeout_s=timeout_s, location=module.location)
+        result = await _result(caller, check, timing.wait_s(timeout_s, scrape_s))
         if asked.get("debug") == "true":
             return Response(report(module, result), media_type=_PLAIN)
         if result.status in _OURS:
@@ -97,13 +96,13 @@ class Room:
             raise HTTPException(detail=f"Unknown module {json.dumps(name, ensure_ascii=False)}", status_code=400)
         return module
 
-    async def _result(self, check: Check, wait_s: float) -> Result:
-        shard = interval.shard(check.monitor_id, self._means.shards)
-        result = await check_now(self._means.bus, check, shard, wait_s)
-        if result is None:
-            detail = f"Not probed: no prober of kind {check.kind!r} in location {check.location!r} answered in time."
-            raise HTTPException(detail=detail, status_code=504)
-        return result
+
+async def _result(caller: Caller, check: Check, wait_s: float) -> Result:
+    result = await caller.run(check, wait_s)
+    if result is None:
+        detail = f"Not probed: no prober of kind {check.kind!r} in location {check.location!r} answered in time."
+        raise HTTPException(detail=detail, status_code=504)
+    return result
 
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

@@ -187,6 +187,23 @@ async def test_more_than_the_bound_are_told_so_at_once(house: Open, monkeypatch:
             group.create_task(status_of(home, site.url(), {"x_prometheus_scrape_timeout_seconds": "4"}))
             await eventually(asked, within_s=10, what="the first target is asked")
             answer = await probe(api, site.url())
-            assert (answer.status, answer.body) == (503, b"1 targets are being probed already\n")
+            assert (answer.status, answer.body) == (503, b"1 targets are being probed already.\n")
         site.behave()
         assert (await judged(api, site.url()))["probe_success"] == 1
+
+
+async def test_one_tenant_cannot_take_the_room_of_the_others(house: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.gateway.probe.room.PROBES_MAX", 2)
+    async with serve_target() as site, house(http(), probe_allow=LOOPBACK) as home, home.api("") as api:
+        site.hang()
+
+        async def asked() -> bool:
+            return site.hits["/"] == 1
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(status_of(home, site.url(), {"x_prometheus_scrape_timeout_seconds": "4"}))
+            await eventually(asked, within_s=10, what="the first target is asked")
+            answer = await probe(api, site.url())
+            assert (answer.status, answer.body) == (503, b"1 targets are being probed for this tenant already.\n")
+            keyed = {"authorization": f"Bearer {home.key}", "x_prometheus_scrape_timeout_seconds": "1"}
+            assert await status_of(home, site.url(), keyed) == 200

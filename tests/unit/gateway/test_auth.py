@@ -4,9 +4,10 @@ import ipaddress
 from collections import OrderedDict
 
 import pytest
-from litestar.exceptions import NotAuthorizedException
 
-from services.gateway.auth import REMEMBERED_MAX, _put, is_inside, secret_of
+from services.gateway.auth import REMEMBERED_MAX, _put, secret_of
+from services.gateway.client import is_inside
+from services.gateway.denial import DeniedError, Fault
 
 
 @pytest.mark.parametrize("header", [b"Bearer abc", b"bearer abc", b"BEARER   abc ", b" Bearer abc"])
@@ -15,12 +16,16 @@ def test_one_bearer_header_holds_the_key(header: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [[], [b""], [b"Bearer"], [b"Bearer "], [b"abc"], [b"Basic abc"], [b"Bearer a", b"Bearer a"], [b"Bearer \xe4"]],
+    ("headers", "fault"),
+    [
+        *((headers, Fault.KEY_MISSING) for headers in ([], [b""], [b"Bearer"], [b"Bearer "], [b"abc"], [b"Basic abc"])),
+        *((headers, Fault.KEY_INVALID) for headers in ([b"Bearer a", b"Bearer a"], [b"Bearer \xe4"])),
+    ],
 )
-def test_anything_else_is_a_401_with_a_challenge(headers: list[bytes]) -> None:
-    with pytest.raises(NotAuthorizedException) as caught:
+def test_anything_else_is_a_401_with_a_challenge(headers: list[bytes], fault: Fault) -> None:
+    with pytest.raises(DeniedError) as caught:
         secret_of(headers)
+    assert (caught.value.status_code, caught.value.fault) == (401, fault)
     assert (caught.value.headers or {})["WWW-Authenticate"].startswith('Bearer realm="vedette"')
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from litestar.exceptions import NotAuthorizedException
 
 from libs.model.refusal import RefusedError
+from services.gateway.client import networks, seen_through
+from services.gateway.denial import DeniedError, Fault
 from services.gateway.native.shapes import TIMEOUT_S_MAX, TIMEOUT_S_MIN
 from services.gateway.probe import timing
 from services.gateway.probe.entrance import NOBODY, Entrance, _as_bearer
@@ -77,8 +78,8 @@ def test_a_password_is_a_key(given_header: bytes, read: bytes) -> None:
     assert _as_bearer(given_header) == read
 
 
-def admitted(address: str, **headers: str) -> bool:
-    """Tells whether somebody without a key comes in from `address`."""
+def admitted(address: str, trusted: tuple[str, ...] = (), **headers: str) -> bool:
+    """Tells whether somebody without a key comes in from `address`, where `trusted` proxies are believed."""
     nobody: Any = None
     scope: Any = {
         "type": "http",
@@ -91,9 +92,10 @@ def admitted(address: str, **headers: str) -> bool:
 
     entrance = Entrance(nobody, ["127.0.0.0/8", "::1", "10.0.0.0/8"])
     try:
+        scope = seen_through(scope, networks(trusted))
         asyncio.run(entrance.handle(scope, nobody, nobody, inside))
-    except NotAuthorizedException:
-        return False
+    except DeniedError as error:
+        return error.fault is not Fault.KEY_MISSING
     return True
 
 
@@ -113,3 +115,32 @@ def test_strangers_proxies_and_web_pages_need_one() -> None:
     assert not admitted("127.0.0.1", host="rebound.example:8080")
     assert not admitted("::ffff:127.0.0.1", host="rebound.example:8080")
     assert admitted("10.1.2.3", host="vedette.internal.example:8080")
+
+
+PROXY = "192.0.2.80"
+
+
+@pytest.mark.parametrize(
+    ("headers", "comes_in"),
+    [
+        ({"x_forwarded_for": "10.1.2.3", "via": "1.1 proxy", "x_real_ip": "10.1.2.3"}, True),
+        ({"x_forwarded_for": "10.1.2.3:4711"}, True),
+        ({"x_forwarded_for": "203.0.113.9"}, False),
+        ({"x_forwarded_for": "10.1.2.3, 203.0.113.9"}, False),  # the first is what the stranger says
+        ({"x_forwarded_for": "203.0.113.9, 10.1.2.3"}, False),  # 10.1.2.3 is a proxy, of which nobody said so
+        ({"x_forwarded_for": "10.1.2.3, unknown"}, False),
+        ({"x_forwarded_for": "10.1.2.3, "}, False),
+        ({"x_real_ip": "10.1.2.3"}, False),
+        ({"forwarded": "for=10.1.2.3"}, False),
+        ({}, False),
+    ],
+)
+def test_behind_a_trusted_proxy_the_address_that_it_saw_counts(headers: dict[str, str], comes_in: bool) -> None:
+    assert admitted(PROXY, (PROXY,), host="vedette.example", **headers) is comes_in
+    assert not admitted(PROXY, ("192.0.2.81",), host="vedette.example", **headers)
+
+
+def test_a_trusted_proxy_on_an_allowed_address_does_not_lend_it() -> None:
+    for said in ("203.0.113.9", "unknown", "", "_hidden", "127.0.0.1, garbage"):
+        assert not admitted("127.0.0.1", ("127.0.0.1",), host="localhost", x_forwarded_for=said)
+    assert admitted("127.0.0.1", ("127.0.0.1",), host="localhost")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from litestar.exceptions import TooManyRequestsException
+from litestar.exceptions import HTTPException
 
 from libs.bus.errors import BusError
 from libs.bus.live import LiveItem
@@ -66,8 +66,8 @@ async def forever() -> None:
     await asyncio.Event().wait()
 
 
-def streamed(streams: Streams, source: Source, client: Client, ended: Any = forever) -> Any:
-    response = EventStream(streams, source.follow(), ended).to_asgi_response(None, None)
+def streamed(streams: Streams, source: Source, client: Client, ended: Any = forever, whose: str = "a") -> Any:
+    response = EventStream(streams, source.follow(), ended, whose).to_asgi_response(None, None)
     return response(SCOPE, client.receive, client.send)
 
 
@@ -75,6 +75,7 @@ def streamed(streams: Streams, source: Source, client: Client, ended: Any = fore
 async def streaming(
     streams: Streams, source: Source, client: Client, ended: Any = forever
 ) -> AsyncIterator[asyncio.Task[None]]:
+    before = streams.slots.taken
     async with asyncio.TaskGroup() as group, asyncio.timeout(10):
         task = group.create_task(streamed(streams, source, client, ended))
         assert b"keep-alive" in await client.chunks.get()
@@ -82,7 +83,7 @@ async def streaming(
         await task
     assert not source.held
     assert source.releases == 1
-    assert streams.open == 0
+    assert streams.slots.taken == before
 
 
 async def test_items_are_written_as_events_of_one_line_each() -> None:
@@ -133,7 +134,7 @@ async def test_a_cancelled_request_lets_go_of_its_source() -> None:
         await client.chunks.get()
         task.cancel()
     assert not source.held
-    assert streams.open == 0
+    assert streams.slots.taken == 0
 
 
 async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,9 +152,20 @@ async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.Monke
 async def test_more_streams_than_there_is_room_for_are_refused() -> None:
     streams, source, client = Streams(streams_max=1), Source(), Client()
     async with streaming(streams, source, client):
-        with pytest.raises(TooManyRequestsException):
-            await streamed(streams, Source(), Client())
+        with pytest.raises(HTTPException, match=r"^429: 1 streams are open here already\.$"):
+            await streamed(streams, Source(), Client(), whose="b")
         client.left.set()
+
+
+async def test_one_tenant_cannot_take_the_room_of_the_others() -> None:
+    streams, source, client = Streams(streams_max=8), Source(), Client()
+    with streams.slots.one_more("a"):
+        async with streaming(streams, source, client):
+            with pytest.raises(HTTPException, match=r"^429: 2 streams are open here for this tenant already\.$"):
+                await streamed(streams, Source(), Client())
+            with streams.slots.one_more("b"), streams.slots.one_more("b"):
+                assert streams.slots.taken == 4
+            client.left.set()
 
 
 async def test_a_stream_ends_with_the_process_also_while_its_key_is_being_asked_for() -> None:

@@ -1,0 +1,93 @@
+"""Whose things a request is about is said in one place of the gateway, and in every query of the store."""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+GATEWAY = ROOT / "services" / "gateway"
+
+# Who may name a tenant, and why. A handler is never among them: it has a Caller.
+NAMING = {
+    "caller.py": "the one place",
+    "adhoc.py": "makes the checks of the caller",
+    "specs.py": "seals for the tenant whom the caller names",
+    "limits.py": "counts what is left of the buckets, before any handler",
+    "app.py": "the line in the log",
+    "probe/entrance.py": "NOBODY, who has no tenant",
+}
+# Who may ask over the bus. `auth.py` and `limits.py` ask who somebody is, and whether there is room.
+ASKING = {"caller.py", "auth.py", "limits.py", "__main__.py"}
+
+# Tables with things of tenants. What else is stored of a monitor is found through its row here.
+OWNED = re.compile(r"\b(?:FROM|UPDATE|JOIN)\s+(monitors|keys|assets|audit)\b", re.IGNORECASE)
+BY_TENANT = re.compile(r"\btenant_id\s*=\s*\$\d|\btenant_id\s*=\s*ANY\(\$\d")
+
+# Modules that answer no request of a tenant: the pipeline's own work on all monitors.
+PIPELINE = {"gaps", "rollups", "schedules", "tombstones", "watched"}
+# What else is found without a tenant, and why.
+UNOWNED = {
+    "keys._BEARER": "finds out who asks, by the SHA-256 of the key",
+    "keys._TOUCH": "of the key that _BEARER found",
+    "monitors._SEALED": "for operators: sealed values of all tenants",
+}
+
+
+def modules() -> dict[str, str]:
+    return {
+        str(path.relative_to(GATEWAY)): path.read_text()
+        for path in GATEWAY.rglob("*.py")
+        if "__pycache__" not in str(path)
+    }
+
+
+def uses_bus(source: str) -> bool:
+    """Tells whether a module takes `bus` out of something, or asks for a Bus."""
+    nodes = list(ast.walk(ast.parse(source)))
+    return any(isinstance(node, ast.Attribute) and node.attr in {"bus", "_bus"} for node in nodes)
+
+
+def test_the_gateway_names_tenants_in_one_place() -> None:
+    naming = {name for name, source in modules().items() if re.search(r"\b_?tenant_id\b", source)}
+    assert naming - set(NAMING) == set(), "handlers ask through their Caller, who puts the tenant in"
+
+
+def test_nobody_but_the_caller_asks_for_tenants() -> None:
+    assert {name for name, source in modules().items() if uses_bus(source)} <= ASKING
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yields the name and the text of each SQL text in the store."""
+    for path in sorted((ROOT / "libs" / "store").glob("*.py")):
+        module = importlib.import_module(f"libs.store.{path.stem}")
+        for name, value in vars(module).items():
+            if isinstance(value, str) and path.stem not in PIPELINE:
+                yield f"{path.stem}.{name}", value
+            if isinstance(value, tuple | list) and path.stem not in PIPELINE:
+                yield from ((f"{path.stem}.{name}", each) for each in value if isinstance(each, str))
+
+
+def test_every_query_about_things_of_tenants_names_the_tenant() -> None:
+    owned = {name: text for name, text in texts() if OWNED.search(text)}
+    assert len(owned) > 10
+    unowned = {name for name, text in owned.items() if not BY_TENANT.search(text)}
+    assert unowned == set(UNOWNED)
+
+
+def test_no_query_hides_in_a_function() -> None:
+    """SQL stands at the top of its module, where the test above sees it."""
+    for path in sorted((ROOT / "libs" / "store").glob("*.py")):
+        inner = [
+            node
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        hidden = [
+            each.value
+            for function in inner
+            for each in ast.walk(function)
+            if isinstance(each, ast.Constant) and isinstance(each.value, str) and OWNED.search(each.value)
+        ]
+        assert path.stem in PIPELINE or hidden == []

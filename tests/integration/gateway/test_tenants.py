@@ -1,0 +1,217 @@
+"""Two tenants in one house: what the one has is, for the other, as if it were not there, on every route there is."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from libs.bus import subjects
+from libs.bus.message import Message
+from libs.model.check import Origin, Result
+from libs.model.ids import new_id, tick_id
+from libs.model.outcome import Status
+from services.gateway.sse import STREAMS_MAX
+from tests.integration.gateway.conftest import House, Open
+from tests.integration.gateway.test_keys import new_key
+from tests.integration.gateway.test_native_api import V2, check_problem
+from tests.integration.gateway.test_stream import next_of
+from tests.support.client import Answer, Api, SseEvent
+from tests.support.tenants import add_tenant
+from tests.support.wait import eventually
+from tests.support.walk import Asked, Route, Things, normalised, requests, routes
+
+MARKER = "zebra-of-a"
+STREAM = f"{V2}/results/stream"
+MONITOR = {
+    "name": MARKER,
+    "interval_s": 86400,
+    "labels": {"customer": MARKER},
+    "spec": {"kind": "http", "url": f"http://{MARKER}.example/"},
+}
+
+
+@dataclass(frozen=True)
+class Tenants:
+    """Two tenants: `a`, who has one of everything, and `b`, with the secrets of its keys by scope."""
+
+    home: House
+    a: Api
+    has: Things
+    b: dict[str, str]
+
+    async def asked(self, asked: Asked, scope: str) -> Answer:
+        """Returns what b is answered."""
+        async with self.home.api(self.b[scope]) as api:
+            return await ask(api, asked)
+
+    async def shown(self) -> dict[str, str]:
+        """Returns all that a sees of its own things."""
+        answers = {step.path: await ask(self.a, step) for step, _ in steps(self.has) if step.method == "GET"}
+        assert {path: answer for path, answer in answers.items() if answer.status != 200}.keys() == {"/probe"}
+        return {path: re.sub(r"'last_used_at': [^,}]+", "", str(answer.body)) for path, answer in answers.items()}
+
+    def check_blind(self, seen: object) -> None:
+        """Checks that nothing of a is in what b received."""
+        for thing in (MARKER, self.has["tenant"], self.has["monitor"], self.has["key"]):
+            assert str(thing) not in str(seen)
+
+
+def steps(has: Things) -> list[tuple[Asked, Asked]]:
+    """Returns all requests but those for streams, each with its twin about what nobody has; those that create, last."""
+    nobodys = of_nobody(has)
+    found = [pair for route in routes() if not route.streams for pair in twins(route, has, nobodys)]
+    order = ("GET", "DELETE", "PATCH", "PUT", "POST")
+    return sorted(found, key=lambda pair: (order.index(pair[0].method), not pair[0].aimed))
+
+
+def twins(route: Route, has: Things, nobodys: Things) -> list[tuple[Asked, Asked]]:
+    return list(zip(requests(route, has), requests(route, nobodys), strict=True))
+
+
+async def publish(home: House, tenant_id: str, monitor_id: str, status: Status = Status.UP) -> None:
+    """Stores a result as a prober would, with the marker in it."""
+    found = result(tenant_id, monitor_id, status)
+    subject = subjects.result(tenant_id, "local", "http", monitor_id)
+    message = Message(subject, msgspec.json.encode(found), tick_id(monitor_id, "local", found.tick_at))
+    await home.context.bus.publish(message)
+
+
+def result(tenant_id: str, monitor_id: str, status: Status) -> Result:
+    now = datetime.now(UTC)
+    return Result(
+        monitor_id=monitor_id,
+        tenant_id=tenant_id,
+        location="local",
+        kind="http",
+        revision=1,
+        interval_s=86400,
+        origin=Origin.TICK,
+        tick_at=now,
+        started_at=now,
+        duration_s=0.1,
+        status=status,
+        reason="ok" if status is Status.UP else "refused",
+        detail=MARKER,
+    )
+
+
+async def ask(api: Api, asked: Asked) -> Answer:
+    headers = {name.lower().replace("-", "_"): value for name, value in asked.headers.items()}
+    return await api.ask(asked.method, asked.path, asked.body, **headers)
+
+
+async def belongings(api: Api) -> dict[str, str | None]:
+    """Makes one of everything for a tenant, and returns it by its sort."""
+    monitor = (await api.ask("POST", f"{V2}/monitors", MONITOR, idempotency_key="order-of-a")).body
+    await api.post(f"{V2}/monitors", MONITOR)
+    body = {"name": MARKER, "scopes": ["read"], "cidrs": ["203.0.113.77"]}
+    key = (await api.ask("POST", f"{V2}/keys", body, idempotency_key="key-order-of-a")).body
+    return {
+        "monitor": monitor["id"],
+        "key": key["id"],
+        "tenant": (await api.get(f"{V2}/me"))["tenant_id"],
+        "cursor": (await api.get(f"{V2}/monitors", limit=1))["next_cursor"],
+        "marker": MARKER,
+        "order": "order-of-a",
+        "key_order": "key-order-of-a",
+        "from": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+    }
+
+
+def of_nobody(has: Things) -> Things:
+    """Returns things like these that nobody has. Whose cursor there is none, begins at the beginning."""
+    none = {sort: None for sort in has if sort == "event" or sort.endswith("cursor")}
+    ids = {sort: new_id() for sort in ("monitor", "key", "tenant")}
+    words = {sort: f"{sort}-of-nobody" for sort in ("marker", "order", "key_order")}
+    return {**has, **none, **ids, **words}
+
+
+@asynccontextmanager
+async def tenants(house: Open) -> AsyncIterator[Tenants]:
+    """A house with both tenants in it, and something in each of a's lists."""
+    async with house() as home:
+        dsn = home.context.settings.postgres_dsn
+        own, other = await add_tenant(dsn, MARKER), await add_tenant(dsn, "b")
+        async with home.api(own) as a, home.api(other) as admin:
+            has = await belongings(a)
+            async with a.events(STREAM) as events:
+                for status in (Status.UP, Status.DOWN, Status.DOWN):
+                    await publish(home, str(has["tenant"]), str(has["monitor"]), status)
+                has["event"] = (await next_of(events)).id
+            path = f"{V2}/monitors/{has['monitor']}"
+            for sort, count in (("results", 3), ("transitions", 2)):
+                has[f"{sort}_cursor"] = await stored(a, f"{path}/{sort}", count)
+            has["to"] = datetime.now(UTC).isoformat()
+            scopes = {scope: (await new_key(admin, scope))["key"] for scope in ("read", "write")}
+            yield Tenants(home, a, has, scopes | {"admin": other})
+
+
+async def stored(api: Api, path: str, count: int) -> str:
+    """Returns the cursor of the first of `count` things at `path`, as soon as they are all there."""
+
+    async def all_there() -> bool:
+        return len((await api.get(path))["items"]) == count
+
+    assert await eventually(all_there, within_s=20, what=f"{path} has {count} items")
+    return str((await api.get(path, limit=1))["next_cursor"])
+
+
+async def test_every_route_hides_what_another_tenant_has(house: Open) -> None:
+    async with tenants(house) as two:
+        before = await two.shown()
+        for mine, nobodys in steps(two.has):
+            for scope in two.b:
+                answer, control = await two.asked(mine, scope), await two.asked(nobodys, scope)
+                two.check_blind(answer)
+                assert not mine.aimed or normalised(answer) == normalised(control), (scope, mine, nobodys)
+        assert await two.shown() == before
+
+
+async def test_the_walk_aims_at_what_is_there(house: Open) -> None:
+    """What b is refused, a may do: else the walk would prove nothing."""
+    async with tenants(house) as two:
+        assert MARKER in str(await two.shown())
+        for mine, _ in reversed(steps(two.has)):
+            answer = await ask(two.a, mine)
+            # 409: an Idempotency-Key that stands for another body; 504: no prober is here.
+            assert not mine.aimed or answer.status in {200, 201, 204, 409, 504}, (mine, answer)
+
+
+async def test_every_stream_tells_of_the_own_tenant_only(house: Open) -> None:
+    async with tenants(house) as two, two.home.api(two.b["admin"]) as admin:
+        tenant_id, streams = (await admin.get(f"{V2}/me"))["tenant_id"], [each for each in routes() if each.streams]
+        assert streams
+        for asked in (asked for route in streams for asked in requests(route, two.has)):
+            reader = await new_key(admin, "read")
+            api, sentinel = two.home.api(reader["key"]), new_id()
+            headers = {name.lower().replace("-", "_"): value for name, value in asked.headers.items()}
+            async with api.events(asked.path, **headers) as events, api.events(STREAM) as everything:
+                await publish(two.home, str(two.has["tenant"]), str(two.has["monitor"]))
+                await publish(two.home, tenant_id, sentinel)
+                assert (await next_of(everything)).data["monitor_id"] == sentinel
+                assert (await admin.ask("DELETE", f"{V2}/keys/{reader['id']}")).status == 204
+                for event in await rest_of(events):
+                    assert event.data["tenant_id"] == tenant_id, asked
+
+
+async def rest_of(events: AsyncIterator[SseEvent]) -> list[SseEvent]:
+    async with asyncio.timeout(10):
+        return [event async for event in events]
+
+
+async def test_a_tenant_with_many_streams_leaves_room_for_the_others(
+    house: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.sse.TENANTS_MIN", STREAMS_MAX)
+    async with house() as home, home.api() as api:
+        other = home.api(await add_tenant(home.context.settings.postgres_dsn, "b"))
+        async with api.events(STREAM):
+            detail = check_problem(await api.ask("GET", STREAM), 429)["detail"]
+            assert detail == "1 streams are open here for this tenant already."
+            async with other.events(STREAM):
+                pass
