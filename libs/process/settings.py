@@ -91,6 +91,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     shutdown_grace_s: Annotated[
         float, Meta(ge=0, le=600, description="Seconds for which checks in flight may finish at the end")
     ] = 20.0
+    audit_keep_days: Annotated[_Days, Meta(description="Days for which it is kept who changed what")] = 365
+    tenant_monitors_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000_000,
+            description="Monitors that a tenant without a quota of its own may have; 0 for no limit",
+        ),
+    ] = 0
+    tenant_interval_s_min: Annotated[
+        int,
+        Meta(ge=0, le=86_400, description="Least interval in seconds of a tenant without its own; 0 for no limit"),
+    ] = 0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged")
     ] = "info"
@@ -112,7 +125,9 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     texts = _texts(environ)
     given = {name: _value(name, text) for name, text in texts.items()}
     given |= {name: _value(name, value) for name, value in overrides.items() if value is not None}
-    return _with_passwords(Settings(**given))
+    settings = Settings(**given)
+    _check_days(settings)
+    return _with_passwords(settings)
 
 
 def variable(name: str) -> str:
@@ -185,6 +200,14 @@ def _check_ranges(name: str, texts: Iterable[str]) -> None:
             ipaddress.ip_network(text)
         except ValueError as error:
             raise ValueError(f"{variable(name)} must hold ranges such as 10.0.0.0/8 or fd00::/8: {error}") from None
+
+
+def _check_days(settings: Settings) -> None:
+    """Refuses rollups that go before the results that they sum up: what was rolled up again would be a part only."""
+    if settings.hourly_keep_days < settings.results_keep_days:
+        hourly, results = variable("hourly_keep_days"), variable("results_keep_days")
+        detail = f"must be at least {results}, which is {settings.results_keep_days}"
+        raise ValueError(f"{hourly} is {settings.hourly_keep_days}, but {detail}")
 
 
 def _with_passwords(settings: Settings) -> Settings:

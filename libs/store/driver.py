@@ -7,7 +7,15 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
-from libs.store.errors import DuplicateError, StoreError, UnavailableError, ValueRefusedError
+from libs.store.errors import (
+    DanglingError,
+    DuplicateError,
+    RolledBackError,
+    StoreError,
+    UnavailableError,
+    UnpreparedError,
+    ValueRefusedError,
+)
 
 Row = Mapping[str, Any]
 
@@ -15,6 +23,15 @@ Row = Mapping[str, Any]
 # out of resources, stopped by an operator, failed I/O.
 _PASSING = ("08", "40", "53", "57", "58")
 _BAD_VALUE = ("22", "23")
+_EXACTLY: Mapping[str, type[StoreError]] = {
+    "23503": DanglingError,
+    "23505": DuplicateError,
+    "25006": UnavailableError,  # a standby that is read-only until it takes over
+    "40001": RolledBackError,  # could not be put in an order with others
+    "40P01": RolledBackError,  # a deadlock
+    "42P01": UnpreparedError,  # no such table
+    "42703": UnpreparedError,  # no such column
+}
 
 
 @contextlib.contextmanager
@@ -32,8 +49,6 @@ def _ours(error: Exception) -> StoreError:
 
 
 def _class_of(error: Exception) -> type[StoreError]:
-    if isinstance(error, asyncpg.UniqueViolationError):
-        return DuplicateError
     if isinstance(error, asyncpg.InvalidCachedStatementError):
         return UnavailableError
     if isinstance(error, asyncpg.PostgresError):
@@ -43,7 +58,9 @@ def _class_of(error: Exception) -> type[StoreError]:
 
 
 def _class_of_state(sqlstate: str) -> type[StoreError]:
-    if sqlstate.startswith(_PASSING) or sqlstate == "25006":  # a standby that is read-only until it takes over
+    if sqlstate in _EXACTLY:
+        return _EXACTLY[sqlstate]
+    if sqlstate.startswith(_PASSING):
         return UnavailableError
     return ValueRefusedError if sqlstate.startswith(_BAD_VALUE) else StoreError
 

@@ -1,11 +1,16 @@
-"""The advisory locks: each is held for one transaction, so that a dead process holds none."""
+"""The advisory locks: each is held for one transaction or one connection, so that a dead process holds none."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from enum import IntEnum
 
 from libs.store.driver import Db
+from libs.store.errors import StoreError
 
 _HOLD = "SELECT pg_advisory_xact_lock($1)"
 _TRY_HOLD = "SELECT pg_try_advisory_xact_lock($1)"
+_TRY_KEEP = "SELECT pg_try_advisory_lock($1)"
+_RELEASE = "SELECT pg_advisory_unlock($1)"
 
 
 class Lock(IntEnum):
@@ -17,6 +22,8 @@ class Lock(IntEnum):
     ROLLUPS = 0x76656404
     PARTITIONS = 0x76656405
     BOOTSTRAP = 0x76656406
+    OPERATORS = 0x76656407
+    RETENTION = 0x76656408
 
 
 async def hold(db: Db, lock: Lock) -> None:
@@ -27,3 +34,16 @@ async def hold(db: Db, lock: Lock) -> None:
 async def try_hold(db: Db, lock: Lock) -> bool:
     """Holds the lock until the transaction ends, or returns False at once when another holds it."""
     return bool(await db.value(_TRY_HOLD, int(lock)))
+
+
+@contextlib.asynccontextmanager
+async def kept(db: Db, lock: Lock) -> AsyncIterator[bool]:
+    """Holds the lock for a block of several transactions on `db`, or gives False at once when another holds it."""
+    held = bool(await db.value(_TRY_KEEP, int(lock)))
+    try:
+        yield held
+    finally:
+        if held:
+            # On a connection that is gone, Postgres has released it already.
+            with contextlib.suppress(StoreError):
+                await db.value(_RELEASE, int(lock))

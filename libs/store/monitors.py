@@ -4,12 +4,17 @@ from datetime import datetime
 
 import msgspec
 
+from libs.model.tenancy import Quota
 from libs.store.driver import Db, Row
 
+# One round trip for both, as most tenants have no quota.
 _ADD = """
-INSERT INTO monitors (id, tenant_id, kind, name, target, interval_s, timeout_s, locations, enabled, labels, spec,
-                      revision, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+WITH added AS (
+    INSERT INTO monitors (id, tenant_id, kind, name, target, interval_s, timeout_s, locations, enabled, labels, spec,
+                          revision, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+)
+SELECT monitors_max, interval_s_min FROM tenants WHERE id = $2
 """
 # NO KEY: rows that refer to this monitor can still be added meanwhile.
 _LOCKED = """
@@ -64,9 +69,11 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-async def add(db: Db, monitor: Monitor) -> None:
+async def add(db: Db, monitor: Monitor) -> Quota:
+    """Stores a new monitor, and returns what its tenant may have by its own values."""
     values = msgspec.structs.asdict(monitor) | {"labels": msgspec.json.encode(monitor.labels)}
-    await db.run(_ADD, *values.values())
+    row = await db.row(_ADD, *values.values())
+    return Quota() if row is None else Quota(**row)
 
 
 async def locked(db: Db, tenant_id: str, monitor_id: str) -> Monitor | None:

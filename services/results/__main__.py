@@ -6,13 +6,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from faststream.nats import NatsRouter
 
+from libs.model.tenancy import Quota
 from libs.process.errors import StartError
 from libs.process.run import run
 from libs.process.service import Context, Running, Service
+from libs.process.settings import Settings
 from libs.store.errors import StoreError
 from libs.store.migrate import migrate
 from libs.store.pool import Store, open_store
 from services.results.answering import api
+from services.results.answering.terms import Terms
 from services.results.pipeline.running import pipeline
 
 
@@ -24,8 +27,13 @@ def service() -> Service:
 async def _open(context: Context) -> AsyncIterator[Running]:
     settings, router = context.settings, NatsRouter()
     async with _prepared(settings.postgres_dsn) as store, pipeline(context, store, router) as running:
-        api.answer(router, api.handlers(store, context.bus, context.clock, settings.shards, running.wake))
+        api.answer(router, api.handlers(store, context.bus, context.clock, _terms(settings), running.wake))
         yield Running(router, {"postgres": store.ping, **running.ready})
+
+
+def _terms(settings: Settings) -> Terms:
+    quota = Quota(monitors_max=settings.tenant_monitors_max, interval_s_min=settings.tenant_interval_s_min)
+    return Terms(shards=settings.shards, quota=quota)
 
 
 @asynccontextmanager

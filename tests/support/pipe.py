@@ -26,6 +26,7 @@ from libs.store import tenants
 from libs.store.migrate import migrate
 from libs.store.pool import Store, open_store
 from services.results.answering.monitors import Monitors
+from services.results.answering.terms import Terms
 from services.results.pipeline.running import Pipeline, pipeline
 from tests.support.room import Clock, draft
 from tests.support.wait import eventually
@@ -48,7 +49,7 @@ class Pipe:
 
     @property
     def monitors(self) -> Monitors:
-        return Monitors(self.store, self.clock, self.settings.shards, lambda: None)
+        return Monitors(self.store, self.clock, Terms(shards=self.settings.shards), lambda: None)
 
     async def add(self, **fields: Any) -> MonitorView:
         return await self.monitors.create(CreateMonitor(tenant_id=TENANT, draft=draft(**fields)))

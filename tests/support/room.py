@@ -15,11 +15,13 @@ from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
 from libs.model.outcome import Status
 from libs.model.refusal import Refusal, RefusedError
 from libs.model.request import Request
-from libs.model.requests import ChangeMonitor, CreateMonitor, GetMonitor
+from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor
+from libs.model.tenancy import Quota
 from libs.store import partitions, tenants
 from libs.store.migrate import migrate
 from libs.store.pool import Store, open_store
 from services.results.answering import api
+from services.results.answering.terms import Terms
 
 _numbers = itertools.count(1)
 _ADD_RESULT = """
@@ -69,6 +71,9 @@ class Room:
         change = MonitorChange(**fields)
         return await self.bus.ask(ChangeMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id, change=change))
 
+    async def remove(self, monitor_id: str) -> None:
+        await self.bus.ask(DeleteMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
+
     async def get(self, monitor_id: str) -> MonitorView:
         return await self.bus.ask(GetMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
 
@@ -111,14 +116,16 @@ def spec(**fields: Any) -> msgspec.Raw:
 
 
 @asynccontextmanager
-async def open_room(nats_url: str, postgres_dsn: str) -> AsyncIterator[Room]:
+async def open_room(nats_url: str, postgres_dsn: str, *, quota: Quota | None = None) -> AsyncIterator[Room]:
+    """Opens the room; `quota` is that of tenants without their own."""
     await migrate(postgres_dsn)
     async with open_store(postgres_dsn) as store, Bus.open(nats_url, name="test") as bus:
         clock, router = Clock(), NatsRouter()
         today = clock.now.date()
         async with store.transaction() as db:
             await partitions.create(db, [today + timedelta(days=day) for day in range(-3, 3)])
-        api.answer(router, api.handlers(store, bus, clock, 2, lambda: None))
+        terms = Terms(shards=2, quota=quota or Quota())
+        api.answer(router, api.handlers(store, bus, clock, terms, lambda: None))
         bus.broker.include_router(router)
         await bus.start()
         room = Room(bus, store, clock, "")

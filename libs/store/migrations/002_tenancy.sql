@@ -12,6 +12,12 @@ ALTER TABLE keys
     ADD COLUMN requests_per_s double precision,
     ADD COLUMN requests_burst integer;
 
+-- Whoever administered the first tenant had made the installation.
+UPDATE keys SET scopes = array_append(scopes, 'operator')
+WHERE tenant_id = (SELECT id FROM tenants ORDER BY created_at, id LIMIT 1)
+  AND 'admin' = ANY(scopes) AND revoked_at IS NULL
+  AND NOT EXISTS (SELECT FROM keys WHERE 'operator' = ANY(scopes));
+
 -- Token buckets of keys and tenants, shared by all gateways. After a crash of PostgreSQL they are empty tables, that
 -- is, full buckets: nothing here is worth a disk write.
 CREATE UNLOGGED TABLE buckets (

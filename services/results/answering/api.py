@@ -12,11 +12,14 @@ from libs.model.request import Request
 from libs.process.service import Clock
 from libs.store.pool import Store
 from services.results.answering.assets import Assets
+from services.results.answering.audit import Audit
 from services.results.answering.history import History
 from services.results.answering.keys import Keys
 from services.results.answering.monitors import Monitors
 from services.results.answering.refusing import refusing
 from services.results.answering.resealing import Resealing
+from services.results.answering.tenants import Tenants
+from services.results.answering.terms import Terms
 
 Handlers = dict[type[Request[Any]], Callable[[Any], Awaitable[Any]]]
 
@@ -27,12 +30,13 @@ def answer(router: NatsRouter, handlers: Handlers) -> None:
         serve(router, request, refusing(handler))
 
 
-def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Callable[[], None]) -> Handlers:
+def handlers(store: Store, bus: Bus, clock: Clock, terms: Terms, on_commit: Callable[[], None]) -> Handlers:
     """Returns who answers what. `on_commit` is called when there may be something to publish."""
-    monitors = Monitors(store, clock, shards, on_commit)
-    assets = Assets(store, clock, shards, on_commit)
+    monitors = Monitors(store, clock, terms, on_commit)
+    assets = Assets(store, clock, terms, on_commit)
     resealing = Resealing(store, on_commit)
-    history, keys = History(store, clock), Keys(store, bus, clock)
+    history, audit = History(store, clock), Audit(store)
+    tenants, keys = Tenants(store, clock), Keys(store, bus, clock, terms.quota)
     return {
         requests.CreateMonitor: monitors.create,
         requests.ChangeMonitor: monitors.change,
@@ -50,6 +54,11 @@ def handlers(store: Store, bus: Bus, clock: Clock, shards: int, on_commit: Calla
         requests.CreateKey: keys.create,
         requests.ListKeys: keys.listed,
         requests.DeleteKey: keys.delete,
-        requests.Bootstrap: keys.bootstrap,
         requests.Authenticate: keys.authenticate,
+        requests.Bootstrap: tenants.bootstrap,
+        requests.CreateTenant: tenants.create,
+        requests.ChangeTenant: tenants.change,
+        requests.GetTenant: tenants.get,
+        requests.ListTenants: tenants.page,
+        requests.ListAudit: audit.page,
     }

@@ -23,6 +23,7 @@ from services.results.answering import cursors
 from services.results.answering.monitoring import Monitoring
 from services.results.answering.monitors import shown
 from services.results.answering.refusing import NO_ASSET, not_found
+from services.results.answering.terms import Terms
 
 _CONFLICT = "There is such an asset already."
 
@@ -36,8 +37,8 @@ class _Place(msgspec.Struct, frozen=True):
 class Assets:
     """Answers the requests about assets. `on_commit` is called when there may be something to publish."""
 
-    def __init__(self, store: Store, clock: Clock, shards: int, on_commit: Callable[[], None]) -> None:
-        self._store, self._clock, self._shards, self._on_commit = store, clock, shards, on_commit
+    def __init__(self, store: Store, clock: Clock, terms: Terms, on_commit: Callable[[], None]) -> None:
+        self._store, self._clock, self._terms, self._on_commit = store, clock, terms, on_commit
 
     async def create(self, request: CreateAsset) -> Asset:
         sort = _sort(request)
@@ -92,7 +93,7 @@ class Assets:
         self._on_commit()
 
     def _monitoring(self, db: Db, command: Command[Any]) -> Monitoring:
-        return Monitoring(db, command, self._shards, self._clock())
+        return Monitoring(db, command, self._terms, self._clock())
 
 
 def _sort(request: CreateAsset | ListAssets | DeleteAsset) -> Sort:

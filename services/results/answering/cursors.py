@@ -3,15 +3,18 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from libs.model.ids import is_id
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.request import Page
 
 Item = TypeVar("Item")
+# What a bigint holds.
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Place = TypeVar("Place", bound=msgspec.Struct)
 
 # A message may have a megabyte.

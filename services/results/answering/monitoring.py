@@ -8,11 +8,12 @@ from libs.model.ids import new_id
 from libs.model.monitor import MonitorDraft
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.request import Command
-from libs.model.tenancy import AuditAction
-from libs.store import audit, monitors
+from libs.model.tenancy import AuditAction, Quota
+from libs.store import audit, monitors, tenants
 from libs.store.audit import Deed
 from libs.store.driver import Db
 from libs.store.monitors import Monitor
+from services.results.answering.terms import Terms, check_count, check_interval, effective
 from services.results.answering.watching import Watching
 
 
@@ -22,8 +23,8 @@ class Monitoring:
     Whoever changes or removes one holds Lock.FOLDING before.
     """
 
-    def __init__(self, db: Db, command: Command[object], shards: int, now: datetime) -> None:
-        self._db, self._command, self._shards, self._now = db, command, shards, now
+    def __init__(self, db: Db, command: Command[object], terms: Terms, now: datetime) -> None:
+        self._db, self._command, self._terms, self._now = db, command, terms, now
 
     async def add(self, draft: MonitorDraft) -> Monitor:
         """Creates a monitor and has it checked at once."""
@@ -31,7 +32,9 @@ class Monitoring:
         now, tenant_id = self._now, self._command.tenant_id
         monitor = Monitor(id=new_id(), tenant_id=tenant_id, revision=1, created_at=now, updated_at=now, **fields)
         check_timeout(monitor, "timeout_s")
-        await monitors.add(self._db, monitor)
+        own = await monitors.add(self._db, monitor)
+        check_interval(monitor.interval_s, effective(own, self._terms.quota))
+        await self._check_count(own)
         await self._watching(monitor).begin()
         await self._note(AuditAction.MONITOR_CREATED, monitor)
         return monitor
@@ -40,6 +43,9 @@ class Monitoring:
         """Goes over from `old` to `new`, if they differ."""
         if new == old:
             return
+        if new.interval_s != old.interval_s:
+            own = await tenants.quota(self._db, new.tenant_id)
+            check_interval(new.interval_s, effective(own, self._terms.quota))
         new = msgspec.structs.replace(new, updated_at=self._now)
         await monitors.replace(self._db, new)
         if new.revision != old.revision:
@@ -53,8 +59,15 @@ class Monitoring:
         await monitors.bury(self._db, monitor.tenant_id, monitor.id, self._now)
         await self._note(AuditAction.MONITOR_DELETED, monitor)
 
+    async def _check_count(self, own: Quota) -> None:
+        """Counts what is there with the new one. Only tenants with a quota wait for each other, and pay for it."""
+        if effective(own, self._terms.quota).monitors_max is None:
+            return
+        own = await tenants.quota_locked(self._db, self._command.tenant_id)
+        check_count(await tenants.monitors(self._db, self._command.tenant_id), effective(own, self._terms.quota))
+
     def _watching(self, monitor: Monitor) -> Watching:
-        return Watching(self._db, monitor, self._shards, self._now)
+        return Watching(self._db, monitor, self._terms.shards, self._now)
 
     async def _note(self, action: AuditAction, monitor: Monitor, changed: list[str] | None = None) -> None:
         deed = Deed(action=action, object_id=monitor.id, object_name=monitor.name, changed=changed or [])

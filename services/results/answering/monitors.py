@@ -20,6 +20,7 @@ from services.results.answering import cursors
 from services.results.answering.idempotency import Claim
 from services.results.answering.monitoring import Monitoring, check_timeout
 from services.results.answering.refusing import NO_MONITOR, monitor_id, not_found
+from services.results.answering.terms import Terms
 
 _FIELDS = tuple(name for name in MonitorChange.__struct_fields__ if name not in {"kept", "recipient"})
 _ALTERING = ("interval_s", "timeout_s", "spec", "locations", "enabled")
@@ -34,8 +35,8 @@ class _Place(msgspec.Struct, frozen=True):
 class Monitors:
     """Answers the requests about monitors. `on_commit` is called when there may be something to publish."""
 
-    def __init__(self, store: Store, clock: Clock, shards: int, on_commit: Callable[[], None]) -> None:
-        self._store, self._clock, self._shards, self._on_commit = store, clock, shards, on_commit
+    def __init__(self, store: Store, clock: Clock, terms: Terms, on_commit: Callable[[], None]) -> None:
+        self._store, self._clock, self._terms, self._on_commit = store, clock, terms, on_commit
 
     async def create(self, request: CreateMonitor) -> MonitorView:
         async with self._command() as db:
@@ -85,7 +86,7 @@ class Monitors:
         self._on_commit()
 
     def _monitoring(self, db: Db, command: Command[Any]) -> Monitoring:
-        return Monitoring(db, command, self._shards, self._clock())
+        return Monitoring(db, command, self._terms, self._clock())
 
 
 def changed(old: Monitor, change: MonitorChange) -> Monitor:

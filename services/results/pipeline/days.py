@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 
 from libs.store import partitions
+from libs.store.driver import Db
 from libs.store.locks import Lock, hold
 from libs.store.pool import Store
 
@@ -41,11 +42,10 @@ class Days:
         today = self._clock().date()
         await self._create({today + timedelta(days=offset) for offset in range(-_BEHIND, _AHEAD + 1)})
 
-    async def drop_old(self) -> list[date]:
-        """Drops the days that are over, and returns them."""
+    async def drop_old(self, db: Db) -> list[date]:
+        """Drops the days that are over, outside a transaction, and returns them."""
         self._known = {day for day in self._known if day >= self.oldest()}
-        async with self._store.connection() as db:
-            return await partitions.drop(db, self.oldest())
+        return await partitions.drop(db, self.oldest())
 
     async def _create(self, days: set[date]) -> None:
         async with self._store.transaction() as db:

@@ -61,7 +61,7 @@ async def pipeline(context: Context, store: Store, router: NatsRouter) -> AsyncI
         Loop("sweep", sweep.work, 10.0),
         Loop("rollups", roller.roll, 5.0),
         Loop("rollups_late", roller.roll_again, 60.0),
-        Loop("retention", Retention(store, clock, days).work, 3600.0),
+        Loop("retention", Retention(store, clock, days, settings.audit_keep_days).work, 3600.0),
     ]
     ingest = Ingest(store, bus, clock, days, relaying.wake)
     batch_subscriber(

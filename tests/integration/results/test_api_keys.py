@@ -117,7 +117,7 @@ async def test_many_bootstraps_at_once_make_one_tenant_with_one_key(room: Room) 
         tasks = [group.create_task(room.ask(request)) for request in asked]
     (made,) = [request for request, task in zip(asked, tasks, strict=True) if task.result()]
     bearer = await room.ask(Authenticate(key_sha256=made.key_sha256))
-    assert (bearer.tenant_name, bearer.scopes) == ("main", [Scope.ADMIN])
+    assert (bearer.tenant_name, bearer.scopes) == ("main", [Scope.ADMIN, Scope.OPERATOR])
     assert len(await room.rows("SELECT * FROM keys")) == 1
 
 

@@ -1,5 +1,6 @@
 """Rollups, days that come and go, tombstones. On a real PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +9,7 @@ import pytest
 from libs.model.check import Result
 from libs.model.outcome import Status
 from libs.store import partitions
+from libs.store.locks import Lock, kept
 from services.results.pipeline.days import Days
 from services.results.pipeline.digest import Digest
 from services.results.pipeline.retention import Retention
@@ -121,7 +123,7 @@ async def test_days_are_made_ahead_and_dropped_when_they_are_over(pipe: Pipe) ->
     at = last_tick(monitor, pipe.clock())
     await store(pipe, [result(monitor, at)])
     keep = days(pipe, 3)
-    retention = Retention(pipe.store, pipe.clock, keep)
+    retention = Retention(pipe.store, pipe.clock, keep, 365)
     for _ in range(5):
         pipe.clock.move(days=1)
         await retention.work()
@@ -138,15 +140,52 @@ async def test_a_day_whose_dropping_was_interrupted_is_dropped_all_the_same(pipe
         await partitions.create(db, [old])
     async with pipe.store.connection() as db:
         await db.script(f"ALTER TABLE results DETACH PARTITION results_{old:%Y%m%d}")
-    assert await days(pipe).drop_old() == [old]
-    assert await days(pipe).drop_old() == []
+        assert await days(pipe).drop_old(db) == [old]
+        assert await days(pipe).drop_old(db) == []
+
+
+async def test_entries_of_the_audit_go_when_their_days_are_over(pipe: Pipe) -> None:
+    retention = Retention(pipe.store, pipe.clock, days(pipe), 30)
+    await pipe.add()
+    pipe.clock.move(days=20)
+    await pipe.add()
+    for moved, left in ((10, 2), (1, 1), (20, 0)):
+        pipe.clock.move(days=moved)
+        await retention.work()
+        assert await pipe.value("SELECT count(*) FROM audit") == left
+
+
+async def test_two_processes_do_not_drop_the_same_days(pipe: Pipe) -> None:
+    today = pipe.clock().date()
+    async with pipe.store.transaction() as db:
+        await partitions.create(db, [today - timedelta(days=offset) for offset in range(4, 12)])
+    both = [Retention(pipe.store, pipe.clock, days(pipe, 3), 365) for _ in range(2)]
+    async with asyncio.TaskGroup() as group:
+        for each in both:
+            group.create_task(each.work())
+    async with pipe.store.connection() as db:
+        assert min(await partitions.days(db)) >= today - timedelta(days=3)
+
+
+async def test_who_comes_second_leaves_the_removing_to_the_first_one(pipe: Pipe) -> None:
+    old = pipe.clock().date() - timedelta(days=30)
+    async with pipe.store.transaction() as db:
+        await partitions.create(db, [old])
+    retention = Retention(pipe.store, pipe.clock, days(pipe), 365)
+    async with pipe.store.connection() as db:
+        async with kept(db, Lock.RETENTION) as held:
+            assert held
+            assert not await retention.work()
+            assert old in await partitions.days(db)
+        await retention.work()
+        assert old not in await partitions.days(db)
 
 
 async def test_a_deleted_monitor_is_removed_with_its_last_results(pipe: Pipe) -> None:
     monitor, kept = await pipe.add(), await pipe.add()
     await store(pipe, [result(each, last_tick(each, pipe.clock())) for each in (monitor, kept)])
     await pipe.remove(monitor)
-    retention = Retention(pipe.store, pipe.clock, days(pipe))
+    retention = Retention(pipe.store, pipe.clock, days(pipe), 365)
     await retention.work()
     assert await pipe.value("SELECT count(*) FROM monitors") == 2
     pipe.clock.move(days=16)

@@ -50,3 +50,25 @@ async def test_a_database_of_a_newer_version_is_left_alone(postgres_dsn: str) ->
         await db.run("INSERT INTO migrations (version, name, sha256) VALUES (999, '999_later.sql', '')")
     with pytest.raises(MigrationError, match="999"):
         await migrate(postgres_dsn)
+
+
+_FROM_BEFORE = """
+INSERT INTO tenants (id, name, created_at) VALUES
+    ('00000000-0000-7000-8000-000000000002', 'second', '2026-02-01Z'),
+    ('00000000-0000-7000-8000-000000000001', 'first', '2026-01-01Z');
+INSERT INTO keys (id, tenant_id, name, sha256, scopes, revoked_at)
+SELECT gen_random_uuid(), tenants.id, tenants.name || ' ' || scope || CASE WHEN gone THEN ' gone' ELSE '' END,
+       sha256((tenants.name || scope || gone)::bytea), ARRAY[scope], CASE WHEN gone THEN now() END
+FROM tenants, unnest(ARRAY['read', 'admin']) AS scope, unnest(ARRAY[true, false]) AS gone;
+"""
+
+
+async def test_who_administered_the_first_tenant_before_there_were_operators_is_one(postgres_dsn: str) -> None:
+    known = migrations()
+    await migrate(postgres_dsn, known[:1])
+    async with open_store(postgres_dsn) as store, store.connection() as db:
+        await db.script(_FROM_BEFORE)
+        await migrate(postgres_dsn, known)
+        rows = await db.rows("SELECT name, scopes FROM keys WHERE 'operator' = ANY(scopes)")
+        assert [(row["name"], row["scopes"]) for row in rows] == [("first admin", ["admin", "operator"])]
+        assert await db.value("SELECT count(DISTINCT number) FROM keys") == 8

@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from libs.store.errors import DuplicateError, StoreError, UnavailableError, ValueRefusedError
+from libs.store.errors import (
+    DuplicateError,
+    RolledBackError,
+    StoreError,
+    UnavailableError,
+    UnpreparedError,
+    ValueRefusedError,
+)
 from libs.store.pool import Store, open_store
 from tests.support.ports import free_port
 from tests.support.servers import PostgresServer
@@ -75,8 +82,22 @@ async def test_what_cannot_be_stored_is_told_from_what_is_wrong(store: Store) ->
         with pytest.raises(ValueRefusedError):
             await db.run("INSERT INTO things (id) VALUES ($1)", "no id")
         with pytest.raises(StoreError) as error:
-            await db.run("SELECT * FROM nothing")
+            await db.run("SELECT 1 +")
     assert type(error.value) is StoreError
+
+
+@pytest.mark.parametrize("sql", ["SELECT * FROM nothing", "SELECT nothing FROM things"])
+async def test_a_table_or_column_that_lacks_is_an_error_of_its_own(store: Store, sql: str) -> None:
+    async with store.connection() as db:
+        with pytest.raises(UnpreparedError):
+            await db.run(sql)
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
+async def test_what_was_undone_for_the_sake_of_another_may_be_done_again(store: Store, sqlstate: str) -> None:
+    async with store.connection() as db:
+        with pytest.raises(RolledBackError):
+            await db.script(f"DO $$ BEGIN RAISE EXCEPTION 'undone' USING ERRCODE = '{sqlstate}'; END $$")
 
 
 async def test_errors_of_the_caller_stay_what_they_are(store: Store) -> None:

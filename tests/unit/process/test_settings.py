@@ -134,6 +134,14 @@ def test_ranges_are_checked_when_the_environment_is_read():
         load({"VEDETTE_EGRESS_DENY": "10.0.0.1/8"})
 
 
+def test_rollups_are_not_kept_shorter_than_the_results_that_they_sum_up():
+    said = "VEDETTE_HOURLY_KEEP_DAYS is 120, but must be at least VEDETTE_RESULTS_KEEP_DAYS, which is 200"
+    with pytest.raises(ValueError, match=said):
+        load({"VEDETTE_RESULTS_KEEP_DAYS": "200"})
+    days = load({"VEDETTE_RESULTS_KEEP_DAYS": "3", "VEDETTE_HOURLY_KEEP_DAYS": "3"})
+    assert (days.results_keep_days, days.hourly_keep_days) == (3, 3)
+
+
 def test_every_default_is_allowed():
     for name in Settings.__struct_fields__:
         value = getattr(Settings(), name)

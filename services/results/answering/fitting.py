@@ -1,0 +1,47 @@
+"""What the fields of tenants and keys may hold; each refusal names the field and what is allowed."""
+
+import math
+import unicodedata
+
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.tenancy import Rate
+
+NAME_LENGTH_MAX = 200
+MONITORS_MAX_MAX = 10_000_000
+INTERVAL_S_MIN_MAX = 86_400
+RATE_MAX = 1_000_000
+
+
+def check_tenant(name: str, rate: Rate | None, monitors_max: int | None, interval_s_min: int | None) -> None:
+    """Refuses what a tenant cannot have. Where None is allowed it means what the settings say, and 0 without a limit."""
+    check_name(name, "name")
+    check_rate(rate)
+    _check_number(monitors_max, "monitors_max", MONITORS_MAX_MAX)
+    _check_number(interval_s_min, "interval_s_min", INTERVAL_S_MIN_MAX)
+
+
+def check_name(name: str, field: str) -> None:
+    """Refuses a name that people could not tell from nothing, or that breaks a line."""
+    if not 1 <= len(name) <= NAME_LENGTH_MAX:
+        raise _invalid(field, f"must have 1 to {NAME_LENGTH_MAX} characters")
+    if not name.strip() or any(unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} for each in name):
+        raise _invalid(field, "must not be blank and must not hold control characters")
+
+
+def check_rate(rate: Rate | None) -> None:
+    """Refuses a rate that could never be granted; 0 per second is one without a limit."""
+    if rate is None:
+        return
+    if not (math.isfinite(rate.per_s) and 0 <= rate.per_s <= RATE_MAX):
+        raise _invalid("rate.per_s", f"must be from 0 to {RATE_MAX} (0 for no limit)")
+    if not (1 if rate.per_s else 0) <= rate.burst <= RATE_MAX:
+        raise _invalid("rate.burst", f"must be from 1 to {RATE_MAX}")
+
+
+def _check_number(value: int | None, field: str, most: int) -> None:
+    if value is not None and not 0 <= value <= most:
+        raise _invalid(field, f"must be from 0 to {most} (0 for no limit)")
+
+
+def _invalid(field: str, detail: str) -> RefusedError:
+    return RefusedError(RefusalCode.INVALID, detail, field)

@@ -1,0 +1,42 @@
+"""On which terms tenants have monitors: what the settings say, and what a tenant's own quota makes of it."""
+
+import msgspec
+
+from libs.model.interval import INTERVALS_S
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.tenancy import Quota
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settings say: into how many shards schedules are split, and the quota of tenants without their own."""
+
+    shards: int
+    quota: Quota = Quota()
+
+
+def effective(own: Quota, default: Quota) -> Quota:
+    """Returns what counts for a tenant with the quota `own`. In both, 0 means without a limit; in the reply None does."""
+    return Quota(
+        monitors_max=_either(own.monitors_max, default.monitors_max),
+        interval_s_min=_either(own.interval_s_min, default.interval_s_min),
+    )
+
+
+def check_interval(interval_s: int, quota: Quota) -> None:
+    """Refuses an interval that is shorter than an effective quota allows."""
+    if quota.interval_s_min is None or interval_s >= quota.interval_s_min:
+        return
+    least = next((each for each in INTERVALS_S if each >= quota.interval_s_min), quota.interval_s_min)
+    raise RefusedError(
+        RefusalCode.INVALID, f"must be at least {least}, the least that this tenant may have", "interval_s"
+    )
+
+
+def check_count(monitors: int, quota: Quota) -> None:
+    """Refuses when a tenant that now has so many monitors has more than an effective quota allows."""
+    if quota.monitors_max is not None and monitors > quota.monitors_max:
+        raise RefusedError(RefusalCode.QUOTA, f"This tenant may have at most {quota.monitors_max} monitors.")
+
+
+def _either(own: int | None, default: int | None) -> int | None:
+    return (default if own is None else own) or None

@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.model.interval import INTERVALS_S
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.tenancy import Quota
+from services.results.answering.terms import check_count, check_interval, effective
+
+numbers = st.none() | st.integers(0, 86_400)
+quotas = st.builds(Quota, monitors_max=numbers, interval_s_min=numbers)
+
+
+@given(quotas, quotas)
+def test_ones_own_value_counts_even_when_it_says_without_a_limit(own: Quota, default: Quota):
+    found = effective(own, default)
+    for name in Quota.__struct_fields__:
+        mine, theirs = getattr(own, name), getattr(default, name)
+        assert getattr(found, name) == ((theirs if mine is None else mine) or None)
+
+
+@given(quotas)
+def test_what_is_effective_stays_so(own: Quota):
+    assert effective(effective(own, Quota()), Quota()) == effective(own, Quota())
+
+
+@given(st.sampled_from(INTERVALS_S), st.integers(1, 86_400))
+def test_an_interval_is_refused_with_the_least_that_is_not(interval_s: int, least: int):
+    quota = Quota(interval_s_min=least)
+    if interval_s >= least:
+        check_interval(interval_s, quota)
+        return
+    with pytest.raises(RefusedError) as caught:
+        check_interval(interval_s, quota)
+    refusal = caught.value.refusal
+    assert (refusal.code, refusal.field) == (RefusalCode.INVALID, "interval_s")
+    named = int(refusal.detail.split(",")[0].removeprefix("must be at least "))
+    assert named == min(each for each in INTERVALS_S if each >= least)
+    check_interval(named, quota)
+
+
+@given(st.integers(0, 10), st.integers(0, 10))
+def test_as_many_monitors_as_the_quota_are_allowed(monitors: int, most: int):
+    if monitors <= most:
+        check_count(monitors, Quota(monitors_max=most))
+        return
+    with pytest.raises(RefusedError, match=f"at most {most} monitors") as caught:
+        check_count(monitors, Quota(monitors_max=most))
+    assert caught.value.refusal.code is RefusalCode.QUOTA
+
+
+def test_without_a_limit_everything_is_allowed():
+    check_interval(INTERVALS_S[0], Quota())
+    check_count(10**9, Quota())
