@@ -8,11 +8,11 @@ from services.gateway.caller import Caller
 LIMIT = 200
 
 
-async def every(caller: Caller, dialect: str, sort: str, limit: int = LIMIT) -> AsyncIterator[Asset]:
-    """Yields the assets in the order of their numbers, asking for `limit` after `limit`: no more are held."""
+async def every(caller: Caller, dialect: str, sort: str) -> AsyncIterator[Asset]:
+    """Yields the assets in the order of their numbers, asking for page after page: no more are held."""
     after = 0
     while True:
-        page = await caller.ask(ListAssets(dialect=dialect, sort=sort, limit=limit, after=after))
+        page = await caller.ask(ListAssets(dialect=dialect, sort=sort, limit=LIMIT, after=after))
         for asset in page.items:
             yield asset
         if page.next_cursor is None:

@@ -3,21 +3,20 @@
 import asyncio
 from typing import Any
 
+import msgspec
+
+from libs.model.asset import CreateAsset
 from libs.model.ids import new_id
 from libs.model.monitor import DEFAULT_LOCATION
 from libs.model.requests import CreateKey
-from libs.model.tenancy import Actor, Principal, Scope
-from libs.sealing.sealer import Sealer
+from libs.model.tenancy import Scope
 from libs.store.pool import open_store
-from services.gateway.assets import every
-from services.gateway.auth import Authority
-from services.gateway.caller import Caller
-from services.gateway.means import Means
+from services.gateway.assets import LIMIT
 from services.gateway.monitorozas.words import DEVICE, DIALECT
-from services.gateway.sse import Streams
 from tests.integration.gateway.conftest import House, Open
 from tests.integration.gateway.test_keys import new_key
 from tests.integration.gateway.test_native_api import V2
+from tests.integration.gateway.test_stream import tenant_of
 from tests.support.client import Answer, Api
 
 V1 = "/api/v1"
@@ -187,11 +186,16 @@ async def test_a_client_sees_and_deletes_only_what_is_its_own(house: Open) -> No
 
 async def test_more_devices_than_one_page_holds_are_all_listed(house: Open) -> None:
     async with house() as home, home.api() as api:
-        for index in range(5):
-            await created(api, {**SSH, "target_value": f"host{index}.pelda.hu"})
-        caller = await _caller(home)
-        for limit in (1, 2, 5, 6):
-            assert [asset.number async for asset in every(caller, DIALECT, DEVICE, limit)] == [1, 2, 3, 4, 5]
+        count, tenant_id = 2 * LIMIT + 1, await tenant_of(api)
+        for index in range(count):
+            request = _without_parts(tenant_id, f"host{index}.pelda.hu")
+            await home.context.bus.ask(request)
+        assert [device["id"] for device in await listed(api)] == [*range(1, count + 1)]
+
+
+def _without_parts(tenant_id: str, name: str) -> CreateAsset:
+    fields = msgspec.Raw(msgspec.json.encode({**WEB, "target_value": name}))
+    return CreateAsset(tenant_id=tenant_id, dialect=DIALECT, sort=DEVICE, identity=name, fields=fields, parts={})
 
 
 async def _other_tenants_key(home: House) -> str:
@@ -201,14 +205,6 @@ async def _other_tenants_key(home: House) -> str:
         await db.run("INSERT INTO tenants (id, name) VALUES ($1, 'other')", tenant_id)
     request = CreateKey(tenant_id=tenant_id, name="k", scopes=[Scope.WRITE])
     return (await home.context.bus.ask(request)).key
-
-
-async def _caller(home: House) -> Caller:
-    context = home.context
-    authority = Authority(context.bus, context.clock)
-    means = Means(context.bus, authority, Streams(), context.clock, 1, Sealer([]))
-    principal: Principal = await authority.principal(home.key, "127.0.0.1")
-    return Caller(means, principal, Actor())
 
 
 async def test_a_blacklist_monitor_is_created_listed_and_deleted(house: Open) -> None:
