@@ -104,6 +104,7 @@ def test_a_kind_reaches_no_private_address_unless_told(name: str):
 
 def test_nobody_probes_without_a_key_unless_told():
     assert container("gateway")["environment"]["VEDETTE_PROBE_ALLOW"] == "${VEDETTE_PROBE_ALLOW:-}"
+    assert container("gateway")["environment"]["VEDETTE_TRUSTED_PROXIES"] == "${VEDETTE_TRUSTED_PROXIES:-}"
 
 
 def variables() -> list[tuple[str, str]]:

@@ -5,6 +5,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
+
 from tests.integration.gateway.conftest import House, Open
 from tests.integration.gateway.test_native_api import V2, check_problem
 from tests.support.client import Api
@@ -96,6 +98,29 @@ async def test_a_key_works_from_its_networks_only(house: Open) -> None:
             check_problem(await api.ask("GET", f"{V2}/me", x_forwarded_for="192.0.2.1"), 403)
         async with home.api(inside) as api:
             assert await api.get(f"{V2}/me")
+
+
+async def test_behind_a_trusted_proxy_the_address_that_it_saw_counts(house: Open) -> None:
+    async with house(trusted_proxies=("127.0.0.0/8",)) as home, home.api() as admin:
+        key = (await new_key(admin, "read", cidrs=["203.0.113.0/24"]))["key"]
+        async with home.api(key) as api:
+            with structlog.testing.capture_logs() as logs:
+                assert (await api.ask("GET", f"{V2}/me", x_forwarded_for="203.0.113.9")).status == 200
+            assert [line["client"] for line in logs if line["event"] == "request.finished"] == ["203.0.113.9"]
+            said = {"203.0.113.9, 192.0.2.1": "192.0.2.1", "203.0.113.9, unknown": "there", "192.0.2.1": "192.0.2.1"}
+            for text, place in said.items():
+                detail = check_problem(await api.ask("GET", f"{V2}/me", x_forwarded_for=text), 403)["detail"]
+                assert detail == f"This key may not be used from {place}."
+            check_problem(await api.ask("GET", f"{V2}/me"), 403)
+
+
+async def test_a_key_hands_out_no_scope_that_it_has_not(house: Open) -> None:
+    async with house() as home, home.api() as admin:
+        body = {"name": "k", "scopes": ["read", "operator"]}
+        own = (await admin.get(f"{V2}/me"))["scopes"]
+        problem = check_problem(await admin.ask("POST", f"{V2}/keys", body), 422)
+        assert (own, problem["errors"][0]["field"]) == (["admin"], "scopes[1]")
+        assert (await new_key(admin, "admin", rate={"per_s": 2.5, "burst": 5}))["scopes"] == ["admin"]
 
 
 async def test_a_key_expires_also_while_it_is_remembered(house: Open) -> None:

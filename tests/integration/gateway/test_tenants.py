@@ -176,7 +176,8 @@ async def test_the_walk_aims_at_what_is_there(house: Open) -> None:
     """What b is refused, a may do: else the walk would prove nothing."""
     async with tenants(house) as two:
         assert MARKER in str(await two.shown())
-        for mine, _ in reversed(steps(two.has)):
+        commands = [mine for mine, _ in steps(two.has) if mine.method != "GET"]
+        for mine in reversed(commands):
             answer = await ask(two.a, mine)
             # 409: an Idempotency-Key that stands for another body; 504: no prober is here.
             assert not mine.aimed or answer.status in {200, 201, 204, 409, 504}, (mine, answer)

@@ -108,6 +108,13 @@ KEYS: list[tuple[Any, str, str]] = [
     (KEY | {"expires_at": "tomorrow"}, "expires_at", "RFC3339"),
     (KEY | {"expires_at": "2026-07-01T12:00:00"}, "expires_at", "timezone"),
     (KEY | {"expires_at": 1_800_000_000}, "expires_at", ""),
+    (KEY | {"rate": 10}, "rate", "`object | null`"),
+    (KEY | {"rate": {"per_s": 10}}, "rate.burst", "required"),
+    (KEY | {"rate": {"per_s": -1, "burst": 1}}, "rate.per_s", ">= 0"),
+    (KEY | {"rate": {"per_s": 1e9, "burst": 1}}, "rate.per_s", "<= 1000000"),
+    (KEY | {"rate": {"per_s": 1, "burst": 0}}, "rate.burst", ">= 1"),
+    (KEY | {"rate": {"per_s": 1, "burst": 1.5}}, "rate.burst", "`int`"),
+    (KEY | {"rate": {"per_s": 1, "burst": 1, "size": 1}}, "rate.size", "not a known field"),
     (KEY | {"tenant_id": "other"}, "tenant_id", "not a known field"),
 ]
 

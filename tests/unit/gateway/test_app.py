@@ -54,6 +54,20 @@ async def test_each_dialect_answers_for_its_own_paths_also_where_nothing_is() ->
         assert (reply.status, reply.headers["content-type"]) == (404, "application/problem+json")
 
 
+def whisper(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return Response(b'"inner"', status_code=getattr(error, "status_code", 500), media_type="application/json")
+
+
+async def test_below_a_dialect_the_one_with_the_longer_prefix_answers() -> None:
+    outer = Dialect("/api/v1", Router("/api/v1", route_handlers=[bug]), shout)
+    inner = Dialect("/api/v1/inner", Router("/api/v1/inner", route_handlers=[conflict]), whisper)
+    for both in (build([outer, inner], None, Health()), build([inner, outer], None, Health())):
+        for path in ("/api/v1/inner", "/api/v1/inner/nothing", "/api/v1/inner/conflict"):
+            assert (await call(both, "GET", path)).json == "inner"
+        for path in ("/api/v1/bug", "/api/v1/innermost", "/api/v1"):
+            assert (await call(both, "GET", path)).json == {"ok": False}
+
+
 async def test_a_bug_is_logged_and_told_without_its_internals() -> None:
     with structlog.testing.capture_logs() as logs:
         reply = await call(app(), "GET", "/api/v2/bug")
