@@ -22,9 +22,10 @@ from libs.store.pool import Store
 from services.results.answering import cursors
 from services.results.answering.monitoring import Monitoring
 from services.results.answering.monitors import shown
-from services.results.answering.refusing import NO_ASSET, not_found
+from services.results.answering.refusing import not_found
 from services.results.answering.terms import Terms
 
+_NO_ASSET = "There is no asset of this number."
 _CONFLICT = "There is such an asset already."
 
 
@@ -64,7 +65,7 @@ class Assets:
             await locks.hold(db, locks.Lock.FOLDING)
             asset = await assets.locked(db, _sort(request), request.number)
             if asset is None:
-                raise not_found(NO_ASSET)
+                raise not_found(_NO_ASSET)
             monitoring = self._monitoring(db, request)
             for monitor_id in await assets.monitor_ids(db, asset.id):
                 monitor = await monitors.locked(db, request.tenant_id, monitor_id)

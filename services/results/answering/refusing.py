@@ -19,7 +19,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 NO_MONITOR = "There is no such monitor."
 NO_KEY = "There is no such key."
 NO_TENANT = "There is no such tenant."
-NO_ASSET = "There is no asset of this number."
 UNAVAILABLE = "The database does not answer at the moment."
 UNPREPARED = (
     "The database lacks a table or column that this version needs. Restart the results service, which brings the "

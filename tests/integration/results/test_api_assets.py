@@ -32,14 +32,9 @@ COPIES = (
 
 
 def creation(room: Room, identity: str = "example.com", **fields: Any) -> CreateAsset:
-    plain: dict[str, Any] = {
-        **DEVICES,
-        "tenant_id": room.tenant_id,
-        "actor": ACTOR,
-        "identity": identity,
-        "fields": msgspec.Raw(b'{"name": "%s"}' % identity.encode()),
-        "parts": {"http": draft(name="web"), "tls": draft(name="certificate")},
-    }
+    plain: dict[str, Any] = {**DEVICES, "tenant_id": room.tenant_id, "actor": ACTOR, "identity": identity}
+    plain["fields"] = msgspec.Raw(b'{"name": "%s"}' % identity.encode())
+    plain["parts"] = {"http": draft(name="web"), "tls": draft(name="certificate")}
     return CreateAsset(**plain | fields)
 
 
