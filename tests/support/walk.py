@@ -64,6 +64,10 @@ EXAMPLES = {
     "GET /api/v2/monitors/{monitor_id}/results": Example(parameters={"cursor": "{results_cursor}"}),
     "GET /api/v2/monitors/{monitor_id}/transitions": Example(parameters={"cursor": "{transitions_cursor}"}),
     "GET /probe": Example(),
+    "POST /api/v1/devices/create": Example({"target_type": "domain", "target_value": "new.example"}),
+    "DELETE /api/v1/devices/delete": Example(query={"id": "{device}"}),
+    "POST /api/v1/blacklist-monitors/create": Example({"target_type": "domain", "target_value": "new.example"}),
+    "DELETE /api/v1/blacklist-monitors/delete": Example(query={"id": "{blacklist_monitor}"}),
 }
 
 
