@@ -9,9 +9,15 @@ from libs.model.ids import new_id
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import CreateKey, DeleteKey, ListKeys
 from libs.model.tenancy import Actor, Key, KeyCreated, Scope
+from libs.store import locks
 from tests.support.room import Room
+from tests.support.wait import eventually
 
 CLI = Actor(via="cli")
+_WAITING = """
+SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+"""
 
 
 async def create(room: Room, *scopes: Scope, tenant_id: str = "", **fields: object) -> KeyCreated:
@@ -90,9 +96,14 @@ async def test_two_operators_who_revoke_each_other_leave_one(room: Room) -> None
         except RefusedError as error:
             refused.append(error.refusal.code)
 
-    async with asyncio.TaskGroup() as group:
+    async def both_wait() -> bool:
+        return (await room.rows(_WAITING))[0]["count"] == 2
+
+    async with asyncio.TaskGroup() as group, room.store.transaction() as db:
+        await locks.hold(db, locks.Lock.OPERATORS)
         group.create_task(ask(revoke(room, here, by(there))))
         group.create_task(ask(revoke(room, there, by(here), other)))
+        await eventually(both_wait, within_s=4, what="two that wait")
     assert refused == [RefusalCode.CONFLICT]
     assert len(await keys(room) + await keys(room, other)) == 1
 
