@@ -11,7 +11,7 @@ PING = "ping"
 # These say how, but not where: without a port nothing can be dialled.
 UNNAMED = {"tcp": {}, "tls": {"tls": True}}
 
-_ALIASES = {
+ALIASES = {
     "postgres": "postgresql",
     "pgsql": "postgresql",
     "mongo": "mongodb",
@@ -27,7 +27,7 @@ def service_types() -> dict[str, str]:
     UDP alone is none of them: silence proves nothing where nobody knows what would be answered.
     """
     known = [WEB, PING, *UNNAMED, *(name for name in kinds()["port"].schemes if name not in ("tcp", "udp", "tls"))]
-    return {name: name for name in known} | {word: name for word, name in _ALIASES.items() if name in known}
+    return {name: name for name in known} | {word: name for word, name in ALIASES.items() if name in known}
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """The error table of /api/v1: each code with its status, always in the envelope."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,10 +18,41 @@ from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 from libs.bus.errors import BusError
 from libs.model.refusal import RefusalCode, RefusedError
 from services.gateway.denial import STATUS, DeniedError, Fault
+from services.gateway.monitorozas import envelope
 from services.gateway.monitorozas.envelope import InvalidError, answer, success
 
 DEVICES, BLACKLIST = "/api/v1/devices/create", "/api/v1/blacklist-monitors/create"
 TOO_LARGE = HTTPException(status_code=HTTP_413_REQUEST_ENTITY_TOO_LARGE)
+
+
+def refused(code: RefusalCode, field: str | None = None) -> RefusedError:
+    return RefusedError(code, "a sentence", field)
+
+
+ERRORS: list[tuple[Exception, str, tuple[int, str]]] = [
+    (refused(RefusalCode.NOT_FOUND), DEVICES, (404, "unknown_device")),
+    (refused(RefusalCode.NOT_FOUND), BLACKLIST, (404, "unknown_blacklist_monitor")),
+    (refused(RefusalCode.CONFLICT), DEVICES, (409, "duplicate_device")),
+    (refused(RefusalCode.CONFLICT), BLACKLIST, (409, "duplicate_blacklist_monitor")),
+    (refused(RefusalCode.QUOTA), DEVICES, (403, "quota_exceeded")),
+    (refused(RefusalCode.UNPREPARED), DEVICES, (500, "missing_table")),
+    (refused(RefusalCode.UNAVAILABLE), DEVICES, (500, "server_error")),
+    (refused(RefusalCode.INVALID, "target_value.host"), DEVICES, (400, "invalid_target_value")),
+    (refused(RefusalCode.INVALID), DEVICES, (400, "invalid_json")),
+    (InvalidError("missing_target_value", "a sentence"), DEVICES, (400, "missing_target_value")),
+    (BusError("nats://user:password@host"), DEVICES, (500, "server_error")),
+    (ServiceUnavailableException(), DEVICES, (500, "server_error")),
+    (ValueError("a bug with a password"), DEVICES, (500, "server_error")),
+    (HTTPException(detail="of Litestar", status_code=500), DEVICES, (500, "server_error")),
+    (NotFoundException(), "/api/v1/devices/x", (404, "unknown_devices_route")),
+    (NotFoundException(), "/api/v1/blacklist-monitors/x/y", (404, "unknown_blacklist_monitors_route")),
+    (NotFoundException(), "/api/v1/devicesx", (404, "unknown_api_route")),
+    (NotFoundException(), "/api/v1", (404, "unknown_api_route")),
+    (MethodNotAllowedException(), "/api/v1/me", (404, "unknown_api_route")),
+    (MethodNotAllowedException(), DEVICES, (404, "unknown_devices_route")),
+    (TOO_LARGE, DEVICES, (413, "body_too_large")),
+    (ClientException(detail="Invalid content-length"), DEVICES, (400, "invalid_json")),
+]
 
 
 def told(error: Exception, path: str = DEVICES) -> tuple[int, str, dict[str, str]]:
@@ -36,10 +68,6 @@ def told(error: Exception, path: str = DEVICES) -> tuple[int, str, dict[str, str
     assert response.media_type == "application/json"
     assert response.status_code is not None
     return response.status_code, body["error"], dict(response.headers)
-
-
-def refused(code: RefusalCode, field: str | None = None) -> RefusedError:
-    return RefusedError(code, "a sentence", field)
 
 
 @pytest.mark.parametrize(
@@ -62,35 +90,15 @@ def test_no_denial_is_left_out() -> None:
     assert all(told(DeniedError(fault, "a sentence"))[0] == STATUS[fault] for fault in Fault)
 
 
-@pytest.mark.parametrize(
-    ("error", "path", "expected"),
-    [
-        (refused(RefusalCode.NOT_FOUND), DEVICES, (404, "unknown_device")),
-        (refused(RefusalCode.NOT_FOUND), BLACKLIST, (404, "unknown_blacklist_monitor")),
-        (refused(RefusalCode.CONFLICT), DEVICES, (409, "duplicate_device")),
-        (refused(RefusalCode.CONFLICT), BLACKLIST, (409, "duplicate_blacklist_monitor")),
-        (refused(RefusalCode.QUOTA), DEVICES, (403, "quota_exceeded")),
-        (refused(RefusalCode.UNPREPARED), DEVICES, (500, "missing_table")),
-        (refused(RefusalCode.UNAVAILABLE), DEVICES, (500, "server_error")),
-        (refused(RefusalCode.INVALID, "target_value.host"), DEVICES, (400, "invalid_target_value")),
-        (refused(RefusalCode.INVALID), DEVICES, (400, "invalid_json")),
-        (InvalidError("missing_target_value", "a sentence"), DEVICES, (400, "missing_target_value")),
-        (BusError("nats://user:password@host"), DEVICES, (500, "server_error")),
-        (ServiceUnavailableException(), DEVICES, (500, "server_error")),
-        (ValueError("a bug with a password"), DEVICES, (500, "server_error")),
-        (HTTPException(detail="of Litestar", status_code=500), DEVICES, (500, "server_error")),
-        (NotFoundException(), "/api/v1/devices/x", (404, "unknown_devices_route")),
-        (NotFoundException(), "/api/v1/blacklist-monitors/x/y", (404, "unknown_blacklist_monitors_route")),
-        (NotFoundException(), "/api/v1/devicesx", (404, "unknown_api_route")),
-        (NotFoundException(), "/api/v1", (404, "unknown_api_route")),
-        (MethodNotAllowedException(), "/api/v1/me", (404, "unknown_api_route")),
-        (MethodNotAllowedException(), DEVICES, (404, "unknown_devices_route")),
-        (TOO_LARGE, DEVICES, (413, "body_too_large")),
-        (ClientException(detail="Invalid content-length"), DEVICES, (400, "invalid_json")),
-    ],
-)
+@pytest.mark.parametrize(("error", "path", "expected"), ERRORS)
 def test_every_error_has_its_status_and_code(error: Exception, path: str, expected: tuple[int, str]) -> None:
     assert told(error, path)[:2] == expected
+
+
+def test_the_readme_tells_every_code() -> None:
+    readme = (Path(envelope.__file__).parent / "README.md").read_text()
+    codes = {code for _, _, (_, code) in ERRORS} - {"invalid_target_value"}
+    assert {code for code in codes if f"`{code}`" not in readme} == set()
 
 
 @pytest.mark.parametrize("code", RefusalCode)
