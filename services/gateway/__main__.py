@@ -14,6 +14,7 @@ from libs.bus.errors import BusError
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
 from libs.model.tenancy import Rate
+from libs.net.egress import Egress
 from libs.process.errors import StartError
 from libs.process.http import serve
 from libs.process.run import run
@@ -26,6 +27,7 @@ from services.gateway.auth import Authority
 from services.gateway.client import networks
 from services.gateway.limits import Limits
 from services.gateway.means import Dialect, Means
+from services.gateway.monitorozas.room import monitorozas
 from services.gateway.native.document import document
 from services.gateway.native.room import native
 from services.gateway.probe.modules import Module, modules
@@ -70,7 +72,8 @@ async def opened(context: Context) -> AsyncIterator[Running]:
 def dialects(means: Means, settings: Settings) -> list[Dialect]:
     """Returns every API that is served; the native one, which is described, comes first."""
     known = _modules(settings.probe_modules_file, seals=means.sealer.newest is not None)
-    return [native(means), probe(means, known, settings.probe_allow)]
+    egress = Egress(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
+    return [native(means), monitorozas(means, egress), probe(means, known, settings.probe_allow)]
 
 
 def _modules(file: str, *, seals: bool) -> dict[str, Module]:

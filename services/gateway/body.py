@@ -102,8 +102,11 @@ def _field_refusal(fault: str, name: str, path: str, known: tuple[str, ...]) -> 
 
 
 def _fields(shape: type[Any]) -> tuple[str, ...]:
-    """Returns the names that an object of this shape may have."""
-    tag = shape.__struct_config__.tag_field
+    """Returns the names that an object of this shape may have; none for a dict, which may have any."""
+    config = getattr(shape, "__struct_config__", None)
+    if config is None:
+        return ()
+    tag = config.tag_field
     names = tuple(field.encode_name for field in msgspec.structs.fields(shape))
     return (tag, *names) if tag else names
 

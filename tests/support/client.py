@@ -58,7 +58,7 @@ class Api:
         try:
             async with asyncio.timeout(self._timeout_s):
                 reader = await self._send(method, path, body, headers)
-                answer = await _read_answer(reader)
+                answer = await read_answer(reader)
         except BaseException:
             await self.close()
             raise
@@ -108,7 +108,8 @@ class Api:
         return self._reader
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> Answer:
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    """Returns the next answer on a connection, which may be kept alive."""
     status, headers = await _read_head(reader)
     if headers.get("transfer-encoding") == "chunked":
         content = b"".join([chunk async for chunk in _chunks(reader)])

@@ -68,6 +68,10 @@ EXAMPLES = {
     "POST /api/v2/tenants/{tenant_id}/keys": Example({"name": "new", "scopes": ["read"]}),
     "GET /api/v2/audit": Example(parameters={"cursor": "{audit_cursor}"}),
     "GET /probe": Example(),
+    "POST /api/v1/devices/create": Example({"target_type": "domain", "target_value": "new.example"}),
+    "DELETE /api/v1/devices/delete": Example(query={"id": "{device}"}),
+    "POST /api/v1/blacklist-monitors/create": Example({"target_type": "domain", "target_value": "new.example"}),
+    "DELETE /api/v1/blacklist-monitors/delete": Example(query={"id": "{blacklist_monitor}"}),
 }
 
 

@@ -113,9 +113,13 @@ async def belongings(api: Api) -> dict[str, str | None]:
     await api.post(f"{V2}/monitors", MONITOR)
     body = {"name": MARKER, "scopes": ["read"], "cidrs": ["203.0.113.77"]}
     key = (await api.ask("POST", f"{V2}/keys", body, idempotency_key="key-order-of-a")).body
+    target = {"target_type": "domain", "target_value": f"{MARKER}.example"}
+    device, listed = [await api.post(f"/api/v1/{what}/create", target) for what in ("devices", "blacklist-monitors")]
     return {
         "monitor": monitor["id"],
         "key": key["id"],
+        "device": str(device["data"]["id"]),
+        "blacklist_monitor": str(listed["data"]["id"]),
         "tenant": (await api.get(f"{V2}/me"))["tenant_id"],
         "cursor": (await api.get(f"{V2}/monitors", limit=1))["next_cursor"],
         "audit_cursor": (await api.get(f"{V2}/audit", limit=1))["next_cursor"],
@@ -130,8 +134,9 @@ def of_nobody(has: Things) -> Things:
     """Returns things like these that nobody has. Whose cursor there is none, begins at the beginning."""
     none = {sort: None for sort in has if sort == "event" or sort.endswith("cursor")}
     ids = {sort: new_id() for sort in ("monitor", "key", "tenant")}
+    numbers = dict.fromkeys(("device", "blacklist_monitor"), "987654321")
     words = {sort: f"{sort}-of-nobody" for sort in ("marker", "order", "key_order")}
-    return {**has, **none, **ids, **words}
+    return {**has, **none, **ids, **numbers, **words}
 
 
 @asynccontextmanager

@@ -1,0 +1,20 @@
+"""All assets of a caller, for dialects whose lists have no pages."""
+
+from collections.abc import AsyncIterator
+
+from libs.model.asset import Asset, ListAssets
+from services.gateway.caller import Caller
+
+LIMIT = 200
+
+
+async def every(caller: Caller, dialect: str, sort: str) -> AsyncIterator[Asset]:
+    """Yields the assets in the order of their numbers, asking for page after page: no more are held."""
+    after = 0
+    while True:
+        page = await caller.ask(ListAssets(dialect=dialect, sort=sort, limit=LIMIT, after=after))
+        for asset in page.items:
+            yield asset
+        if page.next_cursor is None:
+            return
+        after = page.items[-1].number

@@ -1,0 +1,1 @@
+"""The device and blacklist API of Monitorozás.hu as one dialect."""
