@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 
 from libs.model.requests import Bootstrap
@@ -50,6 +51,14 @@ def house(nats_url: str, postgres_dsn: str) -> Open:
             yield House(settings.port, secret, context)
 
     return opened
+
+
+@asynccontextmanager
+async def beside(home: House) -> AsyncIterator[House]:
+    """A second gateway on the same NATS."""
+    settings = msgspec.structs.replace(home.context.settings, port=free_port())
+    async with running((gateway(),), settings) as context:
+        yield House(settings.port, home.key, context)
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
-import msgspec
 import pytest
 
 from libs.bus import subjects
@@ -15,27 +13,16 @@ from libs.bus.bus import Bus
 from libs.model.ids import new_id
 from libs.model.requests import TakeRequests
 from libs.model.tenancy import Principal, Rate, Scope, new_secret
-from libs.process.run import running
 from services.gateway import limits
-from services.gateway.__main__ import service as gateway
 from services.gateway.limits import Limits
 from services.gateway.strangers import AT_ONCE_MAX, FAILED_BURST, FAILED_PER_S
-from tests.integration.gateway.conftest import House, Open
+from tests.integration.gateway.conftest import House, Open, beside
 from tests.integration.gateway.test_keys import new_key
 from tests.integration.gateway.test_native_api import V2, check_problem
 from tests.support.client import Answer, Api
-from tests.support.ports import free_port
 from tests.support.wait import eventually
 
 NO_LIMIT: dict[str, Any] = {"key_requests_per_s": 0.0, "tenant_requests_per_s": 0.0}
-
-
-@asynccontextmanager
-async def beside(home: House) -> AsyncIterator[House]:
-    """A second gateway on the same NATS."""
-    settings = msgspec.structs.replace(home.context.settings, port=free_port())
-    async with running((gateway(),), settings) as context:
-        yield House(settings.port, home.key, context)
 
 
 async def until_denied(home: House, key: str) -> int:
