@@ -1,6 +1,7 @@
 """Who asks: tenants, keys and what a key may do."""
 
 import hashlib
+import ipaddress
 import re
 import secrets
 from datetime import datetime
@@ -24,6 +25,19 @@ def is_secret(text: str) -> bool:
 def digest(secret: str) -> str:
     """Returns the SHA-256 of a secret in hex: all that is stored of it, or travels over the bus."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def is_from(address: str, cidrs: list[str]) -> bool:
+    """Tells whether a client's address lies in one of `cidrs`; without any, it may be anywhere."""
+    if not cidrs:
+        return True
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    # A dual-stack listener shows IPv4 clients as ::ffff:a.b.c.d.
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return any((mapped or ip) in ipaddress.ip_network(cidr) for cidr in cidrs)
 
 
 class Scope(StrEnum):
