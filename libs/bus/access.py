@@ -16,16 +16,16 @@ PAYLOAD_BYTES_MAX = 1024
 _USER = "key."
 
 
-class _Server(msgspec.Struct):
+class _Server(msgspec.Struct, frozen=True):
     id: str
 
 
-class _Client(msgspec.Struct):
+class _Client(msgspec.Struct, frozen=True):
     id: int = 0
     host: str = ""
 
 
-class _Options(msgspec.Struct):
+class _Options(msgspec.Struct, frozen=True):
     password: str = msgspec.field(name="pass", default="")
 
 

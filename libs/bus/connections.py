@@ -22,6 +22,7 @@ PAGES_MAX = 400
 # The first server answers within milliseconds; how many there are, nobody tells.
 FIRST_ANSWER_S = 2.0
 FURTHER_ANSWERS_S = 0.3
+KICK_S_MAX = 2.0
 
 _CONNZ = "$SYS.REQ.SERVER.PING.CONNZ"
 _CONNECT_S = 30.0
@@ -98,8 +99,8 @@ class Connections:
         """Has the server cut one connection. To its client that is a broken one, so that it tries to come back."""
         with as_bus_errors("end a connection"):
             body = msgspec.json.encode({"cid": connection.cid})
-            await self._client.publish(f"$SYS.REQ.SERVER.{connection.server_id}.KICK", body)
-            await self._client.flush()
+            # A request: the server ignores one that wants no answer.
+            await self._client.request(f"$SYS.REQ.SERVER.{connection.server_id}.KICK", body, timeout=KICK_S_MAX)
 
     async def _listed(self, wanted: dict[str, str]) -> AsyncGenerator[Connection, None]:
         for number in range(PAGES_MAX):

@@ -104,8 +104,8 @@ async def guest(url: str, **options: Any) -> AsyncIterator[Guest]:
 
     plain = {"allow_reconnect": False, "max_reconnect_attempts": 0, "connect_timeout": 10}
     callbacks = {"error_cb": failed, "disconnected_cb": disconnected, "closed_cb": closed}
-    await made.client.connect(url, **{**plain, **callbacks, **options})
     try:
+        await made.client.connect(url, **{**plain, **callbacks, **options})
         yield made
     finally:
         await made.client.close()
