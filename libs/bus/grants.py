@@ -18,6 +18,7 @@ CALLOUT = "$SYS.REQ.USER.AUTH"
 CALLOUT_REPLIES = "$SYS._INBOX.>"
 
 _API = "$JS.API"
+_INGEST = f"{subjects.RESULTS}.{layout.INGEST}"
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -39,14 +40,13 @@ def prober_user(location: str) -> str:
 
 def gateway() -> Grant:
     """Asks the results room, asks for checks now, and reads results and events; writes neither."""
-    ingest = f"{subjects.RESULTS}.{layout.INGEST}"
+    feeds = {subjects.RESULTS: subjects.result("*", "*", "*", "*"), subjects.EVENTS: subjects.event("*", "*", "*")}
     return Grant(
         publish=[
-            "rpc.>",
-            "due.*.*.*.*",
-            "control.>",
-            *(f"{_API}.{request}.{stream}" for stream in _FEEDS for request in ("STREAM.INFO", "CONSUMER.CREATE")),
-            *(f"{_API}.CONSUMER.{request}.{stream}.*" for stream in _FEEDS for request in ("MSG.NEXT", "DELETE")),
+            *("rpc.>", "due.*.*.*.*", "control.>"),
+            *(f"{_API}.STREAM.INFO.{stream}" for stream in feeds),
+            *(f"{_API}.CONSUMER.CREATE.{stream}.*.{filtered}" for stream, filtered in feeds.items()),
+            *(f"{_API}.CONSUMER.{request}.{stream}.*" for request in ("MSG.NEXT", "DELETE") for stream in feeds),
         ],
         subscribe=[
             "live.results.>",
@@ -55,7 +55,11 @@ def gateway() -> Grant:
             subjects.answer("*"),
             f"{inbox(GATEWAY)}.>",
         ],
-        deny_publish=[f"{_API}.CONSUMER.{request}.{ingest}" for request in ("MSG.NEXT", "DELETE")],
+        # The consumers that it makes for a replay are its own; this one is not.
+        deny_publish=[
+            *(f"{_API}.CONSUMER.{request}.{_INGEST}" for request in ("MSG.NEXT", "DELETE")),
+            f"{_API}.CONSUMER.CREATE.{_INGEST}.>",
+        ],
     )
 
 
@@ -92,9 +96,6 @@ def prober(location: str, kinds: Iterable[str]) -> Grant:
 def system() -> Grant:
     """Lists connections, and ends them. This user stands in the system account, outside of everything else."""
     return Grant(publish=["$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"], subscribe=[f"{inbox(SYSTEM)}.>"])
-
-
-_FEEDS = (subjects.RESULTS, subjects.EVENTS)
 
 
 def _acks(stream: str, consumer: str) -> tuple[str, str]:
