@@ -41,7 +41,7 @@ def serve_callout(router: NatsRouter, decide: Callable[[Asked], Awaitable[bytes]
 async def _answer(body: bytes, decide: Callable[[Asked], Awaitable[bytes]]) -> bytes | None:
     try:
         asks = asked(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         # Not even a server's words are repeated here: they hold a client's key.
         log.warning("callout.unreadable", problem=type(error).__name__)
         return None

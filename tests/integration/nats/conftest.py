@@ -81,7 +81,7 @@ def house(guarded: GuardedNats, postgres_dsn: str) -> Open:
     @asynccontextmanager
     async def opened(**more: Any) -> AsyncIterator[House]:
         settings = Settings(
-            **{**guarded.settings(), **more}, postgres_dsn=postgres_dsn, health_port=0, shutdown_grace_s=2
+            **{"postgres_dsn": postgres_dsn, **guarded.settings(), **more}, health_port=0, shutdown_grace_s=2
         )
         async with (
             running((results(),), settings) as context,
