@@ -12,7 +12,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from libs.bus import conf, grants, nkeys
-from tests.support.servers import NatsServer, running_nats
+from tests.support.ports import free_port
+from tests.support.servers import NatsServer, scratch
 
 KINDS = ("http", "port")
 LOCATIONS = ("local", "eu")
@@ -43,14 +44,33 @@ class GuardedNats:
 
 
 @contextlib.contextmanager
-def guarded_nats() -> Iterator[GuardedNats]:
+def guarded_nats(size: int = 1) -> Iterator[list[GuardedNats]]:
+    """Gives the servers, which are one cluster if they are several."""
     names = [grants.GATEWAY, grants.RESULTS, grants.SYSTEM, *map(grants.prober_user, LOCATIONS)]
     passwords = {name: secrets.token_hex(8) for name in names}
     seed = nkeys.new_seed()
     users = conf.services(passwords, KINDS, LOCATIONS)
     block = conf.authorization(users, conf.system(passwords[grants.SYSTEM]), nkeys.Signer(seed).public)
-    with running_nats(more=block) as server:
-        yield GuardedNats(server, passwords, seed)
+    with contextlib.ExitStack() as stack:
+        servers = [NatsServer(stack.enter_context(scratch("nats")), more=block + more) for more in _clustered(size)]
+        for server in servers:
+            stack.callback(server.kill)
+            server.process.start()
+        for server in servers:
+            server.wait_ready()
+        yield [GuardedNats(server, passwords, seed) for server in servers]
+
+
+def _clustered(size: int) -> list[str]:
+    """Returns what each server needs to know of the others."""
+    if size == 1:
+        return [""]
+    ports = [free_port() for _ in range(size)]
+    routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+    return [
+        f'server_name: n{port}\ncluster {{ name: c, listen: "127.0.0.1:{port}", routes: [{routes}] }}\n'
+        for port in ports
+    ]
 
 
 class Guest:

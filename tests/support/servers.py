@@ -54,6 +54,9 @@ class NatsServer:
     def start(self) -> None:
         """Returns once clients are let in, which is after the streams on disk are read."""
         self.process.start()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
         self.process.wait_until(self._greets)
 
     def kill(self) -> None:
@@ -141,10 +144,10 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
-def running_nats(*, jetstream_bytes_max: int | None = None, more: str = "") -> Iterator[NatsServer]:
+def running_nats(*, jetstream_bytes_max: int | None = None) -> Iterator[NatsServer]:
     """A nats-server with an empty disk."""
     with scratch("nats") as directory:
-        server = NatsServer(directory, jetstream_bytes_max=jetstream_bytes_max, more=more)
+        server = NatsServer(directory, jetstream_bytes_max=jetstream_bytes_max)
         server.start()
         try:
             yield server

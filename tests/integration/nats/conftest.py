@@ -24,7 +24,7 @@ from tests.support.guarded_nats import GuardedNats, guarded_nats
 
 @pytest.fixture
 def guarded() -> Iterator[GuardedNats]:
-    with guarded_nats() as nats:
+    with guarded_nats() as (nats,):
         yield nats
 
 
@@ -74,20 +74,23 @@ class House:
 Open = Callable[..., AbstractAsyncContextManager[House]]
 
 
+@asynccontextmanager
+async def opened(nats: GuardedNats, dsn: str, beside: GuardedNats, **more: Any) -> AsyncIterator[House]:
+    """Opens a house on `nats`, with gateway and prober on the server `beside` it in the same cluster."""
+    plain = {"postgres_dsn": dsn, "health_port": 0, "shutdown_grace_s": 2}
+    async with (
+        running((results(),), Settings(**{**plain, **nats.settings(), **more})) as context,
+        Bus.open(beside.url("gateway"), name="gateway") as gateway,
+        Bus.open(beside.url("prober_local"), name="prober") as prober,
+    ):
+        yield House(nats, gateway, prober, context)
+
+
 @pytest.fixture
 def house(guarded: GuardedNats, postgres_dsn: str) -> Open:
     """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
 
-    @asynccontextmanager
-    async def opened(**more: Any) -> AsyncIterator[House]:
-        settings = Settings(
-            **{"postgres_dsn": postgres_dsn, **guarded.settings(), **more}, health_port=0, shutdown_grace_s=2
-        )
-        async with (
-            running((results(),), settings) as context,
-            Bus.open(guarded.url("gateway"), name="gateway") as gateway,
-            Bus.open(guarded.url("prober_local"), name="prober") as prober,
-        ):
-            yield House(guarded, gateway, prober, context)
+    def open_it(**more: Any) -> AbstractAsyncContextManager[House]:
+        return opened(guarded, postgres_dsn, guarded, **more)
 
-    return opened
+    return open_it
