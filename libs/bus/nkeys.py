@@ -89,7 +89,8 @@ def _decoded(text: str) -> bytes:
         raw = base64.b32decode(text.encode("ascii") + b"=" * (-len(text) % 8))
     except (binascii.Error, UnicodeEncodeError):
         raise ValueError("it is not base32") from None
-    if binascii.crc_hqx(raw[:-_CRC_BYTES], 0).to_bytes(_CRC_BYTES, "little") != raw[-_CRC_BYTES:]:
+    # The last letter holds bits of no meaning: only the text that we would write is the key.
+    if _encoded(raw[:-_CRC_BYTES]) != text:
         raise ValueError("its checksum does not hold")
     return raw[:-_CRC_BYTES]
 
@@ -100,6 +101,10 @@ def _base64(data: bytes) -> bytes:
 
 def _plain(text: bytes) -> bytes:
     try:
-        return base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        plain = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
         raise ValueError("it is not base64") from None
+    # Several texts decode to the same bytes; only the one that we would write counts.
+    if _base64(plain) != text:
+        raise ValueError("it is not base64")
+    return plain
