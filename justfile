@@ -52,9 +52,9 @@ bench-ping *options:
 new-kind name:
     @exec python deploy/new_kind.py "$@"
 
-# write random passwords and a key for docker-compose.yml into deploy/secrets, once
-secrets:
-    @python deploy/make_secrets.py
+# write passwords, keys and the users of NATS for docker-compose.yml into deploy/secrets; for more LOCATIONS, too
+secrets *locations:
+    @python deploy/make_secrets.py "$@"
 
 # hold docker-compose.yml and the Dockerfile against the services found by folder
 compose-check:

@@ -41,7 +41,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     given = {"data_dir": options.data_dir, "host": options.host, "port": options.port}
-    given |= {"nats_url": options.nats, "postgres_dsn": options.postgres}
+    given |= {"nats_url": options.nats, "postgres_dsn": options.postgres, "nats_listen": options.nats_listen}
     settings = _settings(**given, **_defaults_of_up())
     services = tuple(map(folders.service, folders.service_names()))
     embed = (options.nats is None, options.postgres is None)
@@ -161,6 +161,9 @@ def _add_up(commands: Any) -> None:
     parser.add_argument("--host", help="address of the API (default: 127.0.0.1)")
     parser.add_argument("--port", type=_port, help="port of the API (default: 8080)")
     parser.add_argument("--nats", metavar="URL", help="use this NATS instead of an own nats-server")
+    parser.add_argument(
+        "--nats-listen", metavar="HOST:PORT", help="address of the own nats-server (default: 127.0.0.1:0)"
+    )
     parser.add_argument("--postgres", metavar="DSN", help="use this PostgreSQL instead of an own one")
     parser.set_defaults(command=_up)
 

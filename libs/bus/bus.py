@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import NoReturn, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from fast_depends.msgspec import MsgSpecSerializer
@@ -15,7 +17,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js import JetStreamContext
 
-from libs.bus import envelope, subjects
+from libs.bus import envelope, grants, subjects
 from libs.bus.barrier import barrier
 from libs.bus.errors import BusError, as_bus_errors, describe
 from libs.bus.inbox import Inbox
@@ -54,7 +56,7 @@ class Bus:
         """Connects, waiting for a server that is still starting; at the end stops all subscribers and drains."""
         losses = Losses()
         broker = _broker(url, name, losses)
-        with as_bus_errors(f"connect to {_without_credentials(url)}"):
+        with as_bus_errors(f"connect to {without_credentials(url)}"):
             async with asyncio.timeout(connect_timeout_s):
                 client = await broker.connect()
                 pipeline = await Pipeline(client).open()
@@ -115,8 +117,8 @@ class Bus:
             yield (message.data async for message in inbox)
 
     async def await_reply(self, message: Message, timeout_s: float) -> bytes | None:
-        """Publishes a check that a prober answers to an inbox of ours; None when no answer comes in time."""
-        reply_to = self.client.new_inbox()
+        """Publishes a check that a prober answers to a subject of our own; None when no answer comes in time."""
+        reply_to = subjects.answer(secrets.token_hex(16))  # nobody else can guess it
         headers = {**message.headers, REPLY_HEADER: reply_to}
         async with Inbox.open(self.client, reply_to) as inbox:
             await self.publish(Message(message.subject, message.body, message.id, headers))
@@ -168,6 +170,7 @@ def _broker(url: str, name: str, losses: Losses) -> NatsBroker:
         ping_interval=_PING_INTERVAL_S,
         max_outstanding_pings=2,
         pending_size=_PENDING_BYTES,
+        inbox_prefix=grants.inbox(user_of(url)),
         drain_timeout=_DRAIN_TIMEOUT_S,
         graceful_timeout=_GRACE_S,
         serializer=MsgSpecSerializer(),
@@ -189,7 +192,13 @@ async def _close(broker: NatsBroker, client: Client) -> None:
         await client.close()
 
 
-def _without_credentials(urls: str) -> str:
+def user_of(urls: str) -> str:
+    """Returns the user in the first of `urls`; empty if there is none."""
+    return unquote(urlsplit(urls.split(",", maxsplit=1)[0]).username or "")
+
+
+def without_credentials(urls: str) -> str:
+    """Returns `urls` for people to see."""
     return ",".join(_one_without_credentials(url) for url in urls.split(","))
 
 

@@ -6,6 +6,7 @@ the id of the last item gets a short-lived consumer, which replays from the stor
 
 import asyncio
 import re
+import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Self
@@ -163,6 +164,8 @@ class _Feed:
 
     async def _replay_consumer(self, stream: str, start: int) -> tuple[str, int]:
         config = ConsumerConfig(
+            # With a name, the subject of the request says what is asked for: rights can hold it to that.
+            name=f"replay-{secrets.token_hex(8)}",
             filter_subject=self._filters[stream],
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=start,

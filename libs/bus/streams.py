@@ -36,10 +36,12 @@ async def provision(bus: Bus, *, results_bytes_max: int) -> None:
 
 
 async def provision_prober(bus: Bus, location: str, kind: str) -> None:
-    """Makes the consumer that all probers of one kind in one location share, and the stream under it."""
+    """Makes the consumer that all probers of one kind in one location share; waits for the stream under it.
+
+    The stream is made by the results room: a prober, perhaps on somebody else's machine, may not do that.
+    """
 
     async def make() -> None:
-        await _ensure_stream(bus.jetstream, layout.checks())
         await _ensure_consumer(bus.jetstream, subjects.CHECKS, layout.checks_consumer(location, kind))
 
     await _patiently(make)

@@ -10,6 +10,7 @@ events.<tenant>.<kind>.<monitor>                an event (stream EVENTS), again 
 aside.<stream>                                  a message that nobody could read (stream ASIDE)
 rpc.<verb>                                      requests between rooms
 control.keys.revoked                            the id of a key that must stop working now
+answer.<random>                                 where a prober answers a check that a person asked for
 """
 
 import re
@@ -70,6 +71,11 @@ def live(subject: str) -> str:
 
 def rpc(verb: str) -> str:
     return f"rpc.{verb}"
+
+
+def answer(token: str) -> str:
+    """Returns where a prober answers. A subject of its own kind: a prober may publish there, and to no inbox."""
+    return f"answer.{token}"
 
 
 def aside(stream: str) -> str:

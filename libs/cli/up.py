@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from libs.bus.bus import Bus
+from libs.bus.bus import Bus, without_credentials
 from libs.cli.bootstrap import first_key
 from libs.cli.progress import Progress
 from libs.model.tenancy import is_secret, new_secret
@@ -82,8 +82,10 @@ async def _serve(
 async def _nats(folder: Path, settings: Settings, progress: Progress) -> AsyncIterator[Settings]:
     async with AsyncExitStack() as stack:
         with progress.step("nats-server", "streams in nats/"):
-            nats_url, _ = await stack.enter_async_context(nats_server(folder / "nats"))
-        yield msgspec.structs.replace(settings, nats_url=nats_url)
+            nats, _ = await stack.enter_async_context(nats_server(folder / "nats", settings.nats_listen))
+        yield msgspec.structs.replace(
+            settings, nats_url=nats.url, nats_system_url=nats.system_url, nats_issuer=nats.issuer
+        )
 
 
 @asynccontextmanager
@@ -139,4 +141,8 @@ def _greet(settings: Settings, key: str, progress: Progress) -> None:
     progress.say(f"\n  API            {base}/api/v2")
     if settings.api_docs:
         progress.say(f"  Documentation  {base}/docs")
+    if settings.nats_issuer:
+        progress.say(
+            f"  NATS           {without_credentials(settings.nats_url)}   (for tenants: any user, a key as password)"
+        )
     progress.say(f"  Admin key      {key}\n\nCtrl-C stops everything.")

@@ -14,11 +14,17 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import Meta
 
+from libs.bus.nkeys import Signer
 from libs.process import wording
 from libs.sealing import keys
 
 PREFIX = "VEDETTE_"
-SECRETS = frozenset({"nats_url", "nats_password", "postgres_dsn", "postgres_password", "sealing_keys"})
+SECRETS = frozenset(
+    {
+        *("nats_url", "nats_password", "nats_issuer", "nats_system_url", "nats_system_password"),
+        *("postgres_dsn", "postgres_password", "sealing_keys"),
+    }
+)
 
 _LISTS = frozenset({"resolvers", "egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
 _RANGES = frozenset({"egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
@@ -36,6 +42,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(pattern="^(nats|tls|ws|wss)://.+", description="NATS server, or several separated by commas")
     ] = "nats://127.0.0.1:4222"
     nats_password: Annotated[str, Meta(description="Password for the user in the NATS URL")] = ""
+    nats_issuer: Annotated[
+        str, Meta(description="Seed of the account key that lets tenants in at NATS; nobody if empty (results only)")
+    ] = ""
+    nats_system_url: Annotated[
+        str,
+        Meta(
+            pattern="^((nats|tls|ws|wss)://.+)?$",
+            description="NATS server as a user of its system account, to end connections of revoked keys (results only)",
+        ),
+    ] = ""
+    nats_system_password: Annotated[str, Meta(description="Password for the user in that URL")] = ""
+    nats_listen: Annotated[
+        str,
+        Meta(
+            pattern=r"^([^:\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$",
+            description="Address of the NATS of `vedette up`, for tenants; port 0: any free",
+        ),
+    ] = "127.0.0.1:0"
     postgres_dsn: Annotated[
         str, Meta(pattern="^postgres(ql)?://.*", description="PostgreSQL database (results only)")
     ] = "postgresql://vedette@127.0.0.1:5432/vedette"
@@ -185,6 +209,8 @@ def _value(name: str, value: Any) -> Any:
     kind = hints()[name]
     if isinstance(value, str) and name == "sealing_keys":
         value = _sealing_keys(value)
+    if name == "nats_issuer" and value:
+        _check_issuer(value)
     if isinstance(value, str) and name in _LISTS:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if name in _RANGES:
@@ -205,6 +231,14 @@ def _sealing_keys(text: str) -> tuple[str, ...]:
             detail = f"must hold base64 of {keys.KEY_BYTES} bytes for each key, but of key {number}: {error}"
             raise ValueError(f"{variable('sealing_keys')} {detail}") from None
     return found
+
+
+def _check_issuer(seed: str) -> None:
+    try:
+        Signer(seed)
+    except ValueError as error:
+        detail = f"must be the seed of an account nkey, such as SAAB...: {error}"
+        raise ValueError(f"{variable('nats_issuer')} {detail}") from None
 
 
 def _check_ranges(name: str, texts: Iterable[str]) -> None:
@@ -228,7 +262,9 @@ def _with_passwords(settings: Settings) -> Settings:
         settings,
         nats_url=_with_password(settings.nats_url, settings.nats_password),
         postgres_dsn=_with_password(settings.postgres_dsn, settings.postgres_password),
+        nats_system_url=_with_password(settings.nats_system_url, settings.nats_system_password),
         nats_password="",
+        nats_system_password="",
         postgres_password="",
     )
 

@@ -38,6 +38,9 @@ SELECT keys.id, keys.number, keys.name, scopes, cidrs, expires_at, last_used_at,
 FROM keys JOIN tenants ON tenants.id = keys.tenant_id
 WHERE sha256 = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
 """
+_STILL_GOOD = """
+SELECT id FROM keys WHERE id = ANY($1::uuid[]) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+"""
 # SKIP LOCKED: no request waits for another one that notes the same thing.
 _TOUCH = """
 UPDATE keys SET last_used_at = $2
@@ -107,6 +110,11 @@ async def bearer(db: Db, sha256: bytes, now: datetime) -> Bearer | None:
         quota=Quota(monitors_max=row["monitors_max"], interval_s_min=row["interval_s_min"]),
     )
     return Bearer(principal, row["last_used_at"])
+
+
+async def still_good(db: Db, key_ids: list[str], now: datetime) -> set[str]:
+    """Returns those of the keys that are neither revoked nor expired."""
+    return {row["id"] for row in await db.rows(_STILL_GOOD, key_ids, now)}
 
 
 async def touch(db: Db, key_id: str, now: datetime) -> None:

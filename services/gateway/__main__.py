@@ -11,6 +11,7 @@ import structlog
 from libs.bus import subjects
 from libs.bus.bus import Bus
 from libs.bus.errors import BusError
+from libs.model.networks import networks
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
 from libs.model.tenancy import Rate
@@ -24,7 +25,6 @@ from libs.process.tasks import ended
 from libs.sealing.sealer import Sealer
 from services.gateway.app import build
 from services.gateway.auth import Authority
-from services.gateway.client import networks
 from services.gateway.limits import Limits
 from services.gateway.means import Dialect, Means
 from services.gateway.monitorozas.room import monitorozas

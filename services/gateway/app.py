@@ -11,9 +11,10 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from libs.model.networks import Network
 from libs.process import metrics
 from libs.process.health import PATHS, Health
-from services.gateway.client import Network, seen_through
+from services.gateway.client import seen_through
 from services.gateway.docs import PAGE, PAGE_HEADERS
 from services.gateway.means import Dialect
 

@@ -20,10 +20,10 @@ from litestar.types import Scope as AsgiScope
 from litestar.types.callable_types import Guard
 
 from libs.bus.bus import Bus
+from libs.model.networks import Network, is_inside, networks
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import Authenticate
 from libs.model.tenancy import Principal, Scope, digest
-from services.gateway.client import Network, is_inside, networks
 from services.gateway.denial import DeniedError, Fault
 from services.gateway.limits import Limits
 from services.gateway.strangers import Strangers

@@ -1,28 +1,16 @@
 """From which address a client asks, also through proxies: those of VEDETTE_TRUSTED_PROXIES, and no others, are believed."""
 
-import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from litestar.types import HTTPScope
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from libs.model.networks import Address, Network, address_of, is_inside
 
 FORWARDED_FOR = b"x-forwarded-for"
 # What proxies tell of themselves. A request that still has one of these came through a proxy that nobody vouches for.
 PROXIED = frozenset({b"forwarded", b"via", FORWARDED_FOR, b"x-real-ip"})
 # Of a client that a trusted proxy does not name: it lies in no range, so that it can do nothing that needs one.
 NOWHERE = ""
-
-
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(text) for text in texts)
-
-
-def is_inside(address: str, ranges: Sequence[Network]) -> bool:
-    """Tells whether a client's address lies in one of `ranges`."""
-    found = _address(address)
-    return found is not None and any(found in each for each in ranges)
 
 
 def seen_through(scope: HTTPScope, trusted: Sequence[Network]) -> HTTPScope:
@@ -46,26 +34,16 @@ def seen_through(scope: HTTPScope, trusted: Sequence[Network]) -> HTTPScope:
     return {**scope, "client": (address, 0), "headers": headers}
 
 
-def _address(text: str) -> Address | None:
-    """Returns the address in its one form: a dual-stack listener shows IPv4 clients as ::ffff:a.b.c.d."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
 def _forwarded(text: str) -> Address | None:
     """Returns what one element of X-Forwarded-For names: an address, also with a port, IPv6 then in brackets."""
     text = text.strip(" \t")
     if text.startswith("["):
         host, closed, port = text[1:].partition("]")
-        return _address(host) if ":" in host and closed and _is_port(port) and "%" not in host else None
+        return address_of(host) if ":" in host and closed and _is_port(port) and "%" not in host else None
     host, colon, port = text.partition(":")
     if colon and "." in host and ":" not in port:
-        return _address(host) if _is_port(colon + port) else None
-    return None if "%" in text else _address(text)
+        return address_of(host) if _is_port(colon + port) else None
+    return None if "%" in text else address_of(text)
 
 
 def _is_port(text: str) -> bool:

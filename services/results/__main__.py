@@ -15,6 +15,7 @@ from libs.store.errors import StoreError
 from libs.store.migrate import migrate
 from libs.store.pool import Store, open_store
 from services.results.answering import api
+from services.results.answering.nats_access import nats_access
 from services.results.answering.terms import Terms
 from services.results.pipeline.running import pipeline
 
@@ -26,7 +27,11 @@ def service() -> Service:
 @asynccontextmanager
 async def _open(context: Context) -> AsyncIterator[Running]:
     settings, router = context.settings, NatsRouter()
-    async with _prepared(settings.postgres_dsn) as store, pipeline(context, store, router) as running:
+    async with (
+        _prepared(settings.postgres_dsn) as store,
+        pipeline(context, store, router) as running,
+        nats_access(context, store, router),
+    ):
         api.answer(router, api.handlers(store, context.bus, context.clock, _terms(settings), running.wake))
         yield Running(router, {"postgres": store.ping, **running.ready})
 

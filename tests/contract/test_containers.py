@@ -21,6 +21,7 @@ from libs.process.settings import SECRETS, Settings  # noqa: E402
 from libs.sealing.keys import KEY_BYTES, key_of  # noqa: E402
 
 SERVERS = {"nats", "postgres"}
+LOCATION = "${VEDETTE_LOCATION:-local}"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NAMES = sorted(path.parent.name for path in (ROOT / "services").glob("*/__main__.py"))
@@ -82,6 +83,24 @@ def test_the_keys_of_secrets_are_where_secrets_are_sealed_or_opened(name: str):
     assert ("VEDETTE_SEALING_KEYS_FILE" in container(name).get("environment", {})) == has_keys
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_service_has_its_own_credential_for_nats_and_no_other(name: str):
+    user, secret = (name, name) if name in ("gateway", "results") else (f"prober_{LOCATION}", "prober")
+    environment = container(name)["environment"]
+    assert environment["VEDETTE_NATS_URL"] == f"nats://{user}@nats:4222"
+    assert environment["VEDETTE_NATS_PASSWORD_FILE"] == f"/run/secrets/nats_password_{secret}"
+    held = {each for each in container(name)["secrets"] if each.startswith("nats_")}
+    more = {"nats_password_system", "nats_issuer"} if name == "results" else set()
+    assert held == {f"nats_password_{secret}"} | more
+    assert Path(COMPOSE["secrets"][f"nats_password_{secret}"]["file"]).name == f"nats_password_{user}"
+
+
+def test_the_server_alone_has_the_passwords_of_all():
+    assert [name for name in COMPOSE["services"] if make_secrets.USERS in container(name).get("secrets", [])] == [
+        "nats"
+    ]
+
+
 def test_the_key_that_is_made_is_one():
     assert len(key_of(make_secrets.key())) == KEY_BYTES
 
@@ -122,7 +141,7 @@ def test_every_variable_is_a_setting_and_no_secret_stands_in_the_file(name: str,
     from_file = setting.removesuffix("_file") in SECRETS and setting.endswith("_file")
     assert from_file or setting in Settings.__struct_fields__
     assert "password" not in setting or from_file
-    value = str(container(name)["environment"][variable])
+    value = str(container(name)["environment"][variable]).replace(LOCATION, "local")
     assert not re.search(r"://[^/@]*:[^/@]*@", value)
 
 
@@ -131,7 +150,8 @@ def test_secrets_are_files_that_are_never_committed():
         assert Path(secret["file"]).parent == Path("deploy/secrets")
     ignored = (ROOT / "deploy" / "secrets" / ".gitignore").read_text().split()
     assert "*" in ignored
-    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == set(make_secrets.SECRETS)
+    files = {Path(secret["file"].replace(LOCATION, "local")).name for secret in COMPOSE["secrets"].values()}
+    assert files == {*make_secrets.SECRETS, make_secrets.USERS}
 
 
 def test_everything_mounted_exists():

@@ -32,15 +32,18 @@ def scratch(prefix: str) -> Iterator[Path]:
 
 
 class NatsServer:
-    """One nats-server with JetStream on disk. `jetstream_bytes_max` makes its disk as small as a test needs."""
+    """One nats-server with JetStream on disk. `jetstream_bytes_max` makes its disk as small as a test needs.
 
-    def __init__(self, directory: Path, *, jetstream_bytes_max: int | None = None) -> None:
+    `more` is added to its configuration.
+    """
+
+    def __init__(self, directory: Path, *, jetstream_bytes_max: int | None = None, more: str = "") -> None:
         self.port = free_port()
         self.store = directory / "jetstream"
         config = directory / "nats.conf"
         limit = "" if jetstream_bytes_max is None else f"max_file_store: {jetstream_bytes_max}"
         config.write_text(
-            f'listen: "127.0.0.1:{self.port}"\njetstream {{\n  store_dir: "{self.store}"\n  {limit}\n}}\n'
+            f'listen: "127.0.0.1:{self.port}"\njetstream {{\n  store_dir: "{self.store}"\n  {limit}\n}}\n{more}'
         )
         self.process = Process("nats-server", [find_binary(), "-c", str(config)], log=directory / "nats.log")
 
@@ -51,6 +54,9 @@ class NatsServer:
     def start(self) -> None:
         """Returns once clients are let in, which is after the streams on disk are read."""
         self.process.start()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
         self.process.wait_until(self._greets)
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""A real nats-server with JetStream on disk, on a free loopback port, behind a password made for this start."""
+"""A real nats-server with JetStream on disk, behind passwords made for this start."""
 
 import secrets
 import shutil
@@ -10,9 +10,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGTERM
 
+import msgspec
+
+from libs.bus import conf, grants, nkeys
 from libs.process.embedded.child import Child, Command, supervised
 from libs.process.embedded.datadir import make_private, write_private
 from libs.process.errors import StartError
+from libs.process.http import listening
 
 USER = "vedette"
 # Where the commands of whoever operates this machine find the server while it runs.
@@ -22,36 +26,55 @@ _INFO_S_MAX = 0.5
 # sync_interval: a power cut loses at most these seconds of results (they become missed), a crash of ours loses none.
 _CONF = """\
 server_name: vedette
-listen: "127.0.0.1:{port}"
+listen: "{listen}"
 max_payload: 1MB
 max_pending: 64MB
 jetstream {{
   store_dir: "{store}"
   sync_interval: "10s"
 }}
-authorization {{
-  user: "{user}"
-  password: "{password}"
-}}
-"""
+{authorization}"""
+
+
+class Address(msgspec.Struct, frozen=True):
+    """How our services get in, how tenants do, and what the results room needs to let them in and to put them out."""
+
+    url: str
+    system_url: str
+    issuer: str
+    tenants: str
 
 
 @asynccontextmanager
-async def nats_server(folder: Path) -> AsyncIterator[tuple[str, Child]]:
-    """Runs nats-server with everything it keeps in `folder`; gives the URL, which stays the same if it restarts."""
+async def nats_server(folder: Path, listen: str = "127.0.0.1:0") -> AsyncIterator[tuple[Address, Child]]:
+    """Runs nats-server with everything it keeps in `folder`; it stays at its address if it restarts.
+
+    All services share one user who may do everything; the passwords and the key are new at each start.
+    `listen` is HOST:PORT; port 0 takes a free one.
+    """
     binary = find_binary()
     make_private(folder)
-    port, password = _free_port(), secrets.token_urlsafe(24)
-    conf = folder / "nats.conf"
-    write_private(conf, _CONF.format(port=port, store=folder / "jetstream", user=USER, password=password))
+    host, port = _place(listen)
+    password, system_password, issuer = secrets.token_urlsafe(24), secrets.token_urlsafe(24), nkeys.new_seed()
+    users = [conf.User(USER, password)]
+    allowed = conf.authorization(users, conf.system(system_password), nkeys.Signer(issuer).public)
+    file = folder / "nats.conf"
+    write_private(file, _CONF.format(listen=f"{host}:{port}", store=folder / "jetstream", authorization=allowed))
     command = Command(
-        name="nats-server", argv=(binary, "-c", str(conf)), folder=folder, stop_signal=SIGTERM, stop_s=15.0
+        name="nats-server", argv=(binary, "-c", str(file)), folder=folder, stop_signal=SIGTERM, stop_s=15.0
     )
-    async with supervised(command, lambda _pid: _answers(port)) as child:
-        url = f"nats://{USER}:{password}@127.0.0.1:{port}"
-        write_private(folder / URL_FILE, url + "\n")
+    reached = _reached(host)
+    async with supervised(command, lambda _pid: _answers(reached.strip("[]"), port)) as child:
+        place = f"{reached}:{port}"
+        address = Address(
+            url=f"nats://{USER}:{password}@{place}",
+            system_url=f"nats://{grants.SYSTEM}:{system_password}@{place}",
+            issuer=issuer,
+            tenants=f"nats://{place}",
+        )
+        write_private(folder / URL_FILE, address.url + "\n")
         try:
-            yield url, child
+            yield address, child
         finally:
             (folder / URL_FILE).unlink(missing_ok=True)
 
@@ -65,16 +88,22 @@ def find_binary() -> str:
     return binary
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _place(listen: str) -> tuple[str, int]:
+    """Returns host and port to listen on, or raises StartError with one sentence about what stands in the way."""
+    host, _, port = listen.rpartition(":")
+    with listening(host.strip("[]"), int(port)) as probe:
+        return host, int(probe.getsockname()[1])
 
 
-def _answers(port: int) -> bool:
+def _reached(host: str) -> str:
+    """Returns the host under which this machine reaches what listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - it is compared, not bound
+
+
+def _answers(host: str, port: int) -> bool:
     """Tells whether the server greets: it does so only after JetStream has recovered its streams."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=_INFO_S_MAX) as client:
+        with socket.create_connection((host, port), timeout=_INFO_S_MAX) as client:
             return client.recv(5) == b"INFO "
     except OSError:
         return False

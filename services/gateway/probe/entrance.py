@@ -12,10 +12,11 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from libs.model.networks import is_inside, networks
 from libs.model.tenancy import Principal
 from libs.model.tenancy import Scope as KeyScope
 from services.gateway.auth import Authority, secret_of, unauthorized
-from services.gateway.client import PROXIED, is_inside, networks
+from services.gateway.client import PROXIED
 from services.gateway.denial import Fault
 from services.gateway.limits import Limits
 

@@ -14,7 +14,7 @@ from libs.bus.message import Message
 from libs.model.check import Origin
 from libs.model.outcome import Outcome, Reason, Status
 from libs.prober import verdict
-from tests.integration.prober.conftest import UP, FakeProbe, FakeSpec, Stage, check, running
+from tests.integration.prober.conftest import RESULTS_BYTES, UP, FakeProbe, FakeSpec, Stage, check, running
 
 
 async def test_a_check_becomes_a_stored_result_with_its_identity(bus: Bus, probe: FakeProbe) -> None:
@@ -149,8 +149,9 @@ async def test_a_consumer_that_is_deleted_is_made_again(
     stage = Stage(bus, probe)
     async with running(bus, probe):
         await bus.jetstream.delete_stream("CHECKS")
+        await streams.provision(bus, results_bytes_max=RESULTS_BYTES)  # as the results room does
         async with asyncio.timeout(20):
-            while await streams.created_at(bus, "CHECKS") is None:
+            while not await streams.consumer_exists(bus, "CHECKS", "local-fake"):
                 await asyncio.sleep(0.02)
         await stage.ask("m1")
         await stage.results(1)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from libs.model.tenancy import new_secret
+from tests.support.guarded_nats import guest, is_let_in
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Process
 from tests.support.servers import scratch
@@ -30,15 +32,24 @@ class Up:
 
     def start(self, *options: str) -> str:
         """Starts it; returns what it said until it was ready."""
+        log = self._begin(options)
+        self.process.wait_until(lambda: "Ctrl-C stops everything." in log.read_text(), within_s=50)
+        return log.read_text()
+
+    def refused(self, *options: str) -> str:
+        """Starts it in vain; returns what it said."""
+        log = self._begin(options)
+        assert self.process.wait() == 1
+        return log.read_text()
+
+    def _begin(self, options: tuple[str, ...]) -> Path:
         self.starts += 1
         log = self.folder / f"{self.starts}.log"
         env = {"PYTHONPATH": str(ROOT), "VEDETTE_HEALTH_PORT": str(self.health_port)}
         command = [sys.executable, "-m", "services", "up", "--data-dir", str(self.data), "--port", str(self.port)]
-        command += options
-        self.process = Process("up", command, log=log, env=env)
+        self.process = Process("up", [*command, *options], log=log, env=env)
         self.process.start()
-        self.process.wait_until(lambda: "Ctrl-C stops everything." in log.read_text(), within_s=50)
-        return log.read_text()
+        return log
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.signal(number)
@@ -122,6 +133,24 @@ def test_while_it_runs_its_directory_is_taken_and_it_tells_its_health(up: Up):
     assert json.loads(healthy.stdout)["ready"] is True
     assert up.stop() == 0
     assert subprocess.run(asked, env=env, capture_output=True, check=False, timeout=20).returncode == 1
+
+
+@pytest.mark.timeout(120)
+async def test_its_nats_is_where_it_was_asked_for_and_a_key_lets_in(up: Up):
+    address = f"127.0.0.1:{free_port()}"
+    said = up.start("--nats-listen", address)
+    assert f"NATS           nats://{address} " in said
+    key = (up.data / "admin.key").read_text().strip()
+    async with guest(f"nats://key:{key}@{address}") as tenant:
+        await tenant.subscribe(f"live.results.{me(up.port, key)['tenant_id']}.>")
+        assert "violation" in await tenant.refusal_of_subscribing("live.results.>")
+        assert "violation" in await tenant.refusal_of_publishing("x")
+    assert not await is_let_in(f"nats://vedette:{key}@{address}")
+    assert up.stop() == 0
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(address.rpartition(":")[2])))
+        taken.listen()
+        assert address.rpartition(":")[2] in up.refused("--nats-listen", address)
 
 
 @pytest.mark.timeout(120)

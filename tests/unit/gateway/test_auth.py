@@ -5,8 +5,8 @@ from collections import OrderedDict
 
 import pytest
 
+from libs.model.networks import is_inside
 from services.gateway.auth import REMEMBERED_MAX, _put, secret_of
-from services.gateway.client import is_inside
 from services.gateway.denial import DeniedError, Fault
 
 

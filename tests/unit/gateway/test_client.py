@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.client import NOWHERE, is_inside, networks, seen_through
+from libs.model.networks import is_inside, networks
+from services.gateway.client import NOWHERE, seen_through
 
 TRUSTED = networks(["192.0.2.0/24", "2001:db8:80::/48"])
 PROXY = "192.0.2.80"

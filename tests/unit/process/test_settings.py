@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.bus.nkeys import new_seed
 from libs.process.settings import Settings, load, variable
 
 KEYS = tuple(base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
@@ -147,3 +148,28 @@ def test_every_default_is_allowed():
         value = getattr(Settings(), name)
         text = ",".join(value) if isinstance(value, tuple) else str(value).lower() if value is not None else ""
         assert getattr(load({variable(name): text if name != "data_dir" else value}), name) == value
+
+
+def test_the_user_in_the_system_account_has_its_own_password():
+    settings = load({"VEDETTE_NATS_SYSTEM_URL": "nats://system@a", "VEDETTE_NATS_SYSTEM_PASSWORD": "s"})
+    assert settings.nats_system_url == "nats://system:s@a"
+    assert "system:s" not in repr(settings)
+
+
+def test_a_bad_issuer_stops_the_start_and_is_not_shown():
+    seed = new_seed()
+    assert load({"VEDETTE_NATS_ISSUER": seed}).nats_issuer == seed
+    with pytest.raises(ValueError, match="VEDETTE_NATS_ISSUER must be the seed of an account nkey") as caught:
+        load({"VEDETTE_NATS_ISSUER": seed[:-1]})
+    assert seed[:-1] not in str(caught.value)
+
+
+@pytest.mark.parametrize("listen", ["", "4222", "localhost", "::1:4222", ":4222", "a:b", "a:123456"])
+def test_an_address_to_listen_on_is_a_host_and_a_port(listen: str):
+    with pytest.raises(ValueError, match="VEDETTE_NATS_LISTEN"):
+        load({"VEDETTE_NATS_LISTEN": listen})
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:4222", "127.0.0.1:0", "[::1]:4222", "nats.example.org:1"])
+def test_addresses_to_listen_on(listen: str):
+    assert load({"VEDETTE_NATS_LISTEN": listen}).nats_listen == listen

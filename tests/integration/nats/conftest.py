@@ -1,0 +1,96 @@
+"""A nats-server on which everybody has a credential of his own, and a results room that lets tenants in."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from libs.bus.bus import Bus
+from libs.bus.message import Message
+from libs.model.ids import new_id
+from libs.model.requests import CreateKey, DeleteKey
+from libs.model.tenancy import KeyCreated, Scope
+from libs.process.run import running
+from libs.process.service import Context
+from libs.process.settings import Settings
+from libs.store import tenants
+from libs.store.pool import open_store
+from services.results.__main__ import service as results
+from tests.support.guarded_nats import GuardedNats, guarded_nats
+
+
+@pytest.fixture
+def guarded() -> Iterator[GuardedNats]:
+    with guarded_nats() as (nats,):
+        yield nats
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant with an admin key, asked for by the gateway."""
+
+    id: str
+    gateway: Bus
+
+    async def key(
+        self, *scopes: Scope, cidrs: list[str] | None = None, expires_at: datetime | None = None
+    ) -> KeyCreated:
+        request = CreateKey(
+            tenant_id=self.id, name="k", scopes=list(scopes or [Scope.READ]), cidrs=cidrs or [], expires_at=expires_at
+        )
+        return await self.gateway.ask(request)
+
+    async def revoke(self, key: KeyCreated) -> None:
+        await self.gateway.ask(DeleteKey(tenant_id=self.id, key_id=key.id))
+
+
+@dataclass(frozen=True)
+class House:
+    """The server, the gateway's connection, a prober's, and a results room whose settings and context these are."""
+
+    nats: GuardedNats
+    gateway: Bus
+    prober: Bus
+    context: Context
+
+    async def tenant(self) -> Tenant:
+        tenant_id = new_id()
+        async with open_store(self.context.settings.postgres_dsn) as store, store.transaction() as db:
+            await tenants.add(db, tenant_id, f"tenant {tenant_id}")
+        tenant = Tenant(tenant_id, self.gateway)
+        await tenant.key(Scope.ADMIN)  # the last one cannot be revoked
+        return tenant
+
+    async def publish_result(self, tenant_id: str, body: bytes = b"{}") -> None:
+        await self.prober.publish(Message(f"results.{tenant_id}.local.http.m1", body))
+
+    async def publish_event(self, tenant_id: str, body: bytes = b"{}") -> None:
+        await self.context.bus.publish(Message(f"events.{tenant_id}.http.m1", body))
+
+
+Open = Callable[..., AbstractAsyncContextManager[House]]
+
+
+@asynccontextmanager
+async def opened(nats: GuardedNats, dsn: str, beside: GuardedNats, **more: Any) -> AsyncIterator[House]:
+    """Opens a house on `nats`, with gateway and prober on the server `beside` it in the same cluster."""
+    plain = {"postgres_dsn": dsn, "health_port": 0, "shutdown_grace_s": 2}
+    async with (
+        running((results(),), Settings(**{**plain, **nats.settings(), **more})) as context,
+        Bus.open(beside.url("gateway"), name="gateway") as gateway,
+        Bus.open(beside.url("prober_local"), name="prober") as prober,
+    ):
+        yield House(nats, gateway, prober, context)
+
+
+@pytest.fixture
+def house(guarded: GuardedNats, postgres_dsn: str) -> Open:
+    """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
+
+    def open_it(**more: Any) -> AbstractAsyncContextManager[House]:
+        return opened(guarded, postgres_dsn, guarded, **more)
+
+    return open_it

@@ -1,0 +1,24 @@
+"""Three servers are one: a tenant may come to any of them, and is put out at any of them."""
+
+import asyncio
+
+from tests.integration.nats.conftest import opened
+from tests.support.guarded_nats import guarded_nats, guest, is_let_in
+
+
+async def test_a_key_is_good_at_every_server_and_revoked_at_every_one(postgres_dsn: str) -> None:
+    with guarded_nats(3) as servers:
+        first, second, third = servers
+        async with opened(first, postgres_dsn, second) as home:
+            tenant = await home.tenant()
+            key = await tenant.key()
+            urls = [each.tenant_url(key.key) for each in (first, second, third)]
+            async with guest(urls[0]) as one, guest(urls[1]) as two, guest(urls[2]) as three:
+                for client in (one, two, three):
+                    await client.subscribe(f"live.results.{tenant.id}.>")
+                    assert "violation" in await client.refusal_of_subscribing("live.results.>")
+                await tenant.revoke(key)
+                async with asyncio.timeout(10):
+                    for client in (one, two, three):
+                        await client.disconnected.wait()
+            assert [await is_let_in(url) for url in urls] == [False] * 3

@@ -1,0 +1,149 @@
+"""A tenant at NATS itself: its key lets it read what is its own, and nothing else."""
+
+from datetime import timedelta
+
+import nats
+import pytest
+
+from libs.model.requests import ListKeys
+from libs.model.tenancy import Scope, new_secret
+from libs.process.run import utc_now
+from tests.integration.nats.conftest import Open
+from tests.support.guarded_nats import guest, is_let_in
+
+
+async def test_a_tenant_receives_its_own_results_and_events(house: Open) -> None:
+    async with house() as home:
+        tenant = await home.tenant()
+        key = await tenant.key()
+        async with guest(home.nats.tenant_url(key.key)) as own:
+            for subject in (f"live.results.{tenant.id}.>", f"live.events.{tenant.id}.>", f"events.{tenant.id}.http.*"):
+                await own.subscribe(subject)
+            await home.publish_result(tenant.id, b'{"a": 1}')
+            result = await own.next()
+            await home.publish_event(tenant.id, b'{"b": 2}')
+            events = {message.subject: message.data for message in (await own.next(), await own.next())}
+        assert (result.subject, result.data) == (f"live.results.{tenant.id}.local.http.m1", b'{"a": 1}')
+        event = f"events.{tenant.id}.http.m1"
+        assert events == {event: b'{"b": 2}', f"live.{event}": b'{"b": 2}'}
+        assert own.errors.empty()
+
+
+def foreign(own: str, sibling: str) -> list[str]:
+    """Everything that the tenant `own` might try to hear."""
+    return [
+        *(
+            f"live.results.{sibling}.>",
+            f"live.events.{sibling}.>",
+            f"events.{sibling}.>",
+            f"live.results.{sibling}.*.>",
+        ),
+        *(">", "*", "live.>", "live.*.>", "live.results.>", "live.results.*.>", "live.*.*.>", "events.>", "events.*.>"),
+        *(f"live.*.{own}.>", f"*.results.{own}.>", f"results.{own}.>", f"live.results.{own}", "results.>"),
+        *("sched.>", "due.>", "rpc.>", "rpc.keys.authenticate", "control.>", "answer.>", "aside.>"),
+        *(
+            "_INBOX.>",
+            "_INBOX.x",
+            "_INBOX_results.>",
+            "_INBOX_gateway.>",
+            "_INBOX_key.>",
+            "$JS.API.>",
+            "$JS.>",
+            "$JS.ACK.>",
+        ),
+        *("$SYS.>", "$SYS.REQ.USER.AUTH", "$SYS._INBOX.>", "$KV.>", "$SRV.>"),
+    ]
+
+
+async def test_a_tenant_is_refused_every_other_subject(house: Open) -> None:
+    async with house() as home:
+        own, sibling = await home.tenant(), await home.tenant()
+        key = await own.key(Scope.ADMIN)
+        async with guest(home.nats.tenant_url(key.key)) as client:
+            for subject in foreign(own.id, sibling.id):
+                refusal = await client.refusal_of_subscribing(subject)
+                assert "permissions violation for subscription" in refusal, subject
+            await client.subscribe(f"live.results.{own.id}.>")
+            await home.publish_result(sibling.id)
+            await home.publish_event(sibling.id)
+            await home.publish_result(own.id)
+            assert (await client.next()).subject == f"live.results.{own.id}.local.http.m1"
+            assert client.messages.empty()
+
+
+async def test_a_tenant_publishes_nothing(house: Open) -> None:
+    async with house() as home:
+        tenant = await home.tenant()
+        key = await tenant.key(Scope.ADMIN)
+        subjects = [
+            *(f"results.{tenant.id}.local.http.m1", f"live.results.{tenant.id}.x", f"events.{tenant.id}.http.m1"),
+            *("rpc.tenants.bootstrap", "control.keys.revoked", "x", "_INBOX.x", "answer.x", "due.0.local.http.m1"),
+            *("$JS.API.INFO", "$JS.API.STREAM.DELETE.RESULTS", "$JS.API.CONSUMER.CREATE.RESULTS", "$SYS.REQ.USER.AUTH"),
+            *("$JS.ACK.RESULTS.ingest.1.1.1.1.0", "$SYS.REQ.SERVER.PING.CONNZ"),
+        ]
+        async with guest(home.nats.tenant_url(key.key)) as client:
+            for subject in subjects:
+                assert "permissions violation for publish" in await client.refusal_of_publishing(subject), subject
+            assert client.client.is_connected
+
+
+async def test_two_tenants_at_once_each_receive_what_is_theirs(house: Open) -> None:
+    async with house() as home:
+        both = [await home.tenant(), await home.tenant()]
+        keys = [await tenant.key() for tenant in both]
+        urls = [home.nats.tenant_url(key.key) for key in keys]
+        async with guest(urls[0]) as first, guest(urls[1]) as second:
+            for tenant, client in zip(both, (first, second), strict=True):
+                await client.subscribe(f"live.results.{tenant.id}.>")
+            for number in range(20):
+                await home.publish_result(both[number % 2].id, str(number).encode())
+            assert [(await first.next()).data for _ in range(10)] == [str(n).encode() for n in range(0, 20, 2)]
+            assert [(await second.next()).data for _ in range(10)] == [str(n).encode() for n in range(1, 20, 2)]
+            assert first.messages.empty()
+
+
+async def test_only_a_good_key_gets_in_from_where_it_may_be_used(house: Open) -> None:
+    async with house() as home:
+        tenant = await home.tenant()
+        soon = await tenant.key(expires_at=utc_now() + timedelta(hours=1))
+        inside, outside = await tenant.key(cidrs=["127.0.0.0/8"]), await tenant.key(cidrs=["10.0.0.0/8", "::1/128"])
+        revoked = await tenant.key()
+        await tenant.revoke(revoked)
+        expired = await tenant.key(expires_at=utc_now() + timedelta(milliseconds=1))
+        good = [soon.key, inside.key]
+        bad = [outside.key, revoked.key, expired.key, new_secret(), "", "x", "vdt_", soon.key + "x", "x" * 5000, "ключ"]
+        for key in good:
+            assert await is_let_in(home.nats.tenant_url(key))
+        for key in bad:
+            assert not await is_let_in(home.nats.tenant_url(key)), key
+
+
+async def test_a_refusal_says_nothing_about_its_reason(house: Open) -> None:
+    async with house() as home:
+        tenant = await home.tenant()
+        outside = await tenant.key(cidrs=["10.0.0.0/8"])
+        for key in (outside.key, new_secret(), "x"):
+            with pytest.raises(nats.errors.Error) as caught:
+                async with guest(home.nats.tenant_url(key)):
+                    pass
+            assert str(caught.value).lower() in ("nats: 'authorization violation'", "nats: authorization failed")
+
+
+async def test_no_key_makes_a_service_and_no_user_name_helps(house: Open) -> None:
+    async with house() as home:
+        tenant = await home.tenant()
+        key = await tenant.key(Scope.ADMIN)
+        for user in ("gateway", "results", "prober_local", "system"):
+            assert not await is_let_in(home.nats.tenant_url(key.key, user)), user
+        for user in ("anybody", f"key.{new_secret()}", "$G"):
+            async with guest(home.nats.tenant_url(key.key, user)) as client:
+                assert "violation" in await client.refusal_of_subscribing(">")
+
+
+async def test_its_last_use_is_noted(house: Open) -> None:
+    async with house() as home:
+        tenant = await home.tenant()
+        key = await tenant.key()
+        assert await is_let_in(home.nats.tenant_url(key.key))
+        listed = {each.id: each for each in await home.gateway.ask(ListKeys(tenant_id=tenant.id))}
+        assert listed[key.id].last_used_at is not None
