@@ -32,6 +32,15 @@ UNOWNED = {
     "keys._BEARER": "finds out who asks, by the SHA-256 of the key",
     "keys._TOUCH": "of the key that _BEARER found",
     "monitors._SEALED": "for operators: sealed values of all tenants",
+    "views.SHOWN": "of the page before it, which is one tenant's",
+    "audit._FORGET": "the pipeline's own work, on all tenants",
+    "keys._TENANT": "finds out whose key the actor of a command bears",
+    "keys._IS_OPERATOR": "of the key that asks, or is revoked",
+    "keys._OTHER_OPERATOR": "for the installation: one operator must stay",
+    **dict.fromkeys(
+        ("tenants._SHOWN", "tenants._GET", "tenants._LOCKED", "tenants._NAMED", "tenants._PAGE"),
+        "tenants themselves, with how many monitors each has",
+    ),
 }
 
 
