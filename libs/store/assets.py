@@ -23,16 +23,21 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 ON CONFLICT (tenant_id, dialect, sort, identity) DO NOTHING
 """
 _ADD_PART = "INSERT INTO asset_parts (asset_id, part, monitor_id) VALUES ($1, $2, $3)"
+# Right after many were created the planner takes all tables for empty. Joined freely, each asset would then look through
+# all monitors; OFFSET 0 and the CTEs have everything found by its key, and once.
 _PAGE = """
 WITH wanted AS MATERIALIZED (
     SELECT id AS asset_id, number, fields, created_at AS asset_created_at, updated_at AS asset_updated_at
     FROM assets WHERE tenant_id = $1 AND dialect = $2 AND sort = $3 AND number > $4 ORDER BY number LIMIT $5
 ), page AS MATERIALIZED (
-    SELECT asset_id AS of_id, part, monitors.id
-    FROM wanted JOIN asset_parts USING (asset_id) JOIN monitors ON monitors.id = asset_parts.monitor_id
-    WHERE monitors.tenant_id = $1 AND monitors.deleted_at IS NULL
-)
-SELECT * FROM wanted LEFT JOIN ({shown}) parts ON parts.of_id = wanted.asset_id ORDER BY number, part
+    SELECT own.asset_id AS of_id, part, live.id
+    FROM wanted
+    CROSS JOIN LATERAL (SELECT * FROM asset_parts WHERE asset_id = wanted.asset_id OFFSET 0) own
+    CROSS JOIN LATERAL (
+        SELECT id FROM monitors WHERE id = own.monitor_id AND tenant_id = $1 AND deleted_at IS NULL OFFSET 0
+    ) live
+), parts AS MATERIALIZED ({shown})
+SELECT * FROM wanted LEFT JOIN parts ON parts.of_id = wanted.asset_id ORDER BY number, part
 """.replace("{shown}", views.SHOWN)
 _LOCKED = """
 SELECT id, identity FROM assets WHERE tenant_id = $1 AND dialect = $2 AND sort = $3 AND number = $4 FOR UPDATE

@@ -34,16 +34,16 @@ UNOWNED = {
     "keys._BEARER": "finds out who asks, by the SHA-256 of the key",
     "keys._TOUCH": "of the key that _BEARER found",
     "monitors._SEALED": "for operators: sealed values of all tenants",
-    "keys._TENANT": "whose a key is, for the rules about operators' keys",
-    "keys._IS_OPERATOR": "whether who asks is an operator",
-    "keys._OTHER_OPERATOR": "whether somebody could still operate the installation",
-    "audit._FORGET": "retention",
-    "tenants._SHOWN": "for operators: counts the monitors of the row",
-    "tenants._GET": "as _SHOWN",
-    "tenants._NAMED": "as _SHOWN",
-    "tenants._PAGE": "as _SHOWN",
-    "tenants._LOCKED": "as _SHOWN",
-    "views.SHOWN": "what the query before it, `page`, found by tenant",
+    "views.SHOWN": "of the page before it, which is one tenant's",
+    "audit._FORGET": "the pipeline's own work, on all tenants",
+    "keys._STILL_GOOD": "of connections at NATS, whose keys have been looked up before",
+    "keys._TENANT": "finds out whose key the actor of a command bears",
+    "keys._IS_OPERATOR": "of the key that asks, or is revoked",
+    "keys._OTHER_OPERATOR": "for the installation: one operator must stay",
+    **dict.fromkeys(
+        ("tenants._SHOWN", "tenants._GET", "tenants._LOCKED", "tenants._NAMED", "tenants._PAGE"),
+        "tenants themselves, with how many monitors each has",
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from libs.model.outcome import Status
 from libs.model.refusal import Refusal, RefusalCode, RefusedError
 from libs.model.request import Page
 from libs.model.requests import DeleteMonitor, ListMonitors
-from libs.model.tenancy import Actor, Quota
+from libs.model.tenancy import Actor
 from libs.store import assets, tombstones
 from libs.store.driver import Db
 from services.results.answering.assets import Assets
@@ -227,7 +227,7 @@ async def test_the_audit_tells_who_created_and_deleted_what(room: Room) -> None:
 
 async def test_the_relay_is_woken_after_what_was_committed_and_nothing_else(room: Room) -> None:
     woken: list[int] = []
-    handler = Assets(room.store, room.clock, Terms(shards=2, quota=Quota()), lambda: woken.append(1))
+    handler = Assets(room.store, room.clock, Terms(shards=2), lambda: woken.append(1))
     await handler.create(creation(room))
     assert len(woken) == 1
     with pytest.raises(RefusedError):

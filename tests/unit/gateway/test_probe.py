@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.model.networks import networks
 from libs.model.refusal import RefusedError
-from services.gateway.client import networks, seen_through
+from services.gateway.client import seen_through
 from services.gateway.denial import DeniedError, Fault
 from services.gateway.native.shapes import TIMEOUT_S_MAX, TIMEOUT_S_MIN
 from services.gateway.probe import timing
