@@ -23,6 +23,7 @@ from libs.bus.errors import BusError, as_bus_errors, describe
 from libs.bus.inbox import Inbox
 from libs.bus.message import Message
 from libs.bus.pipeline import Pipeline
+from libs.bus.pongs import outlive_cancelled_flushes
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.request import Request
 
@@ -59,6 +60,7 @@ class Bus:
         with as_bus_errors(f"connect to {without_credentials(url)}"):
             async with asyncio.timeout(connect_timeout_s):
                 client = await broker.connect()
+                outlive_cancelled_flushes(client)
                 pipeline = await Pipeline(client).open()
         losses.add(pipeline.fail)
         losses.connected = True

@@ -16,6 +16,7 @@ from libs.bus.access import ACCOUNT
 from libs.bus.bus import user_of
 from libs.bus.errors import BusError, as_bus_errors, describe
 from libs.bus.inbox import Inbox
+from libs.bus.pongs import outlive_cancelled_flushes
 
 PAGE = 500
 PAGES_MAX = 400
@@ -79,6 +80,7 @@ class Connections:
                     inbox_prefix=grants.inbox(user_of(url)),
                     error_cb=_on_error,
                 )
+                outlive_cancelled_flushes(client)
         try:
             yield cls(client)
         finally:

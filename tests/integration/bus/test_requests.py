@@ -113,3 +113,17 @@ async def _refused(bus: Bus, request: DeleteMonitor) -> RefusalCode | None:
     except RefusedError as error:
         return error.refusal.code
     return None
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_a_flush_that_is_cancelled_at_any_step_deafens_nobody(bus: Bus, other_bus: Bus, steps: int) -> None:
+    async def delete(_: DeleteMonitor) -> None:
+        return None
+
+    async with serving(other_bus, delete), asyncio.TaskGroup() as group:
+        flush = group.create_task(bus.client.flush())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        flush.cancel()
+        await bus.client.flush()  # its PONG comes behind that of the other
+        assert await bus.ask(ASK) is None
