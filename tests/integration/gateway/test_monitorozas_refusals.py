@@ -129,6 +129,23 @@ async def test_a_key_of_another_network_is_refused_before_its_scope_is_looked_at
             bad(await other.ask("POST", CREATE, WEB), 403, "ip_not_allowed")
 
 
+async def test_who_asks_too_often_is_told_when_to_come_back_before_scope_and_body(house: Open) -> None:
+    async with house(key_requests_per_s=0.1, key_requests_burst=5) as home, home.api() as admin:
+        async with home.api((await new_key(admin, "read"))["key"]) as api:
+            while (answer := await api.ask("GET", f"{V1}/me")).status == 200:
+                pass
+            bad(answer, 429, "rate_limit_exceeded")
+            assert 1 <= int(answer.headers["retry-after"]) <= 10
+            bad(await api.ask("POST", f"{V1}/devices/create", {}), 429, "rate_limit_exceeded")
+
+
+async def test_a_quota_that_is_reached_is_told(house: Open) -> None:
+    async with house(tenant_monitors_max=2) as home, home.api() as api:
+        await created(api, WEB)
+        bad(await api.ask("POST", CREATE, WEB | {"target_value": "other.example"}), 403, "quota_exceeded")
+        assert len(await listed(api)) == 1
+
+
 async def test_a_route_that_is_none_is_told_before_the_key_is_looked_at(house: Open) -> None:
     async with house() as home:
         for method, path, code, allowed in ROUTES:
