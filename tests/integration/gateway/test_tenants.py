@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -140,9 +141,9 @@ def of_nobody(has: Things) -> Things:
 
 
 @asynccontextmanager
-async def tenants(house: Open) -> AsyncIterator[Tenants]:
-    """A house with both tenants in it, and something in each of a's lists."""
-    async with house() as home:
+async def tenants(house: Open, **more: Any) -> AsyncIterator[Tenants]:
+    """A house (with `more` settings) with both tenants in it, and something in each of a's lists."""
+    async with house(**more) as home:
         dsn = home.context.settings.postgres_dsn
         own, other = await add_tenant(dsn, MARKER), await add_tenant(dsn, "b")
         async with home.api(own) as a, home.api(other) as admin:
