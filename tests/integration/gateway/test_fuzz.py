@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.integration.gateway.conftest import House
 from tests.integration.gateway.neighbour import neighbour
 from tests.integration.gateway.test_native_api import V2
-from tests.support.fuzzing import ANSWER_S_MAX, FUZZ_S_MAX, RAW_V2, Insides, many
+from tests.support.fuzzing import ANSWER_S_MAX, DESCRIBED, FUZZ_S_MAX, RAW_V1, RAW_V2, TIMES, Insides, many
 from tests.unit.gateway.strictness import GOOD, KEY
 from tests.unit.gateway.test_body import json_values
 
@@ -123,3 +123,7 @@ def test_no_authorization_header_makes_the_gateway_fail_or_let_in(served: House)
         return Asked("GET", "/me", headers={"Authorization": authorization}, statuses=range(401, 402))
 
     fuzz(served, asked, authorization=header_values)
+
+
+def test_all_fuzzing_together_is_ten_thousand_requests() -> None:
+    assert DESCRIBED + RAW_V2 + RAW_V1 >= 10_000 * TIMES
