@@ -17,6 +17,7 @@ from litestar.routes import HTTPRoute
 
 from libs.model.kinds import kinds, spec_type
 from libs.model.spec import Spec
+from libs.model.state import StateStatus
 from services.gateway.native.examples import EXAMPLES
 from services.gateway.native.shapes import LABELS_MAX, CheckCreate
 from services.gateway.problems import MEANINGS, MEDIA_TYPE, Problem, title_of
@@ -37,6 +38,7 @@ _KEPT = {
 }
 _TEXTS: dict[str, Any] = {
     "kind": {"enum": list(kinds())},
+    "state": {"enum": list(StateStatus)},
     "from": {"format": "date-time"},
     "to": {"format": "date-time"},
     "label": {"items": {"type": "string", "pattern": "[:=]"}, "maxItems": LABELS_MAX},

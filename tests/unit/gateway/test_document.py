@@ -100,6 +100,7 @@ def test_a_parameter_is_described_as_a_text_that_is_taken(described: Any) -> Non
     listed = described["paths"]["/api/v2/monitors"]["get"]["parameters"]
     schemas = {parameter["name"]: parameter["schema"] for parameter in listed}
     assert schemas["kind"]["enum"] == list(kinds())
+    assert schemas["state"]["enum"] == ["pending", "up", "degraded", "down", "unknown"]
     assert schemas["label"]["items"]["pattern"] == "[:=]"
     assert "null" not in str(schemas)
     uptime = described["paths"]["/api/v2/monitors/{monitor_id}/uptime"]["get"]["parameters"]
