@@ -17,7 +17,9 @@ from litestar.routes import HTTPRoute
 
 from libs.model.kinds import kinds, spec_type
 from libs.model.spec import Spec
+from libs.model.state import StateStatus
 from services.gateway.native.examples import EXAMPLES
+from services.gateway.native.shapes import LABELS_MAX, CheckCreate
 from services.gateway.problems import MEANINGS, MEDIA_TYPE, Problem, title_of
 
 VERSION = "2.0.0"
@@ -33,6 +35,13 @@ _KEPT = {
     "properties": {"sealed": {"const": True}},
     "required": ["sealed"],
     "additionalProperties": False,
+}
+_TEXTS: dict[str, Any] = {
+    "kind": {"enum": list(kinds())},
+    "state": {"enum": list(StateStatus)},
+    "from": {"format": "date-time"},
+    "to": {"format": "date-time"},
+    "label": {"items": {"type": "string", "pattern": "[:=]"}, "maxItems": LABELS_MAX},
 }
 _RETRY = {"Retry-After": {"description": "In how many seconds to come back.", "schema": {"type": "integer"}}}
 _DESCRIPTION = """Monitors, their results and their state.
@@ -65,6 +74,7 @@ def document(router: Router) -> bytes:
     app = Litestar([router], openapi_config=_config(), logging_config=None)
     schema = app.openapi_schema.to_schema()
     _describe_bodies(schema, list(_bodies(app)))
+    _describe_parameters(schema)
     _describe_problems(schema)
     return msgspec.json.encode(schema)
 
@@ -114,6 +124,8 @@ def _describe_specs(components: Json) -> None:
     for name, component in components.items():
         if "spec" in component.get("properties", {}):
             component["properties"]["spec"] = _SPEC
+        if name == CheckCreate.__name__:
+            component["oneOf"] = [{"required": ["spec"]}, {"required": ["monitor_id"]}]
         if name in EXAMPLES:
             component["examples"] = [EXAMPLES[name]]
     for shape in kinds().values():
@@ -138,6 +150,17 @@ def _discriminated(spec: Json) -> Json:
     mapping = {kind: _REF.format(name=shape.__name__) for kind, shape in kinds().items()}
     discriminator = {"propertyName": "kind", "mapping": mapping}
     return {"anyOf": spec.get("anyOf", [spec]), "discriminator": discriminator}
+
+
+def _describe_parameters(schema: Json) -> None:
+    """Says of parameters which texts are taken. A parameter that is not given is left out, and never null."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                text = parameter["schema"]
+                for choice in text.pop("oneOf", []):
+                    text |= {} if choice == {"type": "null"} else choice
+                text |= _TEXTS.get(parameter["name"], {})
 
 
 def _describe_problems(schema: Json) -> None:

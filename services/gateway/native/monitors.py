@@ -10,7 +10,6 @@ from libs.model.monitor import MonitorView
 from libs.model.naming import NAME_LENGTH_MAX
 from libs.model.request import Page
 from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor, ListMonitors
-from libs.model.state import StateStatus
 from libs.model.tenancy import Scope
 from services.gateway.auth import needs
 from services.gateway.caller import Caller
@@ -41,7 +40,7 @@ async def list_monitors(  # noqa: PLR0913 - one argument for each query paramete
     limit: query.Limit = query.LIMIT_DEFAULT,
     cursor: query.Cursor = None,
     kind: Annotated[str | None, QueryParameter(description="Only of this kind.")] = None,
-    status: Annotated[StateStatus | None, QueryParameter(name="state", description="Only in this state.")] = None,
+    status: Annotated[str | None, QueryParameter(name="state", description="Only in this state.")] = None,
     label: Annotated[list[str] | None, QueryParameter(description="Only with this `key:value`; repeatable.")] = None,
     name: Annotated[
         str | None, QueryParameter(max_length=NAME_LENGTH_MAX, description="Only with this in the name.")
@@ -51,7 +50,7 @@ async def list_monitors(  # noqa: PLR0913 - one argument for each query paramete
         limit=limit,
         cursor=cursor,
         kind=query.known_kind(kind),
-        state=status,
+        state=query.known_state(status),
         labels=query.labels(label or []),
         name=name,
     )

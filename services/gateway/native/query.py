@@ -13,6 +13,7 @@ from libs.model.ids import is_id
 from libs.model.kinds import kinds
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.request import Idempotency
+from libs.model.state import StateStatus
 from services.gateway.native.shapes import LABELS_MAX, check_label
 
 LIMIT_DEFAULT = 50
@@ -61,6 +62,13 @@ def known_kind(kind: str | None) -> str | None:
     if kind is not None and kind not in kinds():
         raise RefusedError(RefusalCode.INVALID, f"must be one of {', '.join(kinds())}", "kind")
     return kind
+
+
+def known_state(text: str | None) -> StateStatus | None:
+    """Returns the state of this name. Litestar itself would take the text `null` for none."""
+    if text is not None and text not in list(StateStatus):
+        raise RefusedError(RefusalCode.INVALID, f"must be one of {', '.join(StateStatus)}", "state")
+    return None if text is None else StateStatus(text)
 
 
 def existing_id(text: str, what: str) -> str:

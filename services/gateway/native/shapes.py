@@ -23,8 +23,18 @@ DEFAULT_TIMEOUT_S = 10.0
 
 LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
 
+# Patterns are told to clients only: what is decoded is checked below, with sentences that say what is allowed.
+_CONTROL = UNPRINTABLE.pattern[1:-1]
+
 Name = Annotated[
-    str, Meta(min_length=1, max_length=NAME_LENGTH_MAX, description="A name for people.", examples=["Example home"])
+    str,
+    Meta(
+        min_length=1,
+        max_length=NAME_LENGTH_MAX,
+        description="A name for people.",
+        examples=["Example home"],
+        extra_json_schema={"pattern": rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"},
+    ),
 ]
 Interval = Annotated[
     int,
@@ -38,13 +48,27 @@ Timeout = Annotated[
         extra_json_schema={"minimum": TIMEOUT_S_MIN, "maximum": TIMEOUT_S_MAX},
     ),
 ]
+Location = Annotated[str, Meta(extra_json_schema={"pattern": "^[A-Za-z0-9_-]{1,64}$"})]
 Locations = Annotated[
-    list[str],
-    Meta(min_length=1, max_length=LOCATIONS_MAX, description="Where to check from.", examples=[[DEFAULT_LOCATION]]),
+    list[Location],
+    Meta(
+        min_length=1,
+        max_length=LOCATIONS_MAX,
+        description="Where to check from.",
+        examples=[[DEFAULT_LOCATION]],
+        extra_json_schema={"uniqueItems": True},
+    ),
 ]
 Enabled = Annotated[bool, Meta(description="Whether it is checked at all.")]
+Label = Annotated[str, Meta(extra_json_schema={"maxLength": LABEL_VALUE_LENGTH_MAX, "pattern": f"^[^{_CONTROL}]*$"})]
 Labels = Annotated[
-    dict[str, str], Meta(max_length=LABELS_MAX, description="Labels to find it by.", examples=[{"customer": "c-17"}])
+    dict[str, Label],
+    Meta(
+        max_length=LABELS_MAX,
+        description="Labels to find it by.",
+        examples=[{"customer": "c-17"}],
+        extra_json_schema={"propertyNames": {"pattern": f"^{LABEL_KEY.pattern}$"}},
+    ),
 ]
 RawSpec = Annotated[msgspec.Raw, Meta(description="What to check: `kind`, and the options of that kind.")]
 
@@ -131,7 +155,9 @@ class CheckCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     spec: RawSpec | UnsetType = UNSET
     monitor_id: Annotated[str, Meta(description="A monitor, instead of a spec.")] | UnsetType = UNSET
-    location: Annotated[str, Meta(description="Where to check from.", examples=[DEFAULT_LOCATION])] | UnsetType = UNSET
+    location: Annotated[Location, Meta(description="Where to check from.", examples=[DEFAULT_LOCATION])] | UnsetType = (
+        UNSET
+    )
     timeout_s: Timeout | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -159,7 +185,12 @@ class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: Name
     scopes: Annotated[
         list[Scope],
-        Meta(min_length=1, max_length=len(Scope), description="What it may do: each includes the ones before it."),
+        Meta(
+            min_length=1,
+            max_length=len(Scope),
+            description="What it may do: each includes the ones before it.",
+            extra_json_schema={"uniqueItems": True},
+        ),
     ]
     cidrs: Annotated[
         list[str],

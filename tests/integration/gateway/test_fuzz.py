@@ -2,20 +2,27 @@
 
 import http.client
 import json
-from urllib.parse import quote
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.gateway.conftest import House
+from tests.integration.gateway.neighbour import neighbour
 from tests.integration.gateway.test_native_api import V2
+from tests.support.fuzzing import ANSWER_S_MAX, DESCRIBED, FUZZ_S_MAX, RAW_V1, RAW_V2, TIMES, Insides, many
 from tests.unit.gateway.strictness import GOOD, KEY
 from tests.unit.gateway.test_body import json_values
 
 # Hypothesis watches the random module, which the house uses meanwhile in its own thread.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module"),
+    pytest.mark.timeout(FUZZ_S_MAX),
+]
 
 PATHS = [
     "/monitors",
@@ -36,59 +43,87 @@ bodies = (
         lambda fields: msgspec.json.encode(GOOD | fields)
     )
 )
-several = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def ask(home: House, method: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, str, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=20)
+class Asked(NamedTuple):
+    """One request, with our key unless its headers say otherwise. `statuses` are those that it may be answered with."""
+
+    method: str
+    path: str
+    body: bytes = b""
+    headers: Mapping[str, str] = MappingProxyType({})
+    statuses: range = range(200, 500)
+
+
+def fuzz(home: House, one: Callable[..., Asked], **strategies: st.SearchStrategy[object]) -> None:
+    """Sends what `one` makes of each example, for its share of all, while nothing of another tenant may be seen."""
+    insides = Insides()
+    with neighbour(home) as check_blind:
+
+        def sent(**example: object) -> None:
+            asked = one(**example)
+            insides.said(unquote(asked.path), asked.body.decode("utf-8", "replace"), *asked.headers.values())
+            content = answer(home, asked)
+            check_blind(content)
+            assert not insides.told(content)
+
+        many(RAW_V2 // 4, sent, **strategies)
+
+
+def answer(home: House, asked: Asked) -> str:
+    """Returns the body of the answer, which is a problem if it is an error."""
+    connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=ANSWER_S_MAX)
     try:
-        connection.request(method, path, body, {"Authorization": f"Bearer {home.key}", **headers})
-        answer = connection.getresponse()
-        return answer.status, answer.headers.get("content-type", ""), answer.read()
+        headers = {"Authorization": f"Bearer {home.key}", **asked.headers}
+        connection.request(asked.method, f"{V2}{asked.path}", asked.body, headers)
+        found = connection.getresponse()
+        content = found.read().decode()
     finally:
         connection.close()
+    assert found.status in asked.statuses, content
+    if found.status >= 400 and asked.method != "HEAD":
+        assert found.headers["content-type"] == "application/problem+json"
+        assert json.loads(content)["status"] == found.status
+    return content
 
 
-def check(status: int, kind: str, body: bytes) -> None:
-    assert status < 500, body
-    if status >= 400:
-        assert kind == "application/problem+json"
-        assert json.loads(body)["status"] == status
+def test_no_body_and_no_header_makes_the_gateway_fail(served: House) -> None:
+    def asked(method: str, path: str, body: bytes, headers: dict[str, str]) -> Asked:
+        return Asked(method, path, body, {"Content-Type": "application/json", **headers})
+
+    fuzz(
+        served,
+        asked,
+        method=st.sampled_from(["POST", "PATCH", "PUT"]),
+        path=st.sampled_from(PATHS),
+        body=bodies,
+        headers=st.dictionaries(st.sampled_from([name for name in NAMES if name != "Expect"]), header_values),
+    )
 
 
-@given(
-    method=st.sampled_from(["POST", "PATCH", "PUT"]),
-    path=st.sampled_from(PATHS),
-    body=bodies,
-    headers=st.dictionaries(st.sampled_from([name for name in NAMES if name != "Expect"]), header_values),
-)
-@several
-def test_no_body_and_no_header_makes_the_gateway_fail(
-    served: House, method: str, path: str, body: bytes, headers: dict[str, str]
-) -> None:
-    check(*ask(served, method, V2 + path, body, {"Content-Type": "application/json", **headers}))
+def test_no_query_makes_the_gateway_fail(served: House) -> None:
+    def asked(query: list[tuple[str, str]], path: str) -> Asked:
+        text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
+        return Asked("GET", f"{path}?{text}")
+
+    pairs = st.tuples(st.sampled_from(QUERY), st.text(max_size=20))
+    fuzz(served, asked, query=st.lists(pairs, max_size=4), path=st.sampled_from(PATHS))
 
 
-@given(query=st.lists(st.tuples(st.sampled_from(QUERY), st.text(max_size=20)), max_size=4), path=st.sampled_from(PATHS))
-@several
-def test_no_query_makes_the_gateway_fail(served: House, query: list[tuple[str, str]], path: str) -> None:
-    text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
-    check(*ask(served, "GET", f"{V2}{path}?{text}", b"", {}))
+def test_no_path_and_no_method_makes_the_gateway_fail(served: House) -> None:
+    def asked(path: bytes, method: str) -> Asked:
+        return Asked(method, f"/{quote(path, safe='/')}")
+
+    methods = st.sampled_from(["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "PROPFIND"])
+    fuzz(served, asked, path=st.binary(max_size=30), method=methods)
 
 
-@given(path=st.binary(max_size=30), method=st.sampled_from(["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "PROPFIND"]))
-@several
-def test_no_path_and_no_method_makes_the_gateway_fail(served: House, path: bytes, method: str) -> None:
-    status, kind, body = ask(served, method, f"{V2}/{quote(path, safe='/')}", b"", {})
-    if method == "HEAD":
-        assert status < 500
-        return
-    check(status, kind, body)
+def test_no_authorization_header_makes_the_gateway_fail_or_let_in(served: House) -> None:
+    def asked(authorization: str) -> Asked:
+        return Asked("GET", "/me", headers={"Authorization": authorization}, statuses=range(401, 402))
+
+    fuzz(served, asked, authorization=header_values)
 
 
-@given(authorization=header_values)
-@several
-def test_no_authorization_header_makes_the_gateway_fail_or_let_in(served: House, authorization: str) -> None:
-    status, kind, body = ask(served, "GET", f"{V2}/me", b"", {"Authorization": authorization})
-    check(status, kind, body)
-    assert status == 401
+def test_all_fuzzing_together_is_ten_thousand_requests() -> None:
+    assert DESCRIBED + RAW_V2 + RAW_V1 >= 10_000 * TIMES

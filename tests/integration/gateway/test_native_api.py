@@ -99,6 +99,7 @@ async def test_lists_are_filtered(house: Open) -> None:
     [
         *(("limit=0", "limit"), ("limit=501", "limit"), ("limit=many", "limit"), ("limit=5.5", "limit")),
         *(("limit=", "limit"), ("limit=5&limit=6", "limit"), ("cursor=nonsense", "cursor"), ("state=fine", "state")),
+        *(("state=null", "state"), ("kind=null", "kind"), ("cursor=null", "cursor"), ("label=null", "label")),
         *(("kind=carrier-pigeon", "kind"), ("label=nothing", "label"), ("label=:x", "label"), ("Limit=5", "Limit")),
         *(("tenant_id=x", "tenant_id"), ("name=" + "x" * 201, "name")),
     ],

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,9 +29,10 @@ from tests.support.walk import Asked, Route, Things, normalised, requests, route
 MARKER = "zebra-of-a"
 STREAM = f"{V2}/results/stream"
 OPERATORS = f"{V2}/tenants"
+DAY_S = 86400  # a has no shorter interval: nothing of it changes by time alone
 MONITOR = {
     "name": MARKER,
-    "interval_s": 86400,
+    "interval_s": DAY_S,
     "labels": {"customer": MARKER},
     "spec": {"kind": "http", "url": f"http://{MARKER}.example/"},
 }
@@ -140,11 +142,11 @@ def of_nobody(has: Things) -> Things:
 
 
 @asynccontextmanager
-async def tenants(house: Open) -> AsyncIterator[Tenants]:
-    """A house with both tenants in it, and something in each of a's lists."""
-    async with house() as home:
+async def tenants(house: Open, **more: Any) -> AsyncIterator[Tenants]:
+    """A house (with `more` settings) with both tenants in it, and something in each of a's lists."""
+    async with house(**more) as home:
         dsn = home.context.settings.postgres_dsn
-        own, other = await add_tenant(dsn, MARKER), await add_tenant(dsn, "b")
+        own, other = await add_tenant(dsn, MARKER, DAY_S), await add_tenant(dsn, "b")
         async with home.api(own) as a, home.api(other) as admin:
             has = await belongings(a)
             async with a.events(STREAM) as events:

@@ -27,6 +27,7 @@ SHAPES = {
     "KeyCreated": KeyCreated,
     "Problem": Problem,
 }
+CHECKED = ("spec", "monitor_id")
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,27 @@ def test_bodies_are_described_as_strictly_as_they_are_decoded(described: Any) ->
         assert schemas[name]["examples"]
     assert schemas["MonitorCreate"]["properties"]["interval_s"]["enum"] == list(INTERVALS_S)
     assert schemas["MonitorCreate"]["required"] == ["name", "interval_s", "spec"]
+
+
+def test_texts_are_described_as_strictly_as_they_are_read(described: Any) -> None:
+    properties = described["components"]["schemas"]["MonitorCreate"]["properties"]
+    assert not re.search(properties["name"]["pattern"], " \t")
+    assert not re.search(properties["name"]["pattern"], "a\u2028b")
+    assert re.search(properties["name"]["pattern"], " a name ")
+    assert not re.search(properties["locations"]["items"]["pattern"], "a.b")
+    assert not re.search(properties["labels"]["propertyNames"]["pattern"], "a:b")
+    assert described["components"]["schemas"]["CheckCreate"]["oneOf"] == [{"required": [each]} for each in CHECKED]
+
+
+def test_a_parameter_is_described_as_a_text_that_is_taken(described: Any) -> None:
+    listed = described["paths"]["/api/v2/monitors"]["get"]["parameters"]
+    schemas = {parameter["name"]: parameter["schema"] for parameter in listed}
+    assert schemas["kind"]["enum"] == list(kinds())
+    assert schemas["state"]["enum"] == ["pending", "up", "degraded", "down", "unknown"]
+    assert schemas["label"]["items"]["pattern"] == "[:=]"
+    assert "null" not in str(schemas)
+    uptime = described["paths"]["/api/v2/monitors/{monitor_id}/uptime"]["get"]["parameters"]
+    assert [each["name"] for each in uptime if each["schema"].get("format") == "date-time"] == ["from", "to"]
 
 
 def test_a_spec_is_one_of_all_kinds_told_apart_by_its_kind(described: Any) -> None:
