@@ -35,6 +35,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes += len(data) if self._in_head else 0
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response(f"The head of a request may have {HEAD_BYTES_MAX} bytes.")
+        # Uvicorn has stopped its own timer. Blank lines, and the rest of a refused body, begin no request.
+        if self._timer is None and self.cycle.response_complete:
+            self._begin_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -146,6 +146,19 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
         assert told == b"" or path == b"/refused"
 
 
+async def test_blank_lines_after_an_answer_keep_no_connection_open(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("libs.process.door.HEAD_S_MAX", 0.2)
+    async with serve(App(), "127.0.0.1", 0) as base:
+        host, _, port = base.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.write(b"\r\n")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+
+
 async def test_an_answer_may_take_longer_than_a_body(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("libs.process.door.BODY_S_MAX", 0.05)
     async with serve(App(), "127.0.0.1", 0) as base:
