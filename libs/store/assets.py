@@ -23,16 +23,21 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 ON CONFLICT (tenant_id, dialect, sort, identity) DO NOTHING
 """
 _ADD_PART = "INSERT INTO asset_parts (asset_id, part, monitor_id) VALUES ($1, $2, $3)"
+# The parts are looked for asset by asset: a planner without statistics (a tenant that has just begun takes thousands of
+# assets to a new table) expects one asset, and would show all parts again for each.
 _PAGE = """
 WITH wanted AS MATERIALIZED (
     SELECT id AS asset_id, number, fields, created_at AS asset_created_at, updated_at AS asset_updated_at
     FROM assets WHERE tenant_id = $1 AND dialect = $2 AND sort = $3 AND number > $4 ORDER BY number LIMIT $5
-), page AS MATERIALIZED (
-    SELECT asset_id AS of_id, part, monitors.id
-    FROM wanted JOIN asset_parts USING (asset_id) JOIN monitors ON monitors.id = asset_parts.monitor_id
-    WHERE monitors.tenant_id = $1 AND monitors.deleted_at IS NULL
 )
-SELECT * FROM wanted LEFT JOIN ({shown}) parts ON parts.of_id = wanted.asset_id ORDER BY number, part
+SELECT * FROM wanted LEFT JOIN LATERAL (
+    WITH page AS MATERIALIZED (
+        SELECT part, own.id FROM asset_parts CROSS JOIN LATERAL (
+            SELECT id FROM monitors
+            WHERE id = asset_parts.monitor_id AND tenant_id = $1 AND deleted_at IS NULL OFFSET 0
+        ) own WHERE asset_id = wanted.asset_id
+    ) {shown}
+) parts ON true ORDER BY number, part
 """.replace("{shown}", views.SHOWN)
 _LOCKED = """
 SELECT id, identity FROM assets WHERE tenant_id = $1 AND dialect = $2 AND sort = $3 AND number = $4 FOR UPDATE
