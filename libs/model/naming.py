@@ -10,7 +10,7 @@ RATE_MAX = 1_000_000
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-# Clients that a dual-stack listener shows as ::ffff:192.0.2.1 are taken for 192.0.2.1.
+# ::ffff:192.0.2.1 is taken for 192.0.2.1 wherever an address is looked for in a range.
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
@@ -22,16 +22,21 @@ def check_name(name: str) -> None:
         )
 
 
+def check_range(text: str) -> None:
+    """Raises ValueError for what is neither an address nor a network, or one in which no client or target is ever seen."""
+    network = ipaddress.ip_network(text)
+    if "%" in text:
+        raise ValueError(f"{text!r} names a network interface")
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        raise ValueError(f"{text!r} is IPv4 in IPv6: write it as IPv4")
+
+
 def check_cidr(field: str, text: str) -> None:
-    """Raises ValueError for what is neither an address nor a network, or one in which no client is ever seen."""
+    """Raises ValueError for what `check_range` refuses."""
     try:
-        network = ipaddress.ip_network(text)
+        check_range(text)
     except ValueError as error:
         raise ValueError(f"{field}: must be an address or a network such as 192.0.2.0/24: {error}") from None
-    if "%" in text:
-        raise ValueError(f"{field}: must not name a network interface after an IPv6 address")
-    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
-        raise ValueError(f"{field}: must write IPv4 as IPv4, such as 192.0.2.0/24")
 
 
 def check_cidrs(field: str, texts: list[str]) -> None:

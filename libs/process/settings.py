@@ -5,7 +5,6 @@ VEDETTE_<NAME>_FILE names. A value that is not allowed, and a variable that nobo
 """
 
 import difflib
-import ipaddress
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -14,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import Meta
 
+from libs.model.naming import check_range
 from libs.process import wording
 from libs.sealing import keys
 
@@ -210,7 +210,7 @@ def _sealing_keys(text: str) -> tuple[str, ...]:
 def _check_ranges(name: str, texts: Iterable[str]) -> None:
     for text in texts:
         try:
-            ipaddress.ip_network(text)
+            check_range(text)
         except ValueError as error:
             raise ValueError(f"{variable(name)} must hold ranges such as 10.0.0.0/8 or fd00::/8: {error}") from None
 
