@@ -139,6 +139,12 @@ async def test_a_part_that_is_refused_leaves_nothing_of_the_others_behind(room: 
     assert await counts(room) == before
 
 
+async def test_parts_are_checked_as_often_as_the_tenant_may(room: Room) -> None:
+    await room.rows("UPDATE tenants SET interval_s_min = 200 WHERE id = $1 RETURNING 1", room.tenant_id)
+    made = await room.ask(creation(room, parts={"http": draft(interval_s=60), "tls": draft(interval_s=3600)}))
+    assert {part: view.interval_s for part, view in made.parts.items()} == {"http": 240, "tls": 3600}
+
+
 async def test_a_quota_reached_in_the_middle_leaves_nothing_behind(room: Room) -> None:
     await room.rows("UPDATE tenants SET monitors_max = 1 WHERE id = $1 RETURNING 1", room.tenant_id)
     before = await counts(room)
