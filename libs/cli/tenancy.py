@@ -13,7 +13,7 @@ import msgspec
 
 from libs.bus.bus import Bus
 from libs.bus.errors import BusError
-from libs.model.naming import check_cidrs, check_name, check_rate
+from libs.model.naming import check_cidr, check_instant, check_name, check_rate
 from libs.model.refusal import RefusedError
 from libs.model.requests import ChangeTenant, CreateKey, CreateTenant, DeleteKey, ListAudit, ListKeys, ListTenants
 from libs.model.tenancy import Actor, Rate, Scope, Tenant
@@ -144,12 +144,19 @@ async def show_audit(desk: Desk, options: Namespace) -> None:
 
 def name_of(text: str) -> str:
     """Reads a name from the command line; ValueError says what it must be."""
-    check_name(text)
+    check_name(text_of(text))
+    return text
+
+
+def text_of(text: str) -> str:
+    """Reads what travels as UTF-8: what a terminal in another encoding sends is no text to us."""
+    if any("\ud800" <= each <= "\udfff" for each in text):
+        raise ValueError("is no text in UTF-8")
     return text
 
 
 def network_of(text: str) -> str:
-    check_cidrs("--cidr", [text])
+    check_cidr("range", text)
     return text
 
 
@@ -166,15 +173,20 @@ def rate_of(text: str) -> Rate:
 
 def instant_of(text: str) -> datetime:
     """Reads when something ends: an instant with its zone, or a length from now such as 12h or 90d."""
+    instant = _instant(text)
+    if instant is None or instant.tzinfo is None or instant <= utc_now():
+        raise ValueError("expires: must be a length such as 12h or 90d, or a future instant such as 2027-01-31T00:00Z")
+    check_instant("expires", instant)
+    return instant
+
+
+def _instant(text: str) -> datetime | None:
     if length := _LENGTH.fullmatch(text):
         return utc_now() + timedelta(hours=int(length[1]) * _HOURS[length[2]])
     try:
-        instant = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None or instant <= utc_now():
-        raise ValueError("expires: must be a length such as 12h or 90d, or a future instant such as 2027-01-31T00:00Z")
-    return instant
+        return None
 
 
 async def _any_tenant_id(desk: Desk) -> str:

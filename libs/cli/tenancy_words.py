@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 Run = Callable[[Work], Callable[[argparse.Namespace], int]]
 
+LIMIT_MAX = 1000
+
 _NONE = "none"
 
 
@@ -24,7 +26,7 @@ def add(commands: Any, run: Run) -> None:
     _add_key(_group(commands, "key", "make, list and revoke keys"), run)
     audit = commands.add_parser("audit", help="show who changed what, newest first")
     _name_tenant(audit)
-    audit.add_argument("--limit", type=_count, default=50, metavar="N", help="how many at most (default: %(default)s)")
+    audit.add_argument("--limit", type=_limit, default=50, metavar="N", help="how many at most (default: %(default)s)")
     _as_json(audit)
     audit.set_defaults(command=run(tenancy.show_audit))
 
@@ -35,7 +37,7 @@ def _add_tenant(verbs: Any, run: Run) -> None:
     _limits(add, None)
     add.set_defaults(command=run(tenancy.add_tenant))
     change = verbs.add_parser("set", help="change what a tenant is called or may have")
-    change.add_argument("name", metavar="NAME")
+    change.add_argument("name", type=_read(tenancy.text_of), metavar="NAME")
     change.add_argument("--rename", type=_read(tenancy.name_of), default=UNSET, metavar="NAME", help="a new name")
     _limits(change, UNSET)
     change.set_defaults(command=run(tenancy.set_tenant))
@@ -72,7 +74,7 @@ def _add_key(verbs: Any, run: Run) -> None:
     _as_json(shown)
     shown.set_defaults(command=run(tenancy.list_keys))
     revoke = verbs.add_parser("revoke", help="revoke a key, at once and everywhere")
-    revoke.add_argument("id", metavar="ID")
+    revoke.add_argument("id", type=_read(tenancy.text_of), metavar="ID")
     _name_tenant(revoke)
     revoke.set_defaults(command=run(tenancy.revoke_key))
 
@@ -100,7 +102,8 @@ def _group(commands: Any, name: str, help_text: str) -> Any:
 
 
 def _name_tenant(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tenant", metavar="NAME", help="whose (default: the only tenant there is)")
+    help_text = "whose (default: the only tenant there is)"
+    parser.add_argument("--tenant", type=_read(tenancy.text_of), metavar="NAME", help=help_text)
 
 
 def _as_json(parser: argparse.ArgumentParser) -> None:
@@ -126,6 +129,12 @@ def _or_none(reader: Callable[[str], T]) -> Callable[[str], T | None]:
 def _count(text: str) -> int:
     if not text.isdecimal() or len(text) > 9:
         raise argparse.ArgumentTypeError(f"{text!r} is no count")
+    return int(text)
+
+
+def _limit(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= LIMIT_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count from 1 to {LIMIT_MAX}")
     return int(text)
 
 

@@ -25,7 +25,8 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
 class CreateAsset(Command[Asset], frozen=True, kw_only=True):
     """Stores an asset and creates its monitors, all or nothing; refuses with `conflict` if `identity` is there already.
 
-    `sort` tells apart what one dialect has several of. The monitors get the label `<dialect>/<sort>`: the number.
+    `sort` tells apart what one dialect has several of. The monitors get the label `<dialect>/<sort>`: the number. An
+    interval that is too short for the tenant's quota becomes the shortest that is not: clients of dialects choose none.
     """
 
     verb = "assets.create"

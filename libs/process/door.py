@@ -1,4 +1,4 @@
-"""Uvicorn's HTTP/1.1 protocol with bounds on the head of a request, which it lacks: in bytes and in time."""
+"""Uvicorn's HTTP/1.1 protocol with bounds on a request, which it lacks: its head in bytes, all of it in time."""
 
 import asyncio
 from typing import Any
@@ -7,10 +7,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_S_MAX = 30.0
+BODY_S_MAX = 60.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. A head that is too long, or that does not come to its end, closes it."""
+    """One connection. A head that is too long closes it, and so does a head or a body that does not come to its end.
+
+    That holds also for a body that nobody reads any more, because its head was answered already.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -23,7 +27,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_head()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -31,23 +35,33 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes += len(data) if self._in_head else 0
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response(f"The head of a request may have {HEAD_BYTES_MAX} bytes.")
+        # Uvicorn has stopped its own timer. Blank lines, and the rest of a refused body, begin no request.
+        if self._timer is None and self.cycle.response_complete:
+            self._begin_head()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begin_head()
 
     def on_headers_complete(self) -> None:
-        self._end_head()
+        self._in_head = False
+        self._start_timer(BODY_S_MAX)
         super().on_headers_complete()
 
-    def _begin_head(self) -> None:
-        self._end_head()
-        self._in_head = True
-        self._timer = asyncio.get_running_loop().call_later(HEAD_S_MAX, self._too_late)
+    def on_message_complete(self) -> None:
+        self._stop_timer()
+        super().on_message_complete()
 
-    def _end_head(self) -> None:
-        self._in_head = False
+    def _begin_head(self) -> None:
+        self._in_head = True
         self._head_bytes = 0
+        self._start_timer(HEAD_S_MAX)
+
+    def _start_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._too_late)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

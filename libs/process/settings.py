@@ -5,7 +5,6 @@ VEDETTE_<NAME>_FILE names. A value that is not allowed, and a variable that nobo
 """
 
 import difflib
-import ipaddress
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -15,6 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from libs.bus.nkeys import Signer
+from libs.model.naming import check_range
 from libs.process import wording
 from libs.sealing import keys
 
@@ -244,7 +244,7 @@ def _check_issuer(seed: str) -> None:
 def _check_ranges(name: str, texts: Iterable[str]) -> None:
     for text in texts:
         try:
-            ipaddress.ip_network(text)
+            check_range(text)
         except ValueError as error:
             raise ValueError(f"{variable(name)} must hold ranges such as 10.0.0.0/8 or fd00::/8: {error}") from None
 

@@ -10,6 +10,7 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
 
 from libs.model.networks import Network
 from libs.process import metrics
@@ -55,6 +56,8 @@ class Door:
         if scope["path"] in PATHS:
             await self._health(scope, receive, send)  # type: ignore[arg-type] # the same protocol, in looser types
             return
+        # Litestar takes //api/v1/me for /api/v1/me. Who answers for a path that leads nowhere must see the same one.
+        scope = {**scope, "path": normalize_path(scope["path"])}
         await self._logged(seen_through(scope, self._trusted), receive, send)
 
     async def _logged(self, scope: HTTPScope, receive: Receive, send: Send) -> None:

@@ -52,10 +52,6 @@ class Caller:
         return cls(means, principal, actor, request.scope.get("auth") or "")
 
     @property
-    def principal(self) -> Principal:
-        return self._principal
-
-    @property
     def specs(self) -> Specs:
         """What takes specs from this caller: the only way in for one."""
         return Specs(self._means.sealer, self._tenant_id)

@@ -14,19 +14,18 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class Fields:
-    """The fields of one JSON object. One that is absent or null is None; those that nobody asks for are ignored."""
+    """The fields of one JSON object. One that is absent, null or "" is None; those that nobody asks for are ignored."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
-        self._given = given
+        self._given = {name: value for name, value in given.items() if value is not None and value != ""}
 
     @classmethod
     def of(cls, body: bytes) -> "Fields":
         return cls(decode(body, dict[str, Any]))
 
     def text(self, name: str, length_max: int = 255) -> str | None:
-        """Returns a text that is not blank; a blank one is as good as absent."""
         value = self._given.get(name)
-        if value is None or value == "":
+        if value is None:
             return None
         if not isinstance(value, str) or len(value) > length_max or _CONTROL.search(value):
             raise invalid(name, f"must be a text of at most {length_max} characters, without control characters")

@@ -7,9 +7,7 @@ import msgspec
 from litestar import Request
 
 from libs.model.asset import Asset, CreateAsset, DeleteAsset
-from libs.model.interval import INTERVALS_S
 from libs.model.monitor import MonitorDraft
-from libs.model.tenancy import Quota
 from services.gateway.caller import Caller
 from services.gateway.monitorozas.fields import number_of
 from services.gateway.monitorozas.parts import Part
@@ -33,7 +31,6 @@ class Record(Protocol):
 
 async def create(caller: Caller, sort: str, record: Record, parts: Mapping[str, Part], interval_s: int) -> Asset:
     """Stores a record with its monitors, which are checked every `interval_s` or as often as the tenant may."""
-    interval_s = allowed_interval_s(interval_s, caller.principal.quota)
     request = CreateAsset(
         dialect=DIALECT,
         sort=sort,
@@ -49,12 +46,6 @@ async def remove(caller: Caller, sort: str, request: Request[Any, Any, Any]) -> 
     number = number_of(request.query_params.getall("id", []))
     await caller.ask(DeleteAsset(dialect=DIALECT, sort=sort, number=number))
     return {"id": number, "deleted": True}
-
-
-def allowed_interval_s(wanted_s: int, quota: Quota) -> int:
-    """Returns the shortest interval from `wanted_s` on that the tenant may have."""
-    least_s = max(wanted_s, quota.interval_s_min or 0)
-    return next((each_s for each_s in INTERVALS_S if each_s >= least_s), INTERVALS_S[-1])
 
 
 def draft(specs: Specs, record: Record, part: Part, interval_s: int) -> MonitorDraft:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from libs.bus.subjects import is_token
 from libs.model.interval import INTERVALS_S
 from libs.model.monitor import DEFAULT_LOCATION, MonitorChange, MonitorDraft
-from libs.model.naming import CIDRS_MAX, NAME_LENGTH_MAX, RATE_MAX, UNPRINTABLE, check_cidrs, check_name
+from libs.model.naming import CIDRS_MAX, NAME_LENGTH_MAX, RATE_MAX, UNPRINTABLE, check_cidrs, check_instant, check_name
 from libs.model.tenancy import Rate, Scope
 from services.gateway.specs import Specs
 
@@ -208,6 +208,8 @@ class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         if len(set(self.scopes)) < len(self.scopes):
             raise ValueError("scopes: must be different from each other")
         check_cidrs("cidrs", self.cidrs)
+        if self.expires_at is not None:
+            check_instant("expires_at", self.expires_at)
 
 
 def check_label(field: str, key: str, value: str) -> None:

@@ -102,7 +102,7 @@ async def create_tenant_key(
 
 @get("/tenants/{tenant_id:str}/keys", guards=OPERATOR, tags=TAGS, summary="List the keys of a tenant, oldest first")
 async def list_tenant_keys(tenant_id: FromPath[str], caller: NamedDependency[Caller]) -> Page[Key]:
-    return Page(items=await _of(caller, tenant_id).ask(ListKeys()))
+    return Page(items=await (await _of_existing(caller, tenant_id)).ask(ListKeys()))
 
 
 @delete("/tenants/{tenant_id:str}/keys/{key_id:str}", guards=OPERATOR, tags=TAGS, summary="Revoke a key of a tenant")
@@ -117,7 +117,7 @@ async def list_tenant_audit(
     limit: query.Limit = query.LIMIT_DEFAULT,
     cursor: query.Cursor = None,
 ) -> Page[AuditEntry]:
-    return await _of(caller, tenant_id).ask(ListAudit(limit=limit, cursor=cursor))
+    return await (await _of_existing(caller, tenant_id)).ask(ListAudit(limit=limit, cursor=cursor))
 
 
 @get("/audit", guards=[needs(Scope.ADMIN)], tags=["keys"], summary="List who changed what, newest first")
@@ -129,6 +129,13 @@ async def list_audit(
 
 def _of(caller: Caller, tenant_id: str) -> Caller:
     return caller.on_behalf_of(query.existing_id(tenant_id, "tenant"))
+
+
+async def _of_existing(caller: Caller, tenant_id: str) -> Caller:
+    """A list of things of nobody is empty, and would look as if there were somebody."""
+    other = _of(caller, tenant_id)
+    await other.ask(GetTenant())
+    return other
 
 
 HANDLERS = [

@@ -9,12 +9,11 @@ from msgspec.structs import replace
 
 from libs.model.asset import Asset, CreateAsset, DeleteAsset, ListAssets
 from libs.model.ids import new_id
-from libs.model.monitor import MonitorDraft
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.request import Command, Page
 from libs.model.tenancy import AuditAction
 from libs.process.service import Clock
-from libs.store import assets, audit, locks, monitors
+from libs.store import assets, audit, locks, monitors, tenants
 from libs.store.assets import Sort, Stored
 from libs.store.audit import Deed
 from libs.store.driver import Db
@@ -23,7 +22,7 @@ from services.results.answering import cursors
 from services.results.answering.monitoring import Monitoring
 from services.results.answering.monitors import shown
 from services.results.answering.refusing import not_found
-from services.results.answering.terms import Terms
+from services.results.answering.terms import Terms, allowed_interval_s, effective
 
 _NO_ASSET = "There is no asset of this number."
 _CONFLICT = "There is such an asset already."
@@ -76,8 +75,10 @@ class Assets:
 
     async def _add_parts(self, db: Db, request: CreateAsset, asset_id: str, labels: dict[str, str]) -> None:
         monitoring, monitor_ids = self._monitoring(db, request), {}
+        quota = effective(await tenants.quota(db, request.tenant_id), self._terms.quota)
         for part, draft in request.parts.items():
-            monitor = await monitoring.add(_labelled(draft, labels))
+            interval_s = allowed_interval_s(draft.interval_s, quota)
+            monitor = await monitoring.add(replace(draft, labels=draft.labels | labels, interval_s=interval_s))
             monitor_ids[part] = monitor.id
         await assets.add_parts(db, asset_id, monitor_ids)
 
@@ -99,10 +100,6 @@ class Assets:
 
 def _sort(request: CreateAsset | ListAssets | DeleteAsset) -> Sort:
     return Sort(tenant_id=request.tenant_id, dialect=request.dialect, sort=request.sort)
-
-
-def _labelled(draft: MonitorDraft, labels: dict[str, str]) -> MonitorDraft:
-    return replace(draft, labels=draft.labels | labels)
 
 
 def _shown(asset: Asset) -> Asset:

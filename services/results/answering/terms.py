@@ -26,10 +26,16 @@ def check_interval(interval_s: int, quota: Quota) -> None:
     """Refuses an interval that is shorter than an effective quota allows."""
     if quota.interval_s_min is None or interval_s >= quota.interval_s_min:
         return
-    least = next((each for each in INTERVALS_S if each >= quota.interval_s_min), quota.interval_s_min)
+    least = allowed_interval_s(interval_s, quota)
     raise RefusedError(
         RefusalCode.INVALID, f"must be at least {least}, the least that this tenant may have", "interval_s"
     )
+
+
+def allowed_interval_s(wanted_s: int, quota: Quota) -> int:
+    """Returns the shortest interval from `wanted_s` on that an effective quota allows."""
+    least_s = max(wanted_s, quota.interval_s_min or 0)
+    return next((each_s for each_s in INTERVALS_S if each_s >= least_s), INTERVALS_S[-1])
 
 
 def check_count(monitors: int, quota: Quota) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from libs.model.ids import new_id
 from tests.integration.gateway.conftest import House, Open
 from tests.integration.gateway.test_native_api import V2, check_problem
 from tests.support.client import Api
@@ -158,3 +159,12 @@ async def test_a_revoked_key_is_refused_at_once_though_it_is_remembered(house: O
         check_problem(await admin.ask("DELETE", f"{V2}/keys/{created['id']}"), 404)
         own = (await admin.get(f"{V2}/me"))["key_id"]
         check_problem(await admin.ask("DELETE", f"{V2}/keys/{own}"), 409)
+
+
+async def test_of_a_tenant_that_is_not_there_an_operator_sees_nothing(house: Open) -> None:
+    async with house() as home, home.api() as operator:
+        own = (await operator.get(f"{V2}/me"))["tenant_id"]
+        for what in ("", "/keys", "/audit"):
+            assert (await operator.ask("GET", f"{V2}/tenants/{own}{what}")).status == 200
+            problem = check_problem(await operator.ask("GET", f"{V2}/tenants/{new_id()}{what}"), 404)
+            assert problem["detail"] == "There is no such tenant."

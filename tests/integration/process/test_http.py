@@ -12,7 +12,7 @@ from tests.support.ports import free_port
 
 
 class App:
-    """Answers at once, or never when asked for /hang; notes what happened to its requests."""
+    """Answers at once (/refused: without the body), or never when asked for /hang; notes what happened to its requests."""
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
@@ -27,7 +27,7 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
             return
         self.begun.set()
-        while (await receive()).get("more_body"):
+        while scope["path"] != "/refused" and (await receive()).get("more_body"):
             pass
         if scope["path"] == "/hang":
             try:
@@ -136,6 +136,33 @@ async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     monkeypatch.setattr("libs.process.door.HEAD_S_MAX", 0.05)
     async with serve(App(), "127.0.0.1", 0) as base:
         assert await answered(base, begun) == b""
+
+
+@pytest.mark.parametrize("path", [b"/", b"/refused"])
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, path: bytes):
+    monkeypatch.setattr("libs.process.door.BODY_S_MAX", 0.05)
+    async with serve(App(), "127.0.0.1", 0) as base:
+        told = await answered(base, b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx" % path)
+        assert told == b"" or path == b"/refused"
+
+
+async def test_blank_lines_after_an_answer_keep_no_connection_open(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("libs.process.door.HEAD_S_MAX", 0.2)
+    async with serve(App(), "127.0.0.1", 0) as base:
+        host, _, port = base.removeprefix("http://").rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+        writer.write(b"\r\n")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_an_answer_may_take_longer_than_a_body(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("libs.process.door.BODY_S_MAX", 0.05)
+    async with serve(App(), "127.0.0.1", 0) as base:
+        assert (await get(base, "/slow")).startswith(b"HTTP/1.1 204")
 
 
 async def test_a_long_body_is_no_long_head():

@@ -13,7 +13,6 @@ from libs.model.request import Page
 from libs.model.requests import DeleteMonitor, ListMonitors
 from libs.model.tenancy import Actor
 from libs.store import assets, tombstones
-from libs.store.driver import Db
 from services.results.answering.assets import Assets
 from services.results.answering.terms import Terms
 from tests.support.room import Room, draft, spec
@@ -21,15 +20,6 @@ from tests.support.room import Room, draft, spec
 DEVICES = {"dialect": "api-v1", "sort": "device"}
 ACTOR = Actor(key_name="hoster", address="192.0.2.7", via="api-v1")
 TABLES = ("monitors", "states", "schedules", "folds", "outbox", "audit", "assets", "asset_parts", "asset_numbers")
-
-COPIES = (
-    """INSERT INTO monitors SELECT (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid()))).*
-       FROM monitors m, generate_series(1, {count})""",
-    "INSERT INTO states SELECT id, 'pending', now(), '' FROM monitors ON CONFLICT DO NOTHING",
-    """INSERT INTO assets SELECT m.id, a.tenant_id, dialect, sort, number + row_number() OVER (), m.id::text, fields,
-       now(), now() FROM monitors m, assets a WHERE m.id NOT IN (SELECT monitor_id FROM asset_parts)""",
-    "INSERT INTO asset_parts SELECT id, 'http', id FROM assets WHERE number > 1",
-)
 
 
 def creation(room: Room, identity: str = "example.com", **fields: Any) -> CreateAsset:
@@ -149,6 +139,12 @@ async def test_a_part_that_is_refused_leaves_nothing_of_the_others_behind(room: 
     assert await counts(room) == before
 
 
+async def test_parts_are_checked_as_often_as_the_tenant_may(room: Room) -> None:
+    await room.rows("UPDATE tenants SET interval_s_min = 200 WHERE id = $1 RETURNING 1", room.tenant_id)
+    made = await room.ask(creation(room, parts={"http": draft(interval_s=60), "tls": draft(interval_s=3600)}))
+    assert {part: view.interval_s for part, view in made.parts.items()} == {"http": 240, "tls": 3600}
+
+
 async def test_a_quota_reached_in_the_middle_leaves_nothing_behind(room: Room) -> None:
     await room.rows("UPDATE tenants SET monitors_max = 1 WHERE id = $1 RETURNING 1", room.tenant_id)
     before = await counts(room)
@@ -247,47 +243,6 @@ async def test_parts_do_not_keep_deleted_monitors_from_being_purged(room: Room) 
     assert [row["part"] for row in await room.rows("SELECT part FROM asset_parts")] == ["tls"]
     (asset,) = (await listed(room)).items
     assert asset.parts.keys() == {"tls"}
-
-
-async def add_many(room: Room, count: int) -> None:
-    """Adds assets of one part each. The rows of all but the first are copies: a create takes a while."""
-    await room.ask(creation(room, parts={"http": draft()}))
-    async with room.store.transaction() as db:
-        for statement in COPIES:
-            await db.run(statement.replace("{count}", str(count - 1)))
-
-
-async def test_a_thousand_assets_are_listed_with_one_query_for_each_page(
-    room: Room, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await add_many(room, 1000)
-    asked: list[str] = []
-    for name in ("rows", "row", "value", "run"):
-        monkeypatch.setattr(Db, name, _counted(getattr(Db, name), asked))
-    after, found = 0, []
-    for _ in range(10):
-        page = await listed(room, limit=100, after=after)
-        found += [asset.number for asset in page.items if asset.parts["http"].name]
-        after = int(page.next_cursor or 0)
-    assert (found, after) == (list(range(1, 1001)), 0)
-    assert len(asked) == 10
-
-
-def _counted(method: Any, asked: list[str]) -> Any:
-    async def counted(self: Db, sql: str, *args: object) -> Any:
-        asked.append(sql)
-        return await method(self, sql, *args)
-
-    return counted
-
-
-async def test_a_page_too_large_for_a_message_is_shorter_and_the_rest_follows(room: Room) -> None:
-    large = msgspec.Raw(msgspec.json.encode({"name": "x" * 300_000}))
-    for name in ("a", "b", "c"):
-        await room.ask(creation(room, name, fields=large, parts={}))
-    page = await listed(room)
-    assert ([asset.number for asset in page.items], page.next_cursor) == ([1, 2], "2")
-    assert await numbers(room, after=2) == [3]
 
 
 @pytest.mark.parametrize(("after", "found"), [(-5, [1]), (1, []), (2**63, [])])

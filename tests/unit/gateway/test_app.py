@@ -45,7 +45,9 @@ def app() -> ASGIApp:
 
 async def test_each_dialect_answers_for_its_own_paths_also_where_nothing_is() -> None:
     both = app()
-    for path, status in (("/api/v1/bug", 500), ("/api/v1/nothing", 404), ("/api/v1", 404)):
+    paths = {"/api/v1/bug": 500, "/api/v1/nothing": 404, "/api/v1": 404}
+    # Litestar takes several slashes for one.
+    for path, status in (paths | {"//api/v1//bug": 500, "//api/v1/nothing": 404, "/api//v1/": 404}).items():
         reply = await call(both, "GET", path)
         assert (reply.status, reply.json) == (status, {"ok": False})
     assert (await call(both, "POST", "/api/v1/bug")).json == {"ok": False}

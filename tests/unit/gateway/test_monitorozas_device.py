@@ -243,3 +243,8 @@ def test_what_is_stored_means_the_same_when_it_is_sent_again(fields: dict[str, A
 def test_no_json_makes_it_fail(fields: dict[str, Any]) -> None:
     with contextlib.suppress(InvalidError):
         assert device(Fields.of(json.dumps(GOOD | fields).encode()), OPEN).target_value
+
+
+@pytest.mark.parametrize("name", ["scheme", "port", "host_header", "expect_status", "location", "service_type", *FLAGS])
+def test_a_blank_field_is_as_good_as_none(name: str) -> None:
+    assert made(**{name: ""}) == made(**{name: None}) == made()

@@ -4,15 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from libs.model.interval import INTERVALS_S
 from libs.model.refusal import RefusedError
-from libs.model.tenancy import Quota
 from libs.sealing.sealer import Sealer
 from services.gateway.monitorozas.parts import Part, device_parts
-from services.gateway.monitorozas.records import NAME_LENGTH_MAX, TIMEOUT_S, allowed_interval_s, draft
+from services.gateway.monitorozas.records import NAME_LENGTH_MAX, TIMEOUT_S, draft
 from services.gateway.monitorozas.service_types import UNNAMED, service_types
 from services.gateway.specs import Specs
 from services.http.spec import HttpSpec
@@ -137,15 +133,6 @@ def test_a_long_name_is_cut() -> None:
     found = draft(SPECS, device, device_parts(device)["public_tls"], 60)
     assert len(found.name) == NAME_LENGTH_MAX
     assert found.name.endswith(" public tls")
-
-
-@given(st.sampled_from([60, 3600]), st.none() | st.integers(1, 10**6))
-def test_an_interval_is_one_of_ours_and_never_shorter_than_the_tenant_may(wanted_s: int, least_s: int | None) -> None:
-    found = allowed_interval_s(wanted_s, Quota(interval_s_min=least_s))
-    assert found in INTERVALS_S
-    assert found >= wanted_s
-    assert found >= min(least_s or 0, INTERVALS_S[-1])
-    assert found == wanted_s or (least_s or 0) > wanted_s
 
 
 def test_every_alias_means_a_service_that_there_is() -> None:

@@ -133,6 +133,8 @@ def test_ranges_are_checked_when_the_environment_is_read():
     assert (settings.egress_allow, settings.egress_deny) == (("10.0.0.0/8", "fd00::/8"), ("192.0.2.1",))
     with pytest.raises(ValueError, match=r"VEDETTE_EGRESS_DENY must hold ranges such as .*10\.0\.0\.1/8 has host bits"):
         load({"VEDETTE_EGRESS_DENY": "10.0.0.1/8"})
+    with pytest.raises(ValueError, match="is IPv4 in IPv6"):
+        load({"VEDETTE_EGRESS_DENY": "::ffff:10.0.0.0/104"})
 
 
 def test_rollups_are_not_kept_shorter_than_the_results_that_they_sum_up():

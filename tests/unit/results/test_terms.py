@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from libs.model.interval import INTERVALS_S
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.tenancy import Quota
-from services.results.answering.terms import check_count, check_interval, effective
+from services.results.answering.terms import allowed_interval_s, check_count, check_interval, effective
 
 numbers = st.none() | st.integers(0, 86_400)
 quotas = st.builds(Quota, monitors_max=numbers, interval_s_min=numbers)
@@ -37,6 +37,15 @@ def test_an_interval_is_refused_with_the_least_that_is_not(interval_s: int, leas
     named = int(refusal.detail.split(",")[0].removeprefix("must be at least "))
     assert named == min(each for each in INTERVALS_S if each >= least)
     check_interval(named, quota)
+
+
+@given(st.sampled_from([60, 3600]), st.none() | st.integers(1, 10**6))
+def test_an_interval_is_one_of_ours_and_never_shorter_than_the_tenant_may(wanted_s: int, least_s: int | None):
+    found = allowed_interval_s(wanted_s, Quota(interval_s_min=least_s))
+    assert found in INTERVALS_S
+    assert found >= wanted_s
+    assert found >= min(least_s or 0, INTERVALS_S[-1])
+    assert found == wanted_s or (least_s or 0) > wanted_s
 
 
 @given(st.integers(0, 10), st.integers(0, 10))
