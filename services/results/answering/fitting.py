@@ -2,6 +2,7 @@
 
 import math
 import unicodedata
+from collections.abc import Sequence
 
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.tenancy import Rate
@@ -9,6 +10,8 @@ from libs.model.tenancy import Rate
 NAME_LENGTH_MAX = 200
 MONITORS_MAX_MAX = 10_000_000
 INTERVAL_S_MIN_MAX = 86_400
+CIDRS_MAX = 64
+CIDR_LENGTH_MAX = 50
 RATE_MAX = 1_000_000
 
 
@@ -18,6 +21,17 @@ def check_tenant(name: str, rate: Rate | None, monitors_max: int | None, interva
     check_rate(rate)
     _check_number(monitors_max, "monitors_max", MONITORS_MAX_MAX)
     _check_number(interval_s_min, "interval_s_min", INTERVAL_S_MIN_MAX)
+
+
+def check_key(name: str, cidrs: Sequence[str], rate: Rate | None) -> None:
+    """Refuses what a key cannot have. The text of a network is bounded: zeros may stand before a number without end."""
+    check_name(name, "name")
+    check_rate(rate)
+    if len(cidrs) > CIDRS_MAX:
+        raise _invalid("cidrs", f"must be at most {CIDRS_MAX}")
+    for index, cidr in enumerate(cidrs):
+        if len(cidr) > CIDR_LENGTH_MAX:
+            raise _invalid(f"cidrs[{index}]", f"must have at most {CIDR_LENGTH_MAX} characters")
 
 
 def check_name(name: str, field: str) -> None:
