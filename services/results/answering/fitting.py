@@ -4,15 +4,13 @@ import math
 import unicodedata
 from collections.abc import Sequence
 
+from libs.model.naming import CIDRS_MAX, NAME_LENGTH_MAX, RATE_MAX
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.tenancy import Rate
 
-NAME_LENGTH_MAX = 200
 MONITORS_MAX_MAX = 10_000_000
 INTERVAL_S_MIN_MAX = 86_400
-CIDRS_MAX = 64
 CIDR_LENGTH_MAX = 50
-RATE_MAX = 1_000_000
 
 
 def check_tenant(name: str, rate: Rate | None, monitors_max: int | None, interval_s_min: int | None) -> None:
