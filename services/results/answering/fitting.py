@@ -1,6 +1,5 @@
 """What the fields of tenants and keys may hold; each refusal names the field and what is allowed."""
 
-import math
 import unicodedata
 from collections.abc import Sequence
 
@@ -10,6 +9,8 @@ from libs.model.tenancy import Rate
 
 MONITORS_MAX_MAX = 10_000_000
 INTERVAL_S_MIN_MAX = 86_400
+# With less, arithmetic in the database comes to nothing, and with that to an error.
+RATE_MIN = 1e-6
 CIDR_LENGTH_MAX = 50
 
 
@@ -44,8 +45,8 @@ def check_rate(rate: Rate | None) -> None:
     """Refuses a rate that could never be granted; 0 per second is one without a limit."""
     if rate is None:
         return
-    if not (math.isfinite(rate.per_s) and 0 <= rate.per_s <= RATE_MAX):
-        raise _invalid("rate.per_s", f"must be from 0 to {RATE_MAX} (0 for no limit)")
+    if rate.per_s != 0 and not RATE_MIN <= rate.per_s <= RATE_MAX:
+        raise _invalid("rate.per_s", f"must be from {RATE_MIN:.6f} to {RATE_MAX}, or 0 for no limit")
     if not (1 if rate.per_s else 0) <= rate.burst <= RATE_MAX:
         raise _invalid("rate.burst", f"must be from 1 to {RATE_MAX}")
 
