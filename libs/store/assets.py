@@ -42,7 +42,8 @@ SELECT * FROM wanted LEFT JOIN parts ON parts.of_id = wanted.asset_id ORDER BY n
 _LOCKED = """
 SELECT id, identity FROM assets WHERE tenant_id = $1 AND dialect = $2 AND sort = $3 AND number = $4 FOR UPDATE
 """
-_PARTS = "SELECT monitor_id FROM asset_parts WHERE asset_id = $1 ORDER BY monitor_id"
+# Locked in the order in which retention locks them, too.
+_PARTS = "SELECT monitor_id FROM asset_parts WHERE asset_id = $1 ORDER BY monitor_id FOR UPDATE"
 _REMOVE = "DELETE FROM assets WHERE tenant_id = $1 AND id = $2"
 
 
@@ -102,7 +103,7 @@ async def locked(db: Db, sort: Sort, number: int) -> Stored | None:
 
 
 async def monitor_ids(db: Db, asset_id: str) -> list[str]:
-    """Returns the monitors that the asset was given, also deleted ones."""
+    """Returns the monitors that the asset was given, also deleted ones, and keeps them until the transaction ends."""
     return [row["monitor_id"] for row in await db.rows(_PARTS, asset_id)]
 
 

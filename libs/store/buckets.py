@@ -62,5 +62,5 @@ async def take(db: Db, rates: Mapping[str, Rate], wanted: int, unused: int) -> G
 
 
 async def forget(db: Db, untouched_since: datetime) -> int:
-    """Removes the buckets that nobody took from since then, so that they are full; returns how many."""
+    """Removes the buckets that nobody took from since then, which makes them full; returns how many."""
     return await db.run(_FORGET, untouched_since)

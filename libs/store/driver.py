@@ -22,7 +22,7 @@ Row = Mapping[str, Any]
 # SQLSTATE classes after which the same statement may succeed: connection lost, rolled back by a conflict,
 # out of resources, stopped by an operator, failed I/O.
 _PASSING = ("08", "40", "53", "57", "58")
-_BAD_VALUE = ("22", "23")
+_BAD_VALUE = ("22", "23", "54")  # also what is too long for an index
 _EXACTLY: Mapping[str, type[StoreError]] = {
     "23503": DanglingError,
     "23505": DuplicateError,

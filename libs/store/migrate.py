@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 import structlog
 
 from libs.store.driver import Db, connected
-from libs.store.errors import StoreError
+from libs.store.errors import RolledBackError, StoreError
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -19,6 +19,7 @@ _FILE_NAME = re.compile(r"(\d{3})_[a-z0-9_]+\.sql")
 _NO_TRANSACTION = "-- no-transaction"
 _LOCK = 0x76656465747465  # "vedette"
 _PATIENCE_S = 600
+_ATTEMPTS = 5
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS migrations (
@@ -108,9 +109,20 @@ def _read(file: Traversable) -> Migration:
 
 async def _apply(db: Db, migration: Migration) -> None:
     if not migration.transactional:
-        await db.script(migration.sql)
-        await db.run(_RECORD, migration.version, migration.name, migration.sha256)
+        await _run(db, migration)
         return
-    async with db.transaction():
-        await db.script(migration.sql)
-        await db.run(_RECORD, migration.version, migration.name, migration.sha256)
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            async with db.transaction():
+                await _run(db, migration)
+        except RolledBackError as error:  # for a process of the version before, which locks tables in its own order
+            if not left:
+                raise
+            log.info("store.rolled_back", file=migration.name, error=str(error))
+        else:
+            return
+
+
+async def _run(db: Db, migration: Migration) -> None:
+    await db.script(migration.sql)
+    await db.run(_RECORD, migration.version, migration.name, migration.sha256)

@@ -35,16 +35,22 @@ SELECT {_COLUMNS} FROM unnest($1::uuid[], $2::text[]) AS n (monitor_id, location
 JOIN schedules AS s ON s.monitor_id = n.monitor_id AND s.location = n.location AND s.active
 JOIN monitors AS m ON m.id = s.monitor_id
 """  # noqa: S608 - constants only
+# Locked in the order in which commands and the sweep lock them, whatever the order in which they were published.
 # A grid that was written moments ago begins when NATS has it for the first time, so that a slot in between is not called
 # missed.
 _PUBLISHED = """
+WITH n AS MATERIALIZED (
+    SELECT s.monitor_id, s.location, given.version
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS given (monitor_id, location, version)
+    JOIN schedules AS s USING (monitor_id, location)
+    ORDER BY s.monitor_id, s.location FOR NO KEY UPDATE OF s
+)
 UPDATE schedules AS s
 SET published_version = n.version, published_at = $4::timestamptz,
     since_at = CASE WHEN s.since_at > $4::timestamptz - interval '15 s'
                          AND (s.published_at IS NULL OR s.published_at < s.since_at)
                     THEN greatest(s.since_at, $4::timestamptz) ELSE s.since_at END
-FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS n (monitor_id, location, version)
-WHERE s.monitor_id = n.monitor_id AND s.location = n.location
+FROM n WHERE s.monitor_id = n.monitor_id AND s.location = n.location
 """
 _CANCELLED = """
 DELETE FROM schedules AS s USING unnest($1::uuid[], $2::text[], $3::bigint[]) AS n (monitor_id, location, version)

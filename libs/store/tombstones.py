@@ -9,6 +9,8 @@ _PURGE = (
     "DELETE FROM rollups_hourly WHERE monitor_id = ANY($1::uuid[])",
     "DELETE FROM rollups_daily WHERE monitor_id = ANY($1::uuid[])",
     "DELETE FROM rollups_stale WHERE monitor_id = ANY($1::uuid[])",
+    # In the order in which whoever deletes their asset locks them: they go with the monitors.
+    "SELECT FROM asset_parts WHERE monitor_id = ANY($1::uuid[]) ORDER BY monitor_id FOR UPDATE",
     # The schedules, folds, states, transitions and incidents go with it.
     """DELETE FROM monitors AS m WHERE id = ANY($1::uuid[])
        AND NOT EXISTS (SELECT FROM schedules AS s WHERE s.monitor_id = m.id)""",

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from libs.bus.bus import Bus
-from libs.model.refusal import RefusedError
+from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.requests import TakeRequests
 from libs.model.tenancy import Principal, Rate
 from services.gateway.denial import DeniedError, Fault
@@ -19,6 +19,8 @@ KEYS_MAX = 10_000
 WAITING_MAX = 1000
 ASK_S_MAX = 3.0
 WAIT_S_MAX = 5.0
+
+_NOT_COUNTED = "Requests of this key are not counted in time at the moment: it has too many at once."
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -41,7 +43,10 @@ class Limits:
         self._lines: OrderedDict[str, Line] = OrderedDict()
 
     async def take(self, principal: Principal) -> None:
-        """Counts one request of the principal, or raises DeniedError: 429 with when to come back."""
+        """Counts one request of the principal, or raises DeniedError: 429 with when to come back.
+
+        RefusedError (`unavailable`) when others of the key were counted for `WAIT_S_MAX`, and this one was not.
+        """
         key_rate, tenant_rate = principal.rate or self._key_rate, principal.tenant_rate or self._tenant_rate
         if key_rate.per_s <= 0 and tenant_rate.per_s <= 0:
             return
@@ -67,7 +72,8 @@ class Limits:
             async with asyncio.timeout(WAIT_S_MAX), line.asking:
                 await self._first_in(line, request, terms)
         except TimeoutError:
-            _trust(line.lease, "The line was too long.")
+            # No reason to trust: whoever asks often enough for a long line would be rid of the limit by it.
+            raise RefusedError(RefusalCode.UNAVAILABLE, _NOT_COUNTED) from None
         finally:
             line.waiting -= 1
 

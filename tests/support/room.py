@@ -1,5 +1,6 @@
 """The request-answering side of the results room on real servers, and what tests ask of it."""
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -113,6 +114,16 @@ def draft(**fields: Any) -> MonitorDraft:
 
 def spec(**fields: Any) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode({"kind": "http", **fields}))
+
+
+async def somebody_waits(store: Store) -> None:
+    """Returns when somebody waits for a lock in the database."""
+    async with asyncio.timeout(5):
+        while True:
+            async with store.connection() as db:
+                if await db.value("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                    return
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

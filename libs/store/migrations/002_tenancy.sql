@@ -7,6 +7,11 @@ ALTER TABLE tenants
     ADD COLUMN monitors_max integer,
     ADD COLUMN interval_s_min integer;
 
+-- Whoever refers to a tenant keeps its whole unique columns from changing, unless the index is a partial one. A create
+-- that then counts within a quota and a new name of the tenant would wait for each other.
+ALTER TABLE tenants DROP CONSTRAINT tenants_name_key;
+CREATE UNIQUE INDEX tenants_name ON tenants (name) WHERE name IS NOT NULL;
+
 ALTER TABLE keys
     ADD COLUMN number bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
     ADD COLUMN requests_per_s double precision,

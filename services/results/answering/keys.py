@@ -17,7 +17,7 @@ from libs.store import audit, keys, locks
 from libs.store.audit import Deed
 from libs.store.driver import Db
 from libs.store.pool import Store
-from services.results.answering import fitting
+from services.results.answering import cursors, fitting
 from services.results.answering.idempotency import Claim
 from services.results.answering.refusing import NO_KEY, not_found
 from services.results.answering.terms import effective
@@ -36,7 +36,7 @@ class Keys:
         self._store, self._bus, self._clock, self._quota = store, bus, clock, quota
 
     async def create(self, request: CreateKey) -> KeyCreated:
-        fitting.check_rate(request.rate)
+        fitting.check_key(request.name, request.cidrs, request.rate)
         async with self._store.transaction() as db:
             claim = Claim(db, request.tenant_id, request.verb, request.idempotency)
             if (earlier := await claim.earlier()) is not None:
@@ -83,6 +83,7 @@ class Keys:
     async def _add(self, db: Db, request: CreateKey) -> KeyCreated:
         given = {name: getattr(request, name) for name in ("name", "scopes", "cidrs", "expires_at", "rate")}
         key, secret = Key(id=new_id(), created_at=self._clock(), **given), new_secret()
+        _refuse_beyond_one_list([*await keys.unrevoked(db, request.tenant_id), key])
         await keys.add(db, request.tenant_id, key, sha256_of(digest(secret)))
         await self._note(db, request, AuditAction.KEY_CREATED, key)
         return KeyCreated(id=key.id, key=secret, created_at=key.created_at, **given)
@@ -118,6 +119,13 @@ class Keys:
     async def _note(self, db: Db, request: CreateKey | DeleteKey, action: AuditAction, key: Key) -> None:
         deed = Deed(action=action, object_id=key.id, object_name=key.name)
         await audit.add(db, request.tenant_id, request.actor, deed, self._clock())
+
+
+def _refuse_beyond_one_list(present: list[Key]) -> None:
+    """Keys are listed in one answer: a tenant that has too many could neither see nor revoke one of them."""
+    if len(msgspec.json.encode(present)) > cursors.PAGE_BYTES_MAX:
+        detail = "This tenant has as many keys as one list can hold: revoke some that are no longer needed."
+        raise RefusedError(RefusalCode.QUOTA, detail)
 
 
 def is_last_admin(key_id: str, present: list[Key], now: datetime) -> bool:

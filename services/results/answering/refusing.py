@@ -24,7 +24,7 @@ UNPREPARED = (
     "The database lacks a table or column that this version needs. Restart the results service, which brings the "
     "database up to date; if that does not help, it was not restored whole."
 )
-VALUE_REFUSED = "A value cannot be stored: it may hold a NUL character."
+VALUE_REFUSED = "A value cannot be stored: it may hold a NUL character, or be too long."
 
 _REPEATS = 2
 

@@ -42,12 +42,13 @@ class Retention:
     async def _remove(self, db: Db) -> bool:
         for day in await self._days.drop_old(db):
             log.info("retention.dropped", day=day.isoformat())
+        # Each by itself: requests wait for what of theirs is removed until its transaction ends.
+        await tombstones.forget_replies(db, self._clock() - _REPLIES_KEPT)
+        await buckets.forget(db, self._clock() - _BUCKETS_KEPT)
+        forgotten = await audit.forget(db, self._clock() - self._audit_kept, _FORGET)
+        oldest = datetime.combine(self._days.oldest(), time(), UTC)
         async with db.transaction():
-            await tombstones.forget_replies(db, self._clock() - _REPLIES_KEPT)
-            await buckets.forget(db, self._clock() - _BUCKETS_KEPT)
-            oldest = datetime.combine(self._days.oldest(), time(), UTC)
             purged = await tombstones.purge(db, oldest, _PURGE)
-            forgotten = await audit.forget(db, self._clock() - self._audit_kept, _FORGET)
         if purged:
             log.info("retention.purged", monitors=purged)
         return purged == _PURGE or forgotten == _FORGET

@@ -7,11 +7,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+from faststream.nats import NatsRouter
 
 from libs.bus import subjects
 from libs.bus.bus import Bus
+from libs.bus.rpc import serve
 from libs.model.ids import new_id
-from libs.model.requests import TakeRequests
+from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.requests import Granted, TakeRequests
 from libs.model.tenancy import Principal, Rate, Scope, new_secret
 from services.gateway import limits
 from services.gateway.limits import Limits
@@ -143,6 +146,34 @@ async def test_while_the_results_room_does_not_answer_requests_go_on(nats_url: s
         asked, who = Limits(bus, rate, rate), principal()
         for _ in range(5):
             await asked.take(who)
+
+
+async def test_a_long_line_at_a_slow_results_room_opens_no_gate(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WAIT_S_MAX", 0.3)
+    router, granted, outcomes = NatsRouter(), Granted(granted=1, left=0, retry_after_s=0.0), []
+
+    async def slowly(_: TakeRequests) -> Granted:
+        await asyncio.sleep(0.05)
+        outcomes.append("granted")
+        return granted
+
+    async def ask(asked: Limits, who: Principal) -> None:
+        try:
+            await asked.take(who)
+        except RefusedError as error:
+            outcomes.append(error.refusal.code)
+        else:
+            outcomes.append("passed")
+
+    serve(router, TakeRequests, slowly)
+    async with Bus.open(nats_url, name="both") as bus, asyncio.TaskGroup() as group:
+        bus.broker.include_router(router)
+        await bus.start()
+        asked, who = Limits(bus, Rate(per_s=1, burst=1), Rate(per_s=1, burst=1)), principal()
+        for _ in range(60):
+            group.create_task(ask(asked, who))
+    assert 0 < outcomes.count("passed") <= outcomes.count("granted")
+    assert outcomes.count("passed") + outcomes.count(RefusalCode.UNAVAILABLE) == 60
 
 
 async def test_own_rates_win_and_the_keys_that_are_remembered_are_bounded(

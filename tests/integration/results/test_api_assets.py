@@ -15,7 +15,7 @@ from libs.model.tenancy import Actor
 from libs.store import assets, tombstones
 from services.results.answering.assets import Assets
 from services.results.answering.terms import Terms
-from tests.support.room import Room, draft, spec
+from tests.support.room import Room, draft, somebody_waits, spec
 
 DEVICES = {"dialect": "api-v1", "sort": "device"}
 ACTOR = Actor(key_name="hoster", address="192.0.2.7", via="api-v1")
@@ -117,18 +117,24 @@ async def test_who_waits_for_an_identity_gets_it_if_the_first_one_gives_up(room:
         first = assets.Stored(id=new_id(), number=number, identity="example.com")
         assert await assets.add(db, sort, first, msgspec.Raw(b"{}"), room.clock.now)
         task = group.create_task(outcome(room, creation(room)))
-        await blocked(room)
+        await somebody_waits(room.store)
         await db.run("ROLLBACK")
     made = task.result()
     assert isinstance(made, Asset)
     assert made.number == 1
 
 
-async def blocked(room: Room) -> None:
-    """Returns when somebody waits for a lock in the database."""
-    async with asyncio.timeout(5):
-        while not await room.rows("SELECT FROM pg_locks WHERE NOT granted"):
-            await asyncio.sleep(0.01)
+async def test_deleting_an_asset_locks_its_parts_in_the_order_of_their_monitors(room: Room) -> None:
+    """So does retention, which removes deleted monitors: neither holds what the other one is about to wait for."""
+    made = await room.ask(creation(room))
+    first, last = sorted(view.id for view in made.parts.values())
+    await room.rows("UPDATE asset_parts SET part = 'z' WHERE monitor_id = $1 RETURNING part", first)
+    async with asyncio.TaskGroup() as group, room.store.transaction() as db:
+        await db.run("SELECT FROM asset_parts WHERE monitor_id = $1 FOR UPDATE", first)
+        group.create_task(room.ask(deletion(room, made.number)))
+        await somebody_waits(room.store)
+        await db.run("SELECT FROM asset_parts WHERE monitor_id = $1 FOR UPDATE NOWAIT", last)
+    assert await numbers(room) == []
 
 
 async def test_a_part_that_is_refused_leaves_nothing_of_the_others_behind(room: Room) -> None:

@@ -8,13 +8,16 @@ import pytest
 from libs.model.monitor import MonitorView
 from libs.model.outcome import Status
 from libs.model.requests import DeleteMonitor, GetUptime
-from libs.store import locks, rollups
+from libs.store import locks, rollups, schedules
 from libs.store.rollups import Hour
-from tests.support.room import Room
+from libs.store.schedules import Scheduled
+from tests.support.room import Room, somebody_waits
 
 ROUNDS = 15
 
 _FOLD = "UPDATE folds SET up_run = up_run + 1 WHERE monitor_id = ANY($1::uuid[])"
+
+_LOCK = "SELECT FROM schedules WHERE monitor_id = $1 FOR UPDATE"
 
 
 @pytest.fixture
@@ -63,6 +66,26 @@ async def test_commands_and_batches_in_any_order_never_wait_for_each_other(
         await room.rows("SELECT FROM schedules JOIN monitors ON id = monitor_id WHERE deleted_at < now() AND active")
         == []
     )
+
+
+async def test_the_keeper_takes_schedules_in_the_order_in_which_commands_take_them(
+    room: Room, views: list[MonitorView]
+) -> None:
+    """Whoever deletes several monitors at once holds up the ingest: he must not wait for one who waits for him."""
+    first, *_, last = sorted(view.id for view in views)
+    await room.rows("UPDATE schedules SET shard = shard WHERE monitor_id = $1 RETURNING shard", first)
+    async with asyncio.TaskGroup() as group, room.store.transaction() as db:
+        present = await schedules.unpublished(db, room.clock(), None, 100)
+        await db.run(_LOCK, first)
+        group.create_task(note_published(room, present[::-1]))
+        await somebody_waits(room.store)
+        await db.run(f"{_LOCK} NOWAIT", last)
+    assert await room.rows("SELECT FROM schedules WHERE published_version <> version") == []
+
+
+async def note_published(room: Room, scheduled: list[Scheduled]) -> None:
+    async with room.store.transaction() as db:
+        await schedules.set_published(db, scheduled, room.clock())
 
 
 async def test_uptime_read_from_rollups_is_that_of_single_ticks(room: Room) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -127,3 +128,37 @@ async def test_a_bootstrap_whose_answer_was_lost_is_asked_again(room: Room) -> N
     assert await room.ask(request)
     assert await room.ask(request)
     assert len(await room.rows("SELECT * FROM keys")) == 1
+
+
+_MANY = """
+INSERT INTO keys (id, tenant_id, name, sha256, scopes)
+SELECT gen_random_uuid(), $1, repeat('n', 200), sha256(n::text::bytea), '{read}' FROM generate_series(1, 2400) AS n
+"""
+
+
+async def test_a_tenant_has_no_more_keys_than_one_answer_can_list(room: Room) -> None:
+    made = await create(room)
+    async with room.store.connection() as db:
+        await db.run(_MANY, room.tenant_id)
+    refusal = await room.refused(CreateKey(tenant_id=room.tenant_id, name="k", scopes=[Scope.READ]))
+    assert refusal.code is RefusalCode.QUOTA
+    assert "revoke" in refusal.detail
+    listed = await room.ask(ListKeys(tenant_id=room.tenant_id))
+    assert made.id in {key.id for key in listed}
+    assert len(listed) == 2401
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": "\0"}, "name"),
+        ({"name": "n" * 201}, "name"),
+        ({"cidrs": ["192.0.2.1", "10.0.0.0/" + "0" * 99 + "8"]}, "cidrs[1]"),
+        ({"cidrs": ["192.0.2.1"] * 65}, "cidrs"),
+    ],
+)
+async def test_a_key_that_would_not_fit_is_refused_by_its_field(room: Room, fields: dict[str, Any], field: str) -> None:
+    plain = {"tenant_id": room.tenant_id, "name": "k", "scopes": [Scope.READ]}
+    refusal = await room.refused(CreateKey(**plain | fields))
+    assert (refusal.code, refusal.field) == (RefusalCode.INVALID, field)
+    assert await room.ask(ListKeys(tenant_id=room.tenant_id)) == []

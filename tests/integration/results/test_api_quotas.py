@@ -10,7 +10,9 @@ from libs.model.monitor import MonitorChange
 from libs.model.refusal import RefusalCode, RefusedError
 from libs.model.request import Idempotency
 from libs.model.requests import Authenticate, ChangeMonitor, ChangeTenant, CreateKey, CreateMonitor
-from libs.model.tenancy import Principal, Quota, Rate, Scope, digest
+from libs.model.tenancy import Actor, AuditAction, Principal, Quota, Rate, Scope, digest
+from libs.store import audit, tenants
+from libs.store.audit import Deed
 from tests.support.room import Room, draft, open_room
 
 
@@ -81,6 +83,14 @@ async def test_who_has_no_quota_waits_for_nobody_who_holds_the_tenant(room: Room
     async with room.store.transaction() as db:
         await db.value("SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE", room.tenant_id)
         await room.create()
+
+
+async def test_a_renaming_does_not_wait_for_creates_that_may_wait_for_it(room: Room) -> None:
+    """A create refers to its tenant before it counts: would a new name wait for that, they would wait for each other."""
+    async with room.store.transaction() as db:
+        await audit.add(db, room.tenant_id, Actor(), Deed(action=AuditAction.KEY_CREATED, object_id="x"), room.clock())
+        await allow(room, name="new name")
+        await tenants.quota_locked(db, room.tenant_id)
 
 
 async def test_a_repeated_create_is_answered_also_when_the_quota_is_full(room: Room) -> None:

@@ -8,15 +8,17 @@ import pytest
 
 from libs.model.check import Result
 from libs.model.ids import new_id
+from libs.model.monitor import MonitorView
 from libs.model.outcome import Status
 from libs.model.tenancy import Rate
-from libs.store import buckets, partitions
+from libs.store import assets, buckets, partitions
 from libs.store.locks import Lock, kept
 from services.results.pipeline.days import Days
 from services.results.pipeline.digest import Digest
 from services.results.pipeline.retention import Retention
 from services.results.pipeline.roller import SETTLE, Roller
-from tests.support.pipe import Pipe, last_tick, open_pipe, result
+from tests.support.pipe import TENANT, Pipe, last_tick, open_pipe, result
+from tests.support.room import somebody_waits
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -197,6 +199,49 @@ async def test_a_deleted_monitor_is_removed_with_its_last_results(pipe: Pipe) ->
         await db.run("DELETE FROM schedules WHERE NOT active")
     await retention.work()
     assert await pipe.value("SELECT id FROM monitors") == kept.id
+
+
+async def bury(pipe: Pipe, monitor: MonitorView) -> None:
+    """Deletes a monitor whose schedule is cancelled at once."""
+    await pipe.remove(monitor)
+    async with pipe.store.connection() as db:
+        await db.run("DELETE FROM schedules WHERE monitor_id = $1", monitor.id)
+
+
+_ASSET = """
+INSERT INTO assets (id, tenant_id, dialect, sort, number, identity, fields, created_at, updated_at)
+VALUES ($1, $1, 'd', 's', 1, 'i', '{}', now(), now())
+"""
+
+
+async def test_parts_of_an_asset_are_removed_in_the_order_of_their_monitors(pipe: Pipe) -> None:
+    """So does whoever deletes the asset: neither holds what the other one is about to wait for."""
+    first, last = sorted([await pipe.add(), await pipe.add()], key=lambda monitor: monitor.id)
+    async with pipe.store.connection() as db:
+        await db.run(_ASSET, TENANT)
+        await assets.add_parts(db, TENANT, {"a": last.id, "b": first.id})
+    await bury(pipe, last)
+    await bury(pipe, first)
+    pipe.clock.move(days=16)
+    async with asyncio.TaskGroup() as group, pipe.store.transaction() as db:
+        await db.run("SELECT FROM asset_parts WHERE monitor_id = $1 FOR UPDATE", first.id)
+        group.create_task(Retention(pipe.store, pipe.clock, days(pipe), 365).work())
+        await somebody_waits(pipe.store)
+        await db.run("SELECT FROM asset_parts WHERE monitor_id = $1 FOR UPDATE NOWAIT", last.id)
+    assert await pipe.rows("SELECT FROM monitors") == []
+
+
+async def test_nobody_waits_for_what_retention_has_removed_while_it_removes_more(pipe: Pipe) -> None:
+    monitor, rates = await pipe.add(), {new_id(): Rate(per_s=1, burst=5)}
+    await bury(pipe, monitor)
+    async with asyncio.TaskGroup() as group, pipe.store.transaction() as db, pipe.store.connection() as other:
+        await buckets.take(other, rates, 1, 0)
+        pipe.clock.move(days=16)
+        await db.run("SELECT FROM monitors FOR UPDATE")
+        group.create_task(Retention(pipe.store, pipe.clock, days(pipe), 365).work())
+        await somebody_waits(pipe.store)
+        async with asyncio.timeout(5):
+            assert (await buckets.take(other, rates, 1, 0)).left == 4
 
 
 async def test_buckets_that_nobody_took_from_for_a_day_are_removed(pipe: Pipe) -> None:

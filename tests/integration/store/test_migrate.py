@@ -5,6 +5,7 @@ import pytest
 from libs.store.errors import StoreError
 from libs.store.migrate import Migration, MigrationError, migrate, migrations
 from libs.store.pool import open_store
+from tests.support.room import somebody_waits
 
 
 async def test_many_processes_migrate_at_once_and_each_file_is_applied_once(postgres_dsn: str) -> None:
@@ -35,6 +36,24 @@ async def test_an_index_is_built_beside_running_transactions_while_others_wait_t
             group.create_task(migrate(postgres_dsn, known))
     async with open_store(postgres_dsn) as store, store.connection() as db:
         assert await db.value("SELECT count(*) FROM migrations") == 2
+
+
+async def test_a_file_that_is_undone_for_a_process_at_work_is_applied_after_it(postgres_dsn: str) -> None:
+    """During an upgrade the processes of the version before are still writing, and lock tables in their own order."""
+    known = [
+        Migration(1, "001_a.sql", "CREATE TABLE a (id integer); CREATE TABLE b (id integer)"),
+        Migration(2, "002_b.sql", "ALTER TABLE a ADD COLUMN x integer; ALTER TABLE b ADD COLUMN x integer"),
+    ]
+    await migrate(postgres_dsn, known[:1])
+    async with open_store(postgres_dsn) as store:
+        async with asyncio.TaskGroup() as group, store.transaction() as db:
+            await db.run("INSERT INTO b VALUES (1)")
+            group.create_task(migrate(postgres_dsn, known))
+            await somebody_waits(store)
+            await db.run("SET LOCAL deadlock_timeout = '1min'")
+            await db.run("INSERT INTO a VALUES (1)")
+        async with store.connection() as db:
+            assert [tuple(row.values()) for row in await db.rows("SELECT a.x, b.x AS y FROM a, b")] == [(None, None)]
 
 
 async def test_a_file_that_fails_leaves_nothing_behind(postgres_dsn: str) -> None:

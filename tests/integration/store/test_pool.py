@@ -1,4 +1,5 @@
 import asyncio
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -84,6 +85,13 @@ async def test_what_cannot_be_stored_is_told_from_what_is_wrong(store: Store) ->
         with pytest.raises(StoreError) as error:
             await db.run("SELECT 1 +")
     assert type(error.value) is StoreError
+
+
+async def test_what_is_too_long_for_an_index_cannot_be_stored(store: Store) -> None:
+    async with store.connection() as db:
+        await db.script("CREATE UNIQUE INDEX ON things (name)")
+        with pytest.raises(ValueRefusedError):
+            await db.run("INSERT INTO things (id, name) VALUES ($1, $2)", AN_ID, secrets.token_hex(9000))
 
 
 @pytest.mark.parametrize("sql", ["SELECT * FROM nothing", "SELECT nothing FROM things"])

@@ -20,7 +20,7 @@ def test_a_name_that_nobody_could_read_is_refused(name: str):
 
 
 @pytest.mark.parametrize(
-    "rate", [None, Rate(per_s=0, burst=0), Rate(per_s=0.01, burst=1), Rate(per_s=1e6, burst=1_000_000)]
+    "rate", [None, Rate(per_s=0, burst=0), Rate(per_s=1e-6, burst=1), Rate(per_s=1e6, burst=1_000_000)]
 )
 def test_a_rate_that_can_be_granted(rate: Rate | None):
     fitting.check_rate(rate)
@@ -33,6 +33,7 @@ def test_a_rate_that_can_be_granted(rate: Rate | None):
         (math.nan, 1, "rate.per_s"),
         (math.inf, 1, "rate.per_s"),
         (1e7, 1, "rate.per_s"),
+        (5e-324, 1, "rate.per_s"),
         (1.0, 0, "rate.burst"),
         (0.0, -1, "rate.burst"),
         (1.0, 2**40, "rate.burst"),
