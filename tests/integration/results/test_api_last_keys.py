@@ -46,8 +46,8 @@ async def test_nobody_of_the_tenant_revokes_its_last_admin_key(room: Room) -> No
 
 async def test_a_key_that_was_just_revoked_is_not_one_from_elsewhere(room: Room) -> None:
     one, two = await create(room, Scope.ADMIN), await create(room, Scope.ADMIN, Scope.OPERATOR)
-    await create(room, Scope.OPERATOR, tenant_id=await room.add_tenant())
-    await room.ask(revoke(room, two, by(one)))
+    operator = await create(room, Scope.OPERATOR, tenant_id=await room.add_tenant())
+    await room.ask(revoke(room, two, by(operator)))
     assert (await room.refused(revoke(room, one, by(two)))).code is RefusalCode.CONFLICT
 
 
