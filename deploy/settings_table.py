@@ -6,33 +6,33 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from libs.process import wording  # noqa: E402 - found by the line above
-from libs.process.settings import SECRETS, Settings, hints, variable  # noqa: E402
+from libs.process import type_descriptions  # noqa: E402 - found by the line above
+from libs.process.settings import SECRET_SETTINGS, Settings, env_name, setting_types  # noqa: E402
 
 BEGIN, END = "<!-- settings -->", "<!-- /settings -->"
 
 
-def table() -> str:
+def render_table() -> str:
     """Returns the rows, one for each setting."""
     lines = ["| Variable | Default | Meaning |", "|---|---|---|"]
     defaults = Settings()
-    for name, kind in hints().items():
-        also = f" (or `{variable(name)}_FILE`)" if name in SECRETS else ""
-        default = _text(getattr(defaults, name))
-        lines.append(f"| `{variable(name)}`{also} | {default} | {wording.description(kind)} |")
+    for name, kind in setting_types().items():
+        also = f" (or `{env_name(name)}_FILE`)" if name in SECRET_SETTINGS else ""
+        default = _format_default(getattr(defaults, name))
+        lines.append(f"| `{env_name(name)}`{also} | {default} | {type_descriptions.description(kind)} |")
     return "\n".join(lines)
 
 
-def with_table(text: str) -> str:
+def replace_table(text: str) -> str:
     """Returns `text` with the table between its two marks."""
     before, found, rest = text.partition(BEGIN)
     _, closed, after = rest.partition(END)
     if not found or not closed:
         raise ValueError(f"no {BEGIN} and {END} to write between")
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{render_table()}\n{END}{after}"
 
 
-def _text(value: object) -> str:
+def _format_default(value: object) -> str:
     shown = (
         ",".join(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
     )
@@ -41,7 +41,7 @@ def _text(value: object) -> str:
 
 def main() -> int:
     readme = ROOT / "README.md"
-    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    readme.write_text(replace_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

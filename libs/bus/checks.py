@@ -4,19 +4,19 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from libs.bus.bus import REPLY_HEADER, Bus
-from libs.bus.delivery import Delivery
-from libs.bus.schedules import due_now
+from libs.bus.client.stored_message import StoredMessage
+from libs.bus.connection import REPLY_HEADER, Bus
+from libs.bus.schedules import immediate_check
 from libs.model.check import Check, Origin, Result
 
-NEXT_HEADER = "Nats-Schedule-Next"
+SCHEDULE_NEXT_HEADER = "Nats-Schedule-Next"
 _PURGE = "purge"
 
 _decode_check = msgspec.json.Decoder(Check).decode
 _decode_result = msgspec.json.Decoder(Result).decode
 
 
-def read_check(message: Delivery) -> Check:
+def read_check(message: StoredMessage) -> Check:
     """Returns the check with its `tick_at`; raises ValueError for a message that no prober could ever run.
 
     A tick is a copy of its schedule, so its instant stands in the headers, as the instant of the tick after it.
@@ -24,7 +24,7 @@ def read_check(message: Delivery) -> Check:
     check = _decode_check(message.data)
     headers = message.headers
     if check.tick_at is None:
-        return msgspec.structs.replace(check, tick_at=_scheduled_at(check, headers))
+        return msgspec.structs.replace(check, tick_at=_tick_at(check, headers))
     if check.tick_at.tzinfo is None:
         raise ValueError("tick_at has no time zone")
     reply_to = headers.get(REPLY_HEADER)
@@ -33,12 +33,12 @@ def read_check(message: Delivery) -> Check:
 
 async def check_now(bus: Bus, check: Check, shard: int, timeout_s: float) -> Result | None:
     """Has `check` run by a prober and returns its result; None when none answered in time."""
-    body = await bus.await_reply(due_now(check, shard), timeout_s)
+    body = await bus.publish_and_await_reply(immediate_check(check, shard), timeout_s)
     return None if body is None else _decode_result(body)
 
 
-def _scheduled_at(check: Check, headers: dict[str, str]) -> datetime:
-    following = headers.get(NEXT_HEADER, _PURGE)
+def _tick_at(check: Check, headers: dict[str, str]) -> datetime:
+    following = headers.get(SCHEDULE_NEXT_HEADER, _PURGE)
     if following == _PURGE or check.origin is not Origin.TICK:
         raise ValueError("the check carries no instant, neither in its body nor in its headers")
     return datetime.fromisoformat(following) - timedelta(seconds=check.interval_s)

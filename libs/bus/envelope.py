@@ -5,24 +5,24 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from libs.model.refusal import Refusal, RefusalCode, RefusedError
-from libs.model.request import Request
+from libs.model.requests.base import RpcRequest
+from libs.model.requests.errors import ErrorCode, ErrorInfo, RequestError
 
 R = TypeVar("R")
 
 
-class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+class RpcReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """Exactly one of the two is set."""
 
     ok: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    refused: Refusal | None = None
+    refused: ErrorInfo | None = None
 
 
 _encoder = msgspec.json.Encoder()
-_decode_reply = msgspec.json.Decoder(Reply).decode
+_decode_envelope = msgspec.json.Decoder(RpcReply).decode
 
 
-def encode_request(request: Request[Any]) -> bytes:
+def encode_request(request: RpcRequest[Any]) -> bytes:
     return _encoder.encode(request)
 
 
@@ -30,23 +30,23 @@ def encode_ok(reply: object) -> bytes:
     return b'{"ok":' + _encoder.encode(reply) + b"}"
 
 
-def encode_refused(refusal: Refusal) -> bytes:
-    return _encoder.encode(Reply(refused=refusal))
+def encode_refused(refusal: ErrorInfo) -> bytes:
+    return _encoder.encode(RpcReply(refused=refusal))
 
 
-def open_reply(request: type[Request[R]], body: bytes) -> R:
+def decode_reply(request: type[RpcRequest[R]], body: bytes) -> R:
     """Returns the reply in `body`, or raises the RefusedError that it carries."""
     try:
-        reply = _decode_reply(body)
+        reply = _decode_envelope(body)
         if reply.refused is None and reply.ok is not msgspec.UNSET:
-            decoded: R = _decoder(request).decode(reply.ok)
+            decoded: R = _reply_decoder(request).decode(reply.ok)
             return decoded
     except msgspec.DecodeError as error:
-        raise RefusedError(RefusalCode.UNAVAILABLE, "The answer could not be read.") from error
-    refusal = reply.refused or Refusal(code=RefusalCode.UNAVAILABLE, detail="The answer was empty.")
-    raise RefusedError(refusal.code, refusal.detail, refusal.field)
+        raise RequestError(ErrorCode.UNAVAILABLE, "The answer could not be read.") from error
+    refusal = reply.refused or ErrorInfo(code=ErrorCode.UNAVAILABLE, detail="The answer was empty.")
+    raise RequestError(refusal.code, refusal.detail, refusal.field)
 
 
 @functools.cache
-def _decoder(request: type[Request[Any]]) -> msgspec.json.Decoder[Any]:
+def _reply_decoder(request: type[RpcRequest[Any]]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(request.reply)

@@ -9,23 +9,23 @@ import structlog
 from faststream.nats import NatsMessage, NatsRouter
 
 from libs.bus import envelope, subjects
-from libs.model.refusal import Refusal, RefusalCode, RefusedError
-from libs.model.request import Request
+from libs.model.requests.base import RpcRequest
+from libs.model.requests.errors import ErrorCode, ErrorInfo, RequestError
 
 R = TypeVar("R")
 
-QUEUE = "rpc"
-HELD_MAX = 1024
+QUEUE_GROUP = "rpc"
+PENDING_MAX = 1024
 
 log = structlog.get_logger("vedette.rpc")
 
-_UNAVAILABLE = Refusal(code=RefusalCode.UNAVAILABLE, detail="The request could not be carried out at the moment.")
-_TOO_LARGE = Refusal(code=RefusalCode.INVALID, detail="The answer is too large; ask for less at once.", field="limit")
+_UNAVAILABLE = ErrorInfo(code=ErrorCode.UNAVAILABLE, detail="The request could not be carried out at the moment.")
+_TOO_LARGE = ErrorInfo(code=ErrorCode.INVALID, detail="The answer is too large; ask for less at once.", field="limit")
 
 
-def serve(
+def serve_rpc(
     router: NatsRouter,
-    request: type[Request[R]],
+    request: type[RpcRequest[R]],
     handler: Callable[[Any], Awaitable[R]],
     *,
     workers: int = 16,
@@ -35,29 +35,29 @@ def serve(
 
     What a handler raises as RefusedError is its answer; any other exception is logged, and answered `unavailable`.
     """
-    answer = _answerer(request, handler, timeout_s)
+    answer = _responder(request, handler, timeout_s)
 
     async def respond(body: Any) -> None:
         message: NatsMessage = body
-        await _reply(message, await answer(message.body))
+        await _respond(message, await answer(message.body))
 
     subscriber = router.subscriber(
         subjects.rpc(request.verb),
-        QUEUE,
+        QUEUE_GROUP,
         max_workers=workers,
-        pending_msgs_limit=HELD_MAX,
-        decoder=_as_it_is,
+        pending_msgs_limit=PENDING_MAX,
+        decoder=_raw_decoder,
         no_reply=True,
     )
     subscriber(respond)
 
 
-async def _as_it_is(message: Any) -> Any:
+async def _raw_decoder(message: Any) -> Any:
     return message
 
 
-def _answerer(
-    request: type[Request[R]], handler: Callable[[Any], Awaitable[R]], timeout_s: float
+def _responder(
+    request: type[RpcRequest[R]], handler: Callable[[Any], Awaitable[R]], timeout_s: float
 ) -> Callable[[bytes], Awaitable[bytes]]:
     decode = msgspec.json.Decoder(request).decode
 
@@ -65,10 +65,10 @@ def _answerer(
         try:
             async with asyncio.timeout(timeout_s):
                 return envelope.encode_ok(await handler(decode(body)))
-        except RefusedError as error:
-            return envelope.encode_refused(error.refusal)
+        except RequestError as error:
+            return envelope.encode_refused(error.info)
         except msgspec.ValidationError as error:
-            return envelope.encode_refused(Refusal(code=RefusalCode.INVALID, detail=str(error)))
+            return envelope.encode_refused(ErrorInfo(code=ErrorCode.INVALID, detail=str(error)))
         except Exception:
             log.exception("rpc.failed", verb=request.verb)
             return envelope.encode_refused(_UNAVAILABLE)
@@ -76,7 +76,7 @@ def _answerer(
     return answer
 
 
-async def _reply(message: NatsMessage, answer: bytes) -> None:
+async def _respond(message: NatsMessage, answer: bytes) -> None:
     raw = message.raw_message
     if not raw.reply:
         return

@@ -18,7 +18,7 @@ import re
 CHECKS = "CHECKS"
 RESULTS = "RESULTS"
 EVENTS = "EVENTS"
-ASIDE = "ASIDE"
+DEAD_LETTERS = "ASIDE"
 
 KEYS_REVOKED = "control.keys.revoked"
 
@@ -73,10 +73,10 @@ def rpc(verb: str) -> str:
     return f"rpc.{verb}"
 
 
-def answer(token: str) -> str:
+def check_reply(token: str) -> str:
     """Returns where a prober answers. A subject of its own kind: a prober may publish there, and to no inbox."""
     return f"answer.{token}"
 
 
-def aside(stream: str) -> str:
+def dead_letter(stream: str) -> str:
     return f"aside.{stream}"

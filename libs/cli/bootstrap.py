@@ -3,25 +3,25 @@
 import asyncio
 import time
 
-from libs.bus.bus import Bus
+from libs.bus.connection import Bus
 from libs.bus.errors import BusError
-from libs.model.refusal import RefusalCode, RefusedError
-from libs.model.requests import Bootstrap
-from libs.model.tenancy import digest, new_secret
+from libs.model.requests.errors import ErrorCode, RequestError
+from libs.model.requests.messages import Bootstrap
+from libs.model.tenancy import api_key_digest, new_api_key
 from libs.process.errors import StartError
 from libs.process.settings import Settings
-from libs.process.signals import Stop
+from libs.process.signals import StopSignal
 
-ANSWER_S_MAX = 30.0
-_PAUSE_S = 0.2
+REPLY_TIMEOUT_S = 30.0
+_RETRY_DELAY_S = 0.2
 
 
-async def bootstrap(tenant_name: str, settings: Settings, _stop: Stop) -> None:
+async def bootstrap(tenant_name: str, settings: Settings, _stop: StopSignal) -> None:
     """Makes the first tenant and prints its key; StartError when there is one already."""
-    secret = new_secret()
+    secret = new_api_key()
     try:
         async with Bus.open(settings.nats_url, name="vedette:bootstrap") as bus:
-            made = await first_key(bus, tenant_name, secret)
+            made = await create_first_key(bus, tenant_name, secret)
     except BusError as error:
         raise StartError(f"NATS cannot be reached: {error}") from error
     if not made:
@@ -29,16 +29,16 @@ async def bootstrap(tenant_name: str, settings: Settings, _stop: Stop) -> None:
     print(secret, flush=True)  # noqa: T201 - the one time that it is shown
 
 
-async def first_key(bus: Bus, tenant_name: str, secret: str) -> bool:
+async def create_first_key(bus: Bus, tenant_name: str, secret: str) -> bool:
     """Makes the first tenant with `secret` as its admin key; returns whether that key works.
 
     Waits for the results room, and asks again when an answer is lost: the same secret gets the same answer.
     """
-    until = time.monotonic() + ANSWER_S_MAX
+    until = time.monotonic() + REPLY_TIMEOUT_S
     while True:
         try:
-            return await bus.ask(Bootstrap(tenant_name=tenant_name, key_sha256=digest(secret)))
-        except RefusedError as error:
-            if error.refusal.code is not RefusalCode.UNAVAILABLE or time.monotonic() > until:
+            return await bus.request(Bootstrap(tenant_name=tenant_name, key_sha256=api_key_digest(secret)))
+        except RequestError as error:
+            if error.info.code is not ErrorCode.UNAVAILABLE or time.monotonic() > until:
                 raise StartError(f"no tenant could be made: {error}") from error
-        await asyncio.sleep(_PAUSE_S)
+        await asyncio.sleep(_RETRY_DELAY_S)

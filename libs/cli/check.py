@@ -11,21 +11,21 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 
-from libs.cli import folders, waterfall
-from libs.model.kinds import decode_spec
+from libs.cli import discovery, waterfall
+from libs.kinds.registry import decode_spec
 from libs.model.outcome import Outcome, Reason, Status
 from libs.model.spec import Spec
 from libs.process.settings import Settings
 from libs.process.signals import EXIT_FAILED, EXIT_OK
 
 # A probe answers by itself in time; one that does not is ended this much later.
-_OVERTIME_S = 1.0
+_GRACE_S = 1.0
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Question:
+class CheckOptions:
     """What the command line asks for. `fields` are options of the kind, by the name of the spec's field."""
 
     url: str
@@ -35,9 +35,9 @@ class Question:
     colored: bool = False
 
 
-def spec_of(question: Question) -> Spec:
+def build_spec(question: CheckOptions) -> Spec:
     """Returns the spec that is meant, or raises ValueError that says what is wrong with the URL or a field."""
-    known = folders.schemes()
+    known = discovery.specs_by_scheme()
     scheme = urlsplit(question.url).scheme.lower()
     if scheme not in known:
         listed = ", ".join(f"{name}://" for name in sorted(known))
@@ -45,11 +45,11 @@ def spec_of(question: Question) -> Spec:
     spec = known[scheme].from_url(question.url)
     if not question.fields:
         return spec
-    fields = {name: _meant(spec, name, value) for name, value in question.fields.items()}
+    fields = {name: _coerce_option(spec, name, value) for name, value in question.fields.items()}
     return decode_spec(msgspec.json.encode({**msgspec.to_builtins(spec), **fields}))
 
 
-def _meant(spec: Spec, name: str, value: Any) -> Any:
+def _coerce_option(spec: Spec, name: str, value: Any) -> Any:
     """Returns a whole number as text where the field takes text alone: `--set family=4`."""
     hint = get_type_hints(type(spec)).get(name)
     if hint is None or type(value) is not int:
@@ -60,11 +60,11 @@ def _meant(spec: Spec, name: str, value: Any) -> Any:
         return str(value)
 
 
-async def check(spec: Spec, question: Question, settings: Settings) -> int:
+async def check(spec: Spec, question: CheckOptions, settings: Settings) -> int:
     """Probes once and prints the outcome; returns the exit code."""
-    outcome = await _outcome(spec, question.timeout_s, settings)
+    outcome = await _run_probe(spec, question.timeout_s, settings)
     if question.as_json:
-        text = msgspec.json.format(msgspec.json.encode(_as_object(spec, outcome)), indent=2).decode()
+        text = msgspec.json.format(msgspec.json.encode(_to_json(spec, outcome)), indent=2).decode()
     else:
         text = waterfall.render(spec.target, outcome, colored=question.colored)
     _print(text)
@@ -81,10 +81,10 @@ def _print(text: str) -> None:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
-async def _outcome(spec: Spec, timeout_s: float, settings: Settings) -> Outcome:
-    async with folders.probe(spec, settings) as probe:
+async def _run_probe(spec: Spec, timeout_s: float, settings: Settings) -> Outcome:
+    async with discovery.create_probe(spec, settings) as probe:
         try:
-            async with asyncio.timeout(timeout_s + _OVERTIME_S):
+            async with asyncio.timeout(timeout_s + _GRACE_S):
                 return await probe(spec, timeout_s)
         except TimeoutError:
             return _crashed(f"The probe gave no answer within {timeout_s:g} s.")
@@ -97,7 +97,7 @@ def _crashed(detail: str) -> Outcome:
     return Outcome(status=Status.UNKNOWN, reason=Reason.PROBE_CRASHED, detail=detail)
 
 
-def _as_object(spec: Spec, outcome: Outcome) -> dict[str, Any]:
+def _to_json(spec: Spec, outcome: Outcome) -> dict[str, Any]:
     return {
         "target": spec.target,
         "status": outcome.status,

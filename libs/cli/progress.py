@@ -12,7 +12,7 @@ class Progress:
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
 
-    def say(self, text: str) -> None:
+    def print_line(self, text: str) -> None:
         print(text, flush=True)  # noqa: T201 - for a person
 
     @contextlib.contextmanager
@@ -28,4 +28,4 @@ class Progress:
             if self._live:
                 print(flush=True)  # noqa: T201
             raise
-        self.say(("\r\x1b[K" if self._live else "") + f"{line}, ready in {time.monotonic() - began:.1f} s")
+        self.print_line(("\r\x1b[K" if self._live else "") + f"{line}, ready in {time.monotonic() - began:.1f} s")

@@ -11,34 +11,42 @@ from typing import Any
 
 import msgspec
 
-from libs.bus.bus import Bus
+from libs.bus.connection import Bus
 from libs.bus.errors import BusError
-from libs.model.naming import check_cidr, check_instant, check_name, check_rate
-from libs.model.refusal import RefusedError
-from libs.model.requests import ChangeTenant, CreateKey, CreateTenant, DeleteKey, ListAudit, ListKeys, ListTenants
+from libs.model.fields.validation import check_cidr, check_instant, check_name, check_rate
+from libs.model.requests.errors import RequestError
+from libs.model.requests.messages import (
+    ChangeTenant,
+    CreateKey,
+    CreateTenant,
+    DeleteKey,
+    ListAudit,
+    ListKeys,
+    ListTenants,
+)
 from libs.model.tenancy import Actor, Rate, Scope, Tenant
 from libs.process.errors import StartError
 from libs.process.run import utc_now
 from libs.process.settings import Settings
-from libs.process.signals import Stop
+from libs.process.signals import StopSignal
 
-_PAGE = 200
-_LENGTH = re.compile(r"(\d{1,5})([hd])")
+_PAGE_SIZE = 200
+_DURATION = re.compile(r"(\d{1,5})([hd])")
 _HOURS = {"h": 1, "d": 24}
 
-Work = Callable[["Desk", Namespace], Coroutine[Any, Any, None]]
+OperatorCommand = Callable[["OperatorClient", Namespace], Coroutine[Any, Any, None]]
 
 
-class Desk:
+class OperatorClient:
     """An operator at the bus of an installation."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.actor = Actor(key_name=getpass.getuser(), address=socket.gethostname(), via="cli")
 
-    async def tenant(self, name: str | None) -> Tenant:
+    async def find_tenant(self, name: str | None) -> Tenant:
         """Returns the tenant of this name; without a name the only one there is."""
-        found = (await self.bus.ask(ListTenants(limit=_PAGE, name=name))).items
+        found = (await self.bus.request(ListTenants(limit=_PAGE_SIZE, name=name))).items
         if len(found) == 1:
             return found[0]
         if name is not None:
@@ -47,50 +55,50 @@ class Desk:
             raise StartError("there is no tenant yet: `vedette tenant add NAME`")
         raise StartError(f"which tenant? --tenant NAME, one of {', '.join(each.name for each in found)}")
 
-    async def tenants(self) -> list[Tenant]:
+    async def list_tenants(self) -> list[Tenant]:
         found: list[Tenant] = []
         cursor: str | None = None
         while True:
-            page = await self.bus.ask(ListTenants(limit=_PAGE, cursor=cursor))
+            page = await self.bus.request(ListTenants(limit=_PAGE_SIZE, cursor=cursor))
             found += page.items
             cursor = page.next_cursor
             if cursor is None:
                 return found
 
 
-async def work(command: Work, options: Namespace, settings: Settings, _stop: Stop) -> None:
+async def run_command(command: OperatorCommand, options: Namespace, settings: Settings, _stop: StopSignal) -> None:
     """Does what was asked; what goes wrong is a StartError of one sentence."""
-    async with _at_desk(settings) as desk:
+    async with _connect(settings) as desk:
         await command(desk, options)
 
 
 @asynccontextmanager
-async def _at_desk(settings: Settings) -> AsyncIterator[Desk]:
+async def _connect(settings: Settings) -> AsyncIterator[OperatorClient]:
     try:
         async with Bus.open(settings.nats_url, name="vedette:operator", connect_timeout_s=5.0) as bus:
-            yield Desk(bus)
+            yield OperatorClient(bus)
     except BusError as error:
         raise StartError(f"NATS cannot be reached: {error}") from error
-    except RefusedError as error:
-        field = error.refusal.field
+    except RequestError as error:
+        field = error.info.field
         raise StartError(f"{field}: {error}" if field else str(error)) from error
 
 
-async def add_tenant(desk: Desk, options: Namespace) -> None:
+async def add_tenant(desk: OperatorClient, options: Namespace) -> None:
     request = CreateTenant(
         actor=desk.actor,
-        tenant_id=(await _any_tenant_id(desk)),
+        tenant_id=(await _first_tenant_id(desk)),
         name=options.name,
         rate=options.rate,
         monitors_max=options.monitors_max,
         interval_s_min=options.interval_min,
     )
-    created = await desk.bus.ask(request)
-    _say(created.id)
+    created = await desk.bus.request(request)
+    _print(created.id)
 
 
-async def set_tenant(desk: Desk, options: Namespace) -> None:
-    tenant = await desk.tenant(options.name)
+async def set_tenant(desk: OperatorClient, options: Namespace) -> None:
+    tenant = await desk.find_tenant(options.name)
     named = {
         "name": options.rename,
         "rate": options.rate,
@@ -100,17 +108,17 @@ async def set_tenant(desk: Desk, options: Namespace) -> None:
     given = {field: value for field, value in named.items() if value is not msgspec.UNSET}
     if not given:
         raise StartError("nothing to change: give --rename, --rate, --monitors-max or --interval-min")
-    await desk.bus.ask(ChangeTenant(tenant_id=tenant.id, actor=desk.actor, **given))
+    await desk.bus.request(ChangeTenant(tenant_id=tenant.id, actor=desk.actor, **given))
 
 
-async def list_tenants(desk: Desk, options: Namespace) -> None:
+async def list_tenants(desk: OperatorClient, options: Namespace) -> None:
     head = ("id", "name", "monitors", "monitors_max", "interval_s_min", "rate")
-    _table(options, head, await desk.tenants())
+    _print_table(options, head, await desk.list_tenants())
 
 
-async def add_key(desk: Desk, options: Namespace) -> None:
+async def add_key(desk: OperatorClient, options: Namespace) -> None:
     """Prints the key alone, so that a script can take it; what is to be said about it goes elsewhere."""
-    tenant = await desk.tenant(options.tenant)
+    tenant = await desk.find_tenant(options.tenant)
     request = CreateKey(
         tenant_id=tenant.id,
         actor=desk.actor,
@@ -120,47 +128,47 @@ async def add_key(desk: Desk, options: Namespace) -> None:
         expires_at=options.expires,
         rate=options.rate,
     )
-    _say((await desk.bus.ask(request)).key)
+    _print((await desk.bus.request(request)).key)
 
 
-async def list_keys(desk: Desk, options: Namespace) -> None:
-    tenant = await desk.tenant(options.tenant)
+async def list_keys(desk: OperatorClient, options: Namespace) -> None:
+    tenant = await desk.find_tenant(options.tenant)
     head = ("id", "name", "scopes", "cidrs", "created_at", "expires_at", "last_used_at", "rate")
-    found = await desk.bus.ask(ListKeys(tenant_id=tenant.id))
-    _table(options, head, found)
+    found = await desk.bus.request(ListKeys(tenant_id=tenant.id))
+    _print_table(options, head, found)
 
 
-async def revoke_key(desk: Desk, options: Namespace) -> None:
-    tenant = await desk.tenant(options.tenant)
-    await desk.bus.ask(DeleteKey(tenant_id=tenant.id, actor=desk.actor, key_id=options.id))
+async def revoke_key(desk: OperatorClient, options: Namespace) -> None:
+    tenant = await desk.find_tenant(options.tenant)
+    await desk.bus.request(DeleteKey(tenant_id=tenant.id, actor=desk.actor, key_id=options.id))
 
 
-async def show_audit(desk: Desk, options: Namespace) -> None:
-    tenant = await desk.tenant(options.tenant)
-    page = await desk.bus.ask(ListAudit(tenant_id=tenant.id, limit=options.limit))
+async def show_audit(desk: OperatorClient, options: Namespace) -> None:
+    tenant = await desk.find_tenant(options.tenant)
+    page = await desk.bus.request(ListAudit(tenant_id=tenant.id, limit=options.limit))
     head = ("at", "action", "object_name", "object_id", "changed", "key_name", "address", "via")
-    _table(options, head, page.items)
+    _print_table(options, head, page.items)
 
 
-def name_of(text: str) -> str:
+def parse_name(text: str) -> str:
     """Reads a name from the command line; ValueError says what it must be."""
-    check_name(text_of(text))
+    check_name(parse_text(text))
     return text
 
 
-def text_of(text: str) -> str:
+def parse_text(text: str) -> str:
     """Reads what travels as UTF-8: what a terminal in another encoding sends is no text to us."""
     if any("\ud800" <= each <= "\udfff" for each in text):
         raise ValueError("is no text in UTF-8")
     return text
 
 
-def network_of(text: str) -> str:
+def parse_cidr(text: str) -> str:
     check_cidr("range", text)
     return text
 
 
-def rate_of(text: str) -> Rate:
+def parse_rate(text: str) -> Rate:
     """Reads `PER_S:BURST`, such as 50:500."""
     per_s, _, burst = text.partition(":")
     try:
@@ -171,17 +179,17 @@ def rate_of(text: str) -> Rate:
     return rate
 
 
-def instant_of(text: str) -> datetime:
+def parse_expiry(text: str) -> datetime:
     """Reads when something ends: an instant with its zone, or a length from now such as 12h or 90d."""
-    instant = _instant(text)
+    instant = _parse_instant(text)
     if instant is None or instant.tzinfo is None or instant <= utc_now():
         raise ValueError("expires: must be a length such as 12h or 90d, or a future instant such as 2027-01-31T00:00Z")
     check_instant("expires", instant)
     return instant
 
 
-def _instant(text: str) -> datetime | None:
-    if length := _LENGTH.fullmatch(text):
+def _parse_instant(text: str) -> datetime | None:
+    if length := _DURATION.fullmatch(text):
         return utc_now() + timedelta(hours=int(length[1]) * _HOURS[length[2]])
     try:
         return datetime.fromisoformat(text)
@@ -189,25 +197,25 @@ def _instant(text: str) -> datetime | None:
         return None
 
 
-async def _any_tenant_id(desk: Desk) -> str:
+async def _first_tenant_id(desk: OperatorClient) -> str:
     """Returns the oldest tenant's id: whoever operates the installation has no tenant of their own."""
-    first = (await desk.bus.ask(ListTenants(limit=1))).items
+    first = (await desk.bus.request(ListTenants(limit=1))).items
     if not first:
         raise StartError("make the first tenant with `vedette bootstrap --tenant NAME`: it prints its key")
     return first[0].id
 
 
-def _table(options: Namespace, head: tuple[str, ...], items: Iterable[msgspec.Struct]) -> None:
+def _print_table(options: Namespace, head: tuple[str, ...], items: Iterable[msgspec.Struct]) -> None:
     if options.json:
-        _say(msgspec.json.format(msgspec.json.encode(list(items))).decode())
+        _print(msgspec.json.format(msgspec.json.encode(list(items))).decode())
         return
-    rows = [head, *(tuple(_cell(getattr(item, name)) for name in head) for item in items)]
+    rows = [head, *(tuple(_format_cell(getattr(item, name)) for name in head) for item in items)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     match value:
         case None:
             return "-"
@@ -221,7 +229,7 @@ def _cell(value: object) -> str:
             return str(value)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     print(text, flush=True)  # noqa: T201 - the answer
 
 

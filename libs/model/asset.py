@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from libs.model.monitor import MonitorDraft, MonitorView
-from libs.model.request import Command, OfTenant, Page
+from libs.model.requests.base import Page, TenantCommand, TenantRequest
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, MonitorView]
 
 
-class CreateAsset(Command[Asset], frozen=True, kw_only=True):
+class CreateAsset(TenantCommand[Asset], frozen=True, kw_only=True):
     """Stores an asset and creates its monitors, all or nothing; refuses with `conflict` if `identity` is there already.
 
     `sort` tells apart what one dialect has several of. The monitors get the label `<dialect>/<sort>`: the number. An
@@ -38,7 +38,7 @@ class CreateAsset(Command[Asset], frozen=True, kw_only=True):
     parts: dict[str, MonitorDraft]
 
 
-class ListAssets(OfTenant[Page[Asset]], frozen=True, kw_only=True):
+class ListAssets(TenantRequest[Page[Asset]], frozen=True, kw_only=True):
     """Returns assets in the order of their numbers, from behind `after` (a number).
 
     `next_cursor` is the next `after`, in decimal. A page of large assets holds fewer than `limit`.
@@ -52,7 +52,7 @@ class ListAssets(OfTenant[Page[Asset]], frozen=True, kw_only=True):
     after: int = 0
 
 
-class DeleteAsset(Command[None], frozen=True, kw_only=True):
+class DeleteAsset(TenantCommand[None], frozen=True, kw_only=True):
     """Deletes an asset and its monitors; refuses with `not_found`."""
 
     verb = "assets.delete"

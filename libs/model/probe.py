@@ -26,6 +26,6 @@ class Probe(Protocol[S_contra]):
     async def __call__(self, spec: S_contra, timeout_s: float) -> Outcome: ...
 
 
-def patience_s(timeout_s: float) -> float:
+def time_budget_s(timeout_s: float) -> float:
     """Returns how long a probe may take: its caller's deadline follows a moment later, and would leave it no word."""
     return timeout_s - min(0.1, timeout_s / 20)

@@ -12,7 +12,7 @@ from libs.model.gauge import Gauge
 # Where a secret stands in a spec as JSON: the option's name, and in an option that maps names to values that name, too.
 SecretPath = tuple[str, ...]
 
-_STAND_IN = "sealed"
+_PLACEHOLDER = "sealed"
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
@@ -28,9 +28,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     # Options that map names to values, of which those are secret whose name `names_secret`.
     secret_maps: ClassVar[tuple[str, ...]] = ()
     # Facts of hops that say the same at every tick of a healthy target: the result of a tick that is up leaves them out.
-    lasting_facts: ClassVar[frozenset[str]] = frozenset()
+    static_facts: ClassVar[frozenset[str]] = frozenset()
     # Options by the names under which Prometheus asks for them (`module`), and a target to try options on.
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    prometheus_modules: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     sample_target: ClassVar[str] = ""
 
     @classmethod
@@ -39,7 +39,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
         raise NotImplementedError
 
     @classmethod
-    def aimed(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
+    def with_target(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
         """Returns `options` with those that make `target` the thing to look at, as GET /probe names it.
 
         `hostname` is the name to ask the target for, where a kind has such a thing. ValueError if that cannot be.
@@ -67,7 +67,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
         return self.target
 
     @classmethod
-    def names_secret(cls, name: str) -> bool:  # noqa: ARG003 - kinds look at the name
+    def is_secret_name(cls, name: str) -> bool:  # noqa: ARG003 - kinds look at the name
         """Tells whether the value under this name, in one of `secret_maps`, is a secret."""
         return True
 
@@ -80,26 +80,26 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
         for option in cls.secret_maps:
             names = spec.get(option)
             if isinstance(names, dict):
-                paths += [(option, name) for name in names if cls.names_secret(name)]
+                paths += [(option, name) for name in names if cls.is_secret_name(name)]
         return paths
 
     @classmethod
-    def stand_in(cls, path: SecretPath) -> Any:
+    def placeholder(cls, path: SecretPath) -> Any:
         """Returns a value of the right shape for a secret that is not known here, so that all other rules apply."""
         if len(path) > 1:
-            return _STAND_IN
+            return _PLACEHOLDER
         hints = {field.encode_name: field.type for field in msgspec.structs.fields(cls)}
-        return _of_shape(inspect.type_info(hints[path[0]]))
+        return _placeholder_of(inspect.type_info(hints[path[0]]))
 
 
-def _of_shape(info: inspect.Type) -> Any:
+def _placeholder_of(info: inspect.Type) -> Any:
     """Returns some JSON of this type: for an object its required fields, for a choice the first that is not null."""
     match info:
         case inspect.Metadata():
-            return _of_shape(info.type)
+            return _placeholder_of(info.type)
         case inspect.UnionType():
-            return _of_shape(next(each for each in info.types if not isinstance(each, inspect.NoneType)))
+            return _placeholder_of(next(each for each in info.types if not isinstance(each, inspect.NoneType)))
         case inspect.StructType():
-            return {field.encode_name: _of_shape(field.type) for field in info.fields if field.required}
+            return {field.encode_name: _placeholder_of(field.type) for field in info.fields if field.required}
         case _:
-            return _STAND_IN
+            return _PLACEHOLDER

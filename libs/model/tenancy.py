@@ -8,20 +8,20 @@ from enum import StrEnum
 
 import msgspec
 
-_SECRET = re.compile(r"vdt_[A-Za-z0-9_-]{43}")
+_API_KEY = re.compile(r"vdt_[A-Za-z0-9_-]{43}")
 
 
-def new_secret() -> str:
+def new_api_key() -> str:
     """Returns what the bearer of a new key sends: 256 random bits."""
     return f"vdt_{secrets.token_urlsafe(32)}"
 
 
-def is_secret(text: str) -> bool:
+def is_api_key(text: str) -> bool:
     """Tells whether `text` looks like a secret that we made."""
-    return _SECRET.fullmatch(text) is not None
+    return _API_KEY.fullmatch(text) is not None
 
 
-def digest(secret: str) -> str:
+def api_key_digest(secret: str) -> str:
     """Returns the SHA-256 of a secret in hex: all that is stored of it, or travels over the bus."""
     return hashlib.sha256(secret.encode()).hexdigest()
 

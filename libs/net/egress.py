@@ -1,4 +1,4 @@
-"""Which addresses this process may connect to. Pure; asked by libs.net.dial for every connection of every kind.
+"""Which addresses this process may connect to. Pure; asked by libs.net.sockets for every connection of every kind.
 
 The address is judged, never the name: between a check of the name and the connection its answer could change.
 An IPv6 address that carries an IPv4 address (NAT64, 6to4, Teredo, ISATAP ...) is judged by both.
@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 # Whoever reads these gets the credentials of this machine or of its cloud account. No setting opens them.
-METADATA = {
+METADATA_RANGES = {
     "169.254.169.254/32": "AWS, Azure, Google, Oracle, OpenStack, DigitalOcean, Hetzner",
     "169.254.170.2/32": "AWS ECS task credentials",
     "169.254.170.23/32": "AWS EKS pod identity",
@@ -30,7 +30,7 @@ METADATA = {
 # Everything that is no public unicast address, after IANA's registries of special addresses (RFC 6890 and later),
 # written out: what the ipaddress module calls private moves from one version of Python to the next.
 # The first range that holds an address names it.
-NOT_PUBLIC = {
+NOT_PUBLIC_RANGES = {
     "0.0.0.0/8": "this host",
     "10.0.0.0/8": "private",
     "100.64.0.0/10": "carrier-grade NAT",
@@ -70,24 +70,24 @@ NOT_PUBLIC = {
 }
 
 
-class Range(NamedTuple):
+class IpRange(NamedTuple):
     """One range of addresses of one family, as numbers, and the words for it."""
 
     version: int
     first: int
     last: int
-    words: str
+    label: str
 
 
-class Table:
+class IpRangeTable:
     """Ranges in their order; the first that holds an address counts."""
 
-    def __init__(self, ranges: Iterable[Range]) -> None:
-        self._ranges: dict[int, list[Range]] = {4: [], 6: []}
+    def __init__(self, ranges: Iterable[IpRange]) -> None:
+        self._ranges: dict[int, list[IpRange]] = {4: [], 6: []}
         for each in ranges:
             self._ranges[each.version].append(each)
 
-    def find(self, address: IPv4Address | IPv6Address) -> Range | None:
+    def find(self, address: IPv4Address | IPv6Address) -> IpRange | None:
         number = int(address)
         for each in self._ranges[address.version]:
             if each.first <= number <= each.last:
@@ -95,24 +95,26 @@ class Table:
         return None
 
 
-class Carried(NamedTuple):
+class EmbeddedAddresses(NamedTuple):
     """The IPv4 addresses inside an IPv6 address. `alone` tells that only they are reached."""
 
     addresses: tuple[IPv4Address, ...] = ()
-    alone: bool = False
+    is_exclusive: bool = False
 
 
-class Egress:
+class EgressPolicy:
     """The policy of this process: `private` opens all addresses that are not public, `allow` and `deny` single ranges.
 
     Metadata addresses are refused whatever is set; then `deny` wins over `allow`, and `allow` over `private`.
     """
 
     def __init__(self, *, private: bool = True, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
-        denied = (_range(text, "denied by VEDETTE_EGRESS_DENY") for text in deny)
-        self._closed = Table((*(_range(text, "cloud metadata") for text in METADATA), *denied))
-        self._allowed = Table(_range(text, "allowed") for text in allow)
-        self._not_public = Table(() if private else (_range(text, words) for text, words in NOT_PUBLIC.items()))
+        denied = (_parse_range(text, "denied by VEDETTE_EGRESS_DENY") for text in deny)
+        self._denied = IpRangeTable((*(_parse_range(text, "cloud metadata") for text in METADATA_RANGES), *denied))
+        self._allowed = IpRangeTable(_parse_range(text, "allowed") for text in allow)
+        self._not_public = IpRangeTable(
+            () if private else (_parse_range(text, words) for text, words in NOT_PUBLIC_RANGES.items())
+        )
         # Most targets are few and are met again every minute; many thousands cost a few microseconds each.
         self.refusal = functools.lru_cache(maxsize=8192)(self._refusal)
 
@@ -122,49 +124,49 @@ class Egress:
             address = ipaddress.ip_address(host)
         except ValueError:
             return f"Our egress policy refuses {host[:100]!r}: it is no IP address."
-        inner = carried(address) if isinstance(address, IPv6Address) else Carried()
-        forms = inner.addresses if inner.alone else (address, *inner.addresses)
-        found = _first(self._closed, forms)
+        inner = embedded_ipv4(address) if isinstance(address, IPv6Address) else EmbeddedAddresses()
+        forms = inner.addresses if inner.is_exclusive else (address, *inner.addresses)
+        found = _find_first(self._denied, forms)
         if found is None and self._allowed.find(address) is None:
-            found = _first(self._not_public, [form for form in forms if self._allowed.find(form) is None])
+            found = _find_first(self._not_public, [form for form in forms if self._allowed.find(form) is None])
         if found is None:
             return None
         form, rule = found
         inside = "" if form == address else f", which carries {form}"
-        return f"Our egress policy refuses {host}{inside}: {rule.words}."
+        return f"Our egress policy refuses {host}{inside}: {rule.label}."
 
 
-def carried(address: IPv6Address) -> Carried:
+def embedded_ipv4(address: IPv6Address) -> EmbeddedAddresses:
     """Returns the IPv4 addresses that a packet to `address` may end at."""
     number = int(address)
     low = IPv4Address(number & 0xFFFFFFFF)
     prefix = number >> 32
-    if prefix in _ALONE:
-        return Carried((low,), alone=True)
-    if prefix in _BOTH and number > 1:
-        return Carried((low,))
-    if number >> 80 == _LOCAL_NAT64:
-        return Carried(_local_nat64(number))
+    if prefix in _EXCLUSIVE_PREFIXES:
+        return EmbeddedAddresses((low,), is_exclusive=True)
+    if prefix in _LEGACY_PREFIXES and number > 1:
+        return EmbeddedAddresses((low,))
+    if number >> 80 == _LOCAL_NAT64_PREFIX:
+        return EmbeddedAddresses(_local_nat64_ipv4(number))
     if number >> 112 == 0x2002:
-        return Carried((IPv4Address(number >> 80 & 0xFFFFFFFF), *_isatap(number)))
+        return EmbeddedAddresses((IPv4Address(number >> 80 & 0xFFFFFFFF), *_isatap_ipv4(number)))
     if number >> 96 == 0x20010000:  # Teredo: the server, and the client with its bits turned (RFC 4380 section 4)
-        return Carried((IPv4Address(number >> 64 & 0xFFFFFFFF), IPv4Address(~number & 0xFFFFFFFF)))
-    return Carried(_isatap(number))
+        return EmbeddedAddresses((IPv4Address(number >> 64 & 0xFFFFFFFF), IPv4Address(~number & 0xFFFFFFFF)))
+    return EmbeddedAddresses(_isatap_ipv4(number))
 
 
 # Mapped (::ffff:0:0/96) and the well-known NAT64 (64:ff9b::/96).
-_ALONE = frozenset({0xFFFF, 0x64FF9B << 64})
+_EXCLUSIVE_PREFIXES = frozenset({0xFFFF, 0x64FF9B << 64})
 # Compatible (::/96, RFC 4291) and translated (::ffff:0:0:0/96, RFC 2765): nobody uses them any more.
-_BOTH = frozenset({0, 0xFFFF << 16})
-_LOCAL_NAT64 = 0x64FF9B0001
+_LEGACY_PREFIXES = frozenset({0, 0xFFFF << 16})
+_LOCAL_NAT64_PREFIX = 0x64FF9B0001
 
 
-def _isatap(number: int) -> tuple[IPv4Address, ...]:
+def _isatap_ipv4(number: int) -> tuple[IPv4Address, ...]:
     """ISATAP (RFC 5214): any prefix, then 5efe with or without the bit for a unique address, then the address."""
     return (IPv4Address(number & 0xFFFFFFFF),) if number >> 32 & 0xFCFFFFFF == 0x5EFE else ()
 
 
-def _local_nat64(number: int) -> tuple[IPv4Address, ...]:
+def _local_nat64_ipv4(number: int) -> tuple[IPv4Address, ...]:
     """The site chose how long its prefix is (RFC 6052 section 2.2): every place where the address can stand.
 
     Bits 64 to 71 are skipped; they are cut out before the prefixes of 48, 56 and 64 bits are.
@@ -176,11 +178,13 @@ def _local_nat64(number: int) -> tuple[IPv4Address, ...]:
     )
 
 
-def _range(text: str, words: str) -> Range:
+def _parse_range(text: str, words: str) -> IpRange:
     """Returns the range that CIDR notation means; a single address is one too. ValueError if it is none."""
     network = ipaddress.ip_network(text)
-    return Range(network.version, int(network[0]), int(network[-1]), f"{words} ({text})")
+    return IpRange(network.version, int(network[0]), int(network[-1]), f"{words} ({text})")
 
 
-def _first(table: Table, forms: Iterable[IPv4Address | IPv6Address]) -> tuple[IPv4Address | IPv6Address, Range] | None:
+def _find_first(
+    table: IpRangeTable, forms: Iterable[IPv4Address | IPv6Address]
+) -> tuple[IPv4Address | IPv6Address, IpRange] | None:
     return next(((form, rule) for form in forms if (rule := table.find(form)) is not None), None)

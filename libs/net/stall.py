@@ -6,15 +6,15 @@ from types import TracebackType
 from typing import Self
 
 from libs.model.outcome import Reason, Status
-from libs.net.fault import Fault
+from libs.net.verdict import Verdict
 
-TOO_BUSY = Fault(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
+TOO_BUSY = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
 
 # The share of a timeout that the loop may have stood still, and in any case the seconds, before it is our own.
-_SHARE = 0.1
-_LEAST_S = 0.2
+_STALL_FRACTION_MAX = 0.1
+_STALL_S_MIN = 0.2
 
-BEAT_S = 0.1
+TIMER_INTERVAL_S = 0.1
 # Waits of a busy loop that still keeps up with its targets.
 TOLERANCE_S = 0.05
 
@@ -29,7 +29,7 @@ class StallMeter:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        self._next()
+        self._schedule()
         return self
 
     async def __aexit__(
@@ -43,18 +43,18 @@ class StallMeter:
         """Returns the seconds lost since the start, with the stall that may be going on."""
         return self._stalled_s + self._late_s()
 
-    def spoils(self, timeout_s: float, since_s: float) -> bool:
+    def invalidates_timeout(self, timeout_s: float, since_s: float) -> bool:
         """Tells whether a timeout proves nothing: since `stalled_s` was `since_s` the loop stood still for too long."""
-        return self.stalled_s - since_s > max(timeout_s * _SHARE, _LEAST_S)
+        return self.stalled_s - since_s > max(timeout_s * _STALL_FRACTION_MAX, _STALL_S_MIN)
 
     def _late_s(self) -> float:
         late_s = time.monotonic() - self._due_at
         return late_s if late_s > TOLERANCE_S else 0.0
 
-    def _beat(self) -> None:
+    def _on_timer(self) -> None:
         self._stalled_s += self._late_s()
-        self._next()
+        self._schedule()
 
-    def _next(self) -> None:
-        self._due_at = time.monotonic() + BEAT_S
-        self._timer = self._loop.call_later(BEAT_S, self._beat)
+    def _schedule(self) -> None:
+        self._due_at = time.monotonic() + TIMER_INTERVAL_S
+        self._timer = self._loop.call_later(TIMER_INTERVAL_S, self._on_timer)

@@ -9,35 +9,35 @@ import socket
 import ssl
 import time
 
-from libs.net.dial import Address, begin_connect
-from libs.net.egress import Egress
-from libs.net.fault import os_error
-from libs.net.proxy import Tunnel
-from libs.net.talk import End, Phase, Step, Talk
-from libs.net.tls import Session
+from libs.net.egress import EgressPolicy
+from libs.net.exchange import End, Exchange, Phase, SocketCallback
+from libs.net.proxy_tunnel import Tunnel
+from libs.net.sockets import SocketAddress, begin_connect
+from libs.net.tls.sessions import TlsSession
+from libs.net.verdict import os_error
 
 _RECEIVE_BYTES = 65536
 # What is kept of the first words of a peer, for those who want to know why it failed.
-FIRST_BYTES = 512
+FIRST_BYTES_MAX = 512
 
 
 class Wire:
     """One connection from the first packet to the close. `run` once; then read how it went."""
 
     __slots__ = (
-        *("address", "end", "ended_at", "error", "first", "marks", "phase", "session", "tunnel"),
-        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_talk", "_timer"),
+        *("address", "end", "ended_at", "error", "first_bytes", "marks", "phase", "session", "tunnel"),
+        *("_answered", "_done", "_egress", "_fd", "_loop", "_pending", "_reading", "_sock", "_exchange", "_timer"),
         "_writing",
     )
 
     def __init__(  # noqa: PLR0913  what it says, where, and by what rules
         self,
         loop: asyncio.AbstractEventLoop,
-        talk: Talk,
-        address: Address,
-        session: Session | None = None,
+        talk: Exchange,
+        address: SocketAddress,
+        session: TlsSession | None = None,
         *,
-        egress: Egress,
+        egress: EgressPolicy,
         tunnel: Tunnel | None = None,
     ) -> None:
         self.address = address
@@ -48,9 +48,9 @@ class Wire:
         self.error: OSError | ssl.SSLError | None = None
         self.marks: dict[Phase, float] = {}
         self.ended_at = 0.0
-        self.first = b""  # what the peer said first: to the talk, or in place of a handshake that failed
+        self.first_bytes = b""  # what the peer said first: to the talk, or in place of a handshake that failed
         self._loop = loop
-        self._talk = talk
+        self._exchange = talk
         self._egress = egress
         self._done: asyncio.Future[None] = loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -65,33 +65,33 @@ class Wire:
         return self._answered
 
     @property
-    def own_address(self) -> str:
+    def local_address(self) -> str:
         """The address of this machine on an open connection."""
         return "" if self._sock is None else str(self._sock.getsockname()[0])
 
     async def run(self, deadline: float) -> End:
         """Connects and talks until one of the ends, at the latest at `deadline` of time.monotonic()."""
         try:
-            self._open(deadline)
+            self._start(deadline)
             await self._done
         finally:
-            self._close()
+            self._release()
         if self.end is None:
             raise RuntimeError("a wire ended without an end")
         return self.end
 
-    def say(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
         """Sends more; for a talk, from inside `received`."""
         if self._sock is None:
             raise RuntimeError("nothing is said on a wire that is not open")
-        self._send(self._sock, data if self.session is None else self.session.seal(data))
+        self._write(self._sock, data if self.session is None else self.session.encrypt(data))
 
-    def await_answer(self) -> None:
+    def await_first_byte(self) -> None:
         """Goes on waiting for the first byte; for a talk, from inside `received`: what came is not yet the answer."""
         self.phase = Phase.FIRST_BYTE
         self.marks.pop(Phase.FIRST_BYTE, None)
 
-    def start_tls(self, session: Session) -> None:
+    def start_tls(self, session: TlsSession) -> None:
         """Goes over to TLS on the same connection; for a talk, from inside `received`, at the peer's consent.
 
         What the peer said in the clear after that is gone: somebody in between could have said it.
@@ -100,36 +100,36 @@ class Wire:
             raise RuntimeError("TLS starts on an open connection, and once")
         self.session = session
         self.phase = Phase.TLS
-        self._shake(self._sock, session)
+        self._continue_handshake(self._sock, session)
 
-    def hang_up(self, within_s: float = 0.0) -> None:
+    def close(self, within_s: float = 0.0) -> None:
         """Ends the connection, for a talk that is over; with `within_s` the peer may answer its goodbye in time."""
         if not within_s:
-            self._finish(End.ENOUGH)
+            self._finish(End.COMPLETE)
             return
         until = self._loop.time() + within_s
         if self._timer is not None:
             until = min(until, self._timer.when())
             self._timer.cancel()
-        self._timer = self._loop.call_at(until, self._finish, End.ENOUGH)
+        self._timer = self._loop.call_at(until, self._finish, End.COMPLETE)
 
-    def part(self, within_s: float) -> None:
+    def close_gracefully(self, within_s: float) -> None:
         """Hangs up first, for a talk that is over; inside TLS the peer is told, and has a moment to hang up, too.
 
         What it still sends (TLS 1.3 has tickets for later) would meet a closed socket, and it would log a reset.
         """
-        self.hang_up(0.0 if self.session is None else within_s)
+        self.close(0.0 if self.session is None else within_s)
         # Soon: what the talk says last is on its way only when it has returned.
-        self._loop.call_soon(self._guarded, self._say_goodbye)
+        self._loop.call_soon(self._run_step, self._send_close_notify)
 
-    def _say_goodbye(self, sock: socket.socket) -> None:
+    def _send_close_notify(self, sock: socket.socket) -> None:
         if self.session is None or self._pending:
-            self._finish(End.ENOUGH)
+            self._finish(End.COMPLETE)
             return
-        self._send(sock, self.session.goodbye())
+        self._write(sock, self.session.close_notify())
         sock.shutdown(socket.SHUT_WR)
 
-    def _open(self, deadline: float) -> None:
+    def _start(self, deadline: float) -> None:
         try:
             self._sock = begin_connect(self.address, self._egress)
         except OSError as error:
@@ -138,9 +138,9 @@ class Wire:
         self._fd = self._sock.fileno()
         self._timer = self._loop.call_later(deadline - time.monotonic(), self._finish, End.TIMEOUT)
         self._writing = True
-        self._loop.add_writer(self._fd, self._guarded, self._connected)
+        self._loop.add_writer(self._fd, self._run_step, self._on_connected)
 
-    def _guarded(self, step: Step) -> None:
+    def _run_step(self, step: SocketCallback) -> None:
         """Runs one step of the loop's; a bug in it ends this wire, and is raised where it is waited for."""
         if self._done.done() or self._sock is None:
             return
@@ -155,101 +155,101 @@ class Wire:
         except Exception as error:  # noqa: BLE001  the loop would only log it, and the check would hang
             self._done.set_exception(error)
 
-    def _connected(self, sock: socket.socket) -> None:
+    def _on_connected(self, sock: socket.socket) -> None:
         self._answered = True
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise os_error(code)
-        self._mark(Phase.CONNECT)
+        self._mark_phase(Phase.CONNECT)
         # In this order: a descriptor that nobody watches in between is given up by the loop and taken on anew.
         self._reading = True
-        self._loop.add_reader(self._fd, self._guarded, self._readable)
+        self._loop.add_reader(self._fd, self._run_step, self._on_readable)
         self._loop.remove_writer(self._fd)
         self._writing = False
         if self.tunnel is None:
-            self._begin(sock)
+            self._start_session(sock)
             return
         self.phase = Phase.PROXY
-        self._send(sock, self.tunnel.opened())
+        self._write(sock, self.tunnel.on_connected())
 
-    def _agree(self, sock: socket.socket, tunnel: Tunnel, data: bytes) -> None:
+    def _continue_tunnel(self, sock: socket.socket, tunnel: Tunnel, data: bytes) -> None:
         """Takes the words with a proxy one step on."""
-        self._send(sock, tunnel.received(data))
+        self._write(sock, tunnel.on_data(data))
         if tunnel.refusal is not None:
-            self._finish(End.ENOUGH)
+            self._finish(End.COMPLETE)
         elif tunnel.rest is not None:
-            self._mark(Phase.PROXY)
-            self._begin(sock)
+            self._mark_phase(Phase.PROXY)
+            self._start_session(sock)
             if self.session is None:
-                self._take(tunnel.rest)
+                self._on_data(tunnel.rest)
             elif tunnel.rest:
-                self._unseal(sock, self.session, tunnel.rest)
+                self._on_tls_data(sock, self.session, tunnel.rest)
 
-    def _begin(self, sock: socket.socket) -> None:
+    def _start_session(self, sock: socket.socket) -> None:
         if self.session is None:
-            self._begin_talk(sock)
+            self._start_exchange(sock)
             return
         self.phase = Phase.TLS
-        self._shake(sock, self.session)
+        self._continue_handshake(sock, self.session)
 
-    def _begin_talk(self, sock: socket.socket) -> None:
+    def _start_exchange(self, sock: socket.socket) -> None:
         self.phase = Phase.FIRST_BYTE
-        request = self._talk.opened()
+        request = self._exchange.on_connected()
         if self.session is not None:
-            self._send(sock, self.session.seal(request) if request else self.session.outgoing())
+            self._write(sock, self.session.encrypt(request) if request else self.session.outgoing())
         elif request:
-            self._send(sock, request)
+            self._write(sock, request)
         if request is None:
-            self._finish(End.ENOUGH)
+            self._finish(End.COMPLETE)
 
-    def _shake(self, sock: socket.socket, session: Session) -> None:
+    def _continue_handshake(self, sock: socket.socket, session: TlsSession) -> None:
         """Takes the handshake one step on. The last flight and the request leave together."""
         try:
-            done = session.shake()
+            done = session.do_handshake()
         except ssl.SSLError:
-            self._send(sock, session.outgoing())  # the alert that tells the peer what we did not like
+            self._write(sock, session.outgoing())  # the alert that tells the peer what we did not like
             raise
         if not done:
-            self._send(sock, session.outgoing())
+            self._write(sock, session.outgoing())
             return
-        self._mark(Phase.TLS)
-        self.first = b""
-        self._begin_talk(sock)
+        self._mark_phase(Phase.TLS)
+        self.first_bytes = b""
+        self._start_exchange(sock)
         if self.end is None:
-            self._take(session.open())
+            self._on_data(session.decrypt())
 
-    def _readable(self, sock: socket.socket) -> None:
+    def _on_readable(self, sock: socket.socket) -> None:
         data = sock.recv(_RECEIVE_BYTES)
         if not data and sock.type == socket.SOCK_STREAM:  # a datagram may be empty, and ends nothing
             self._finish(End.CLOSED)
         elif self.phase is Phase.PROXY and self.tunnel is not None:
-            self._agree(sock, self.tunnel, data)
+            self._continue_tunnel(sock, self.tunnel, data)
         elif self.session is None:
-            self._take(data)
+            self._on_data(data)
         else:
-            self._unseal(sock, self.session, data)
+            self._on_tls_data(sock, self.session, data)
 
-    def _unseal(self, sock: socket.socket, session: Session, data: bytes) -> None:
+    def _on_tls_data(self, sock: socket.socket, session: TlsSession, data: bytes) -> None:
         session.feed(data)
         if self.phase is Phase.TLS:
-            self.first = self.first or data[:FIRST_BYTES]
-            self._shake(sock, session)
+            self.first_bytes = self.first_bytes or data[:FIRST_BYTES_MAX]
+            self._continue_handshake(sock, session)
             return
-        self._take(session.open())
+        self._on_data(session.decrypt())
         if session.closed and self.end is None:
             self._finish(End.CLOSED)
 
-    def _take(self, data: bytes) -> None:
+    def _on_data(self, data: bytes) -> None:
         if not data:
             return
         if self.phase is Phase.FIRST_BYTE:
-            self._mark(Phase.FIRST_BYTE)
+            self._mark_phase(Phase.FIRST_BYTE)
             self.phase = Phase.TRANSFER
-            self.first = data[:FIRST_BYTES]
-        if self._talk.received(data):
-            self._finish(End.ENOUGH)
+            self.first_bytes = data[:FIRST_BYTES_MAX]
+        if self._exchange.on_data(data):
+            self._finish(End.COMPLETE)
 
-    def _send(self, sock: socket.socket, data: bytes | memoryview) -> None:
+    def _write(self, sock: socket.socket, data: bytes | memoryview) -> None:
         if self._pending:
             self._pending = bytes(self._pending) + bytes(data)
             return
@@ -261,21 +261,21 @@ class Wire:
             return  # what the peer said before it hung up is still to be read, and says more
         if sent < len(data):
             self._pending = memoryview(data)[sent:]
-            self._await_room()
+            self._wait_writable()
 
-    def _await_room(self) -> None:
+    def _wait_writable(self) -> None:
         if not self._writing:
             self._writing = True
-            self._loop.add_writer(self._fd, self._guarded, self._writable)
+            self._loop.add_writer(self._fd, self._run_step, self._on_writable)
 
-    def _writable(self, sock: socket.socket) -> None:
+    def _on_writable(self, sock: socket.socket) -> None:
         data, self._pending = self._pending, b""
-        self._send(sock, data)
+        self._write(sock, data)
         if not self._pending:
             self._loop.remove_writer(self._fd)
             self._writing = False
 
-    def _mark(self, phase: Phase) -> None:
+    def _mark_phase(self, phase: Phase) -> None:
         self.marks[phase] = time.monotonic()
 
     def _finish(self, end: End, error: OSError | ssl.SSLError | None = None) -> None:
@@ -287,7 +287,7 @@ class Wire:
         self.ended_at = time.monotonic()
         self._done.set_result(None)
 
-    def _close(self) -> None:
+    def _release(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._reading:

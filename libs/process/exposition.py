@@ -12,12 +12,12 @@ from libs.model.gauge import Gauge
 CONTENT_TYPE: str = CONTENT_TYPE_PLAIN_0_0_4
 
 
-def text(gauges: Iterable[Gauge]) -> bytes:
+def render_gauges(gauges: Iterable[Gauge]) -> bytes:
     """Returns the series in the order of their names, in the text format 0.0.4 that every Prometheus reads."""
-    return generate_latest(_Once(sorted(gauges, key=lambda gauge: gauge.name)))
+    return generate_latest(_GaugeCollector(sorted(gauges, key=lambda gauge: gauge.name)))
 
 
-class _Once(Collector):
+class _GaugeCollector(Collector):
     """The series of one answer; the metrics of this process are not among them."""
 
     def __init__(self, gauges: Sequence[Gauge]) -> None:

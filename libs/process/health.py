@@ -13,14 +13,14 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-CHECK_S_MAX = 3.0
+CHECK_TIMEOUT_S = 3.0
 PATHS = ("/health/live", "/health/ready", "/metrics")
 
 _JSON = b"application/json"
 _log = structlog.get_logger()
 
 
-class Report(msgspec.Struct, frozen=True):
+class HealthReport(msgspec.Struct, frozen=True):
     """The answer of /health/ready: by name, "ok" or why that thing is not ready."""
 
     ready: bool
@@ -32,32 +32,32 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
-        self._open = False
+        self._started = False
 
-    def add(self, name: str, check: Callable[[], Awaitable[None]]) -> None:
+    def add_check(self, name: str, check: Callable[[], Awaitable[None]]) -> None:
         """Adds a check that raises as long as its thing is not ready."""
         self._checks[name] = check
 
-    def opened(self) -> None:
+    def mark_started(self) -> None:
         """Notes that everything has started: until then, and while closing, nothing is ready."""
-        self._open = True
+        self._started = True
 
-    def closing(self) -> None:
-        self._open = False
+    def mark_stopping(self) -> None:
+        self._started = False
 
-    async def report(self) -> Report:
+    async def report(self) -> HealthReport:
         """Returns the outcome of all checks, each given a few seconds."""
         async with asyncio.TaskGroup() as group:
-            tasks = {name: group.create_task(_outcome(name, check)) for name, check in self._checks.items()}
-        checks = {"process": "ok" if self._open else "starting or stopping"}
+            tasks = {name: group.create_task(_run_check(name, check)) for name, check in self._checks.items()}
+        checks = {"process": "ok" if self._started else "starting or stopping"}
         checks |= {name: task.result() for name, task in sorted(tasks.items())}
-        return Report(all(text == "ok" for text in checks.values()), checks)
+        return HealthReport(all(text == "ok" for text in checks.values()), checks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers GET and HEAD on `PATHS` as an ASGI app without a lifespan."""
         if scope["type"] != "http":
             return
-        await _drain(receive)
+        await _read_body(receive)
         status, kind, body = await self._answer(scope["method"], scope["path"])
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -69,25 +69,25 @@ class Health:
         if method not in {"GET", "HEAD"}:
             return 405, _JSON, b'{"detail":"only GET and HEAD are answered here"}'
         if path == "/metrics":
-            return 200, metrics.CONTENT_TYPE, metrics.text()
+            return 200, metrics.CONTENT_TYPE, metrics.render()
         if path == "/health/live":
             return 200, _JSON, b'{"live":true}'
         report = await self.report()
         return 200 if report.ready else 503, _JSON, msgspec.json.encode(report)
 
 
-async def _outcome(name: str, check: Callable[[], Awaitable[None]]) -> str:
+async def _run_check(name: str, check: Callable[[], Awaitable[None]]) -> str:
     try:
-        async with asyncio.timeout(CHECK_S_MAX):
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
             await check()
     except TimeoutError:
-        return f"no answer in {CHECK_S_MAX:g} s"
+        return f"no answer in {CHECK_TIMEOUT_S:g} s"
     except Exception as error:  # noqa: BLE001 - whatever is wrong is what we are asked for
         _log.debug("health.not_ready", check=name, exc_info=True)
         return str(error) or type(error).__name__
     return "ok"
 
 
-async def _drain(receive: Receive) -> None:
+async def _read_body(receive: Receive) -> None:
     while (await receive()).get("more_body", False):
         pass

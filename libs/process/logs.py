@@ -9,7 +9,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 # Libraries that tell of every message or request; their warnings still come through.
-_TALKATIVE = (
+_VERBOSE_LOGGERS = (
     "uvicorn",
     "uvicorn.access",
     "uvicorn.error",
@@ -69,7 +69,7 @@ def _route_standard_logging(level: int, shared: list[Processor], renderers: list
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.INFO))
-    for name in _TALKATIVE:
+    for name in _VERBOSE_LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True

@@ -22,27 +22,29 @@ PlatformCollector(registry=_registry)
 
 def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
     """Returns the counter of this name; asked for twice, it is the same one."""
-    return _once(name, Counter, lambda: Counter(name, documentation, labels, registry=_registry))
+    return _get_or_create(name, Counter, lambda: Counter(name, documentation, labels, registry=_registry))
 
 
 def gauge(name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
     """Returns the gauge of this name; asked for twice, it is the same one."""
-    return _once(name, Gauge, lambda: Gauge(name, documentation, labels, registry=_registry))
+    return _get_or_create(name, Gauge, lambda: Gauge(name, documentation, labels, registry=_registry))
 
 
 def histogram(
     name: str, documentation: str, labels: Sequence[str] = (), buckets: Sequence[float] = DURATION_BUCKETS_S
 ) -> Histogram:
     """Returns the histogram of this name; asked for twice, it is the same one."""
-    return _once(name, Histogram, lambda: Histogram(name, documentation, labels, buckets=buckets, registry=_registry))
+    return _get_or_create(
+        name, Histogram, lambda: Histogram(name, documentation, labels, buckets=buckets, registry=_registry)
+    )
 
 
-def text() -> bytes:
+def render() -> bytes:
     """Returns all metrics as Prometheus reads them."""
     return generate_latest(_registry)
 
 
-def _once(name: str, kind: type[M], make: Callable[[], M]) -> M:
+def _get_or_create(name: str, kind: type[M], make: Callable[[], M]) -> M:
     found = _metrics.get(name)
     if found is None:
         found = _metrics[name] = make()

@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 import structlog
 from faststream.nats import NatsRouter
 
-from libs.bus.bus import Bus
+from libs.bus.connection import Bus
 from libs.bus.errors import BusError
 from libs.process import logs
 from libs.process.errors import StartError
 from libs.process.health import Health
-from libs.process.http import serve
-from libs.process.service import Context, Service, in_order
+from libs.process.http_server import serve_http
+from libs.process.service import Service, ServiceContext, start_order
 from libs.process.settings import Settings, load
-from libs.process.signals import EXIT_USAGE, Stop, drive, tell
+from libs.process.signals import EXIT_USAGE, StopSignal, print_error, run_until_stopped
 
 _log = structlog.get_logger()
 
@@ -33,40 +33,40 @@ def run(*services: Service) -> int:
     try:
         settings = load(os.environ)  # noqa: TID251 - the one reader, called by the one entry
     except ValueError as error:
-        tell(error)
+        print_error(error)
         return EXIT_USAGE
     logs.configure(settings.log_level, settings.log_format)
-    return drive(functools.partial(serve_all, services, settings))
+    return run_until_stopped(functools.partial(serve_all, services, settings))
 
 
-async def serve_all(services: tuple[Service, ...], settings: Settings, stop: Stop) -> None:
+async def serve_all(services: tuple[Service, ...], settings: Settings, stop: StopSignal) -> None:
     """Keeps `services` running until `stop`, or until one of them fails."""
-    async with running(services, settings):
+    async with running_services(services, settings):
         await stop.wait()
         _log.info("process.stopping")
 
 
 @asynccontextmanager
-async def running(services: tuple[Service, ...], settings: Settings) -> AsyncIterator[Context]:
+async def running_services(services: tuple[Service, ...], settings: Settings) -> AsyncIterator[ServiceContext]:
     """Opens `services` on one bus and starts their subscribers; a failing service ends the context with its error."""
     names = [service.name for service in services]
     async with AsyncExitStack() as stack:
-        health = await _health(stack, settings)
-        bus = await _bus(stack, settings, "+".join(names))
-        health.add("bus", functools.partial(_connected, bus))
-        context = Context(bus, settings, health, utc_now)
-        for service in in_order(services):
-            await stack.enter_async_context(_opened(service, context))
+        health = await _start_health_server(stack, settings)
+        bus = await _connect_bus(stack, settings, "+".join(names))
+        health.add_check("bus", functools.partial(_check_bus, bus))
+        context = ServiceContext(bus, settings, health, utc_now)
+        for service in start_order(services):
+            await stack.enter_async_context(_open_service(service, context))
         await bus.start()
         await stack.enter_async_context(_while_connected(bus))
-        stack.callback(health.closing)
-        _settle_heap(stack)
-        health.opened()
+        stack.callback(health.mark_stopping)
+        _freeze_gc(stack)
+        health.mark_started()
         _log.info("process.started", services=names)
         yield context
 
 
-def _settle_heap(stack: AsyncExitStack) -> None:
+def _freeze_gc(stack: AsyncExitStack) -> None:
     """Spares the collector what is there for good: going through it stopped the loop for 70 ms at a time under load."""
     gc.collect()
     gc.freeze()
@@ -78,14 +78,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - this is the clock
 
 
-async def _health(stack: AsyncExitStack, settings: Settings) -> Health:
+async def _start_health_server(stack: AsyncExitStack, settings: Settings) -> Health:
     health = Health()
     if settings.health_port:
-        await stack.enter_async_context(serve(health, settings.host, settings.health_port, grace_s=1.0))
+        await stack.enter_async_context(serve_http(health, settings.host, settings.health_port, grace_s=1.0))
     return health
 
 
-async def _bus(stack: AsyncExitStack, settings: Settings, name: str) -> Bus:
+async def _connect_bus(stack: AsyncExitStack, settings: Settings, name: str) -> Bus:
     try:
         return await stack.enter_async_context(Bus.open(settings.nats_url, name=f"vedette:{name}"))
     except BusError as error:
@@ -96,27 +96,27 @@ async def _bus(stack: AsyncExitStack, settings: Settings, name: str) -> Bus:
 async def _while_connected(bus: Bus) -> AsyncIterator[None]:
     """Ends the context with an error when the connection is lost for good; reconnecting is the bus's own affair."""
     async with asyncio.TaskGroup() as group:
-        watch = group.create_task(bus.lost())
+        watch = group.create_task(bus.wait_until_lost())
         try:
             yield
         finally:
             watch.cancel()
 
 
-async def _connected(bus: Bus) -> None:
+async def _check_bus(bus: Bus) -> None:
     if not await bus.broker.ping(timeout=1.0):
         raise ConnectionError("not connected to NATS")
 
 
 @asynccontextmanager
-async def _opened(service: Service, context: Context) -> AsyncIterator[None]:
+async def _open_service(service: Service, context: ServiceContext) -> AsyncIterator[None]:
     structlog.contextvars.bind_contextvars(service=service.name)
     async with service.open(context) as opened:
         structlog.contextvars.unbind_contextvars("service")
         if opened.router is not None:
             context.bus.broker.include_router(opened.router)
-        for name, check in opened.ready.items():
-            context.health.add(f"{service.name}.{name}", check)
+        for name, check in opened.ready_checks.items():
+            context.health.add_check(f"{service.name}.{name}", check)
         try:
             yield
         finally:
@@ -131,4 +131,4 @@ async def _stop_subscribers(router: NatsRouter | None, grace_s: float) -> None:
             for subscriber in router.subscribers if router else ():
                 group.create_task(subscriber.stop())
     except TimeoutError:
-        _log.warning("service.grace_over", grace_s=grace_s)
+        _log.warning("service.grace_period_exceeded", grace_s=grace_s)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from faststream.nats import NatsRouter
 
-from libs.bus.bus import Bus
+from libs.bus.connection import Bus
 from libs.process.health import Health
 from libs.process.settings import Settings
 
@@ -16,7 +16,7 @@ ReadyCheck = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Context:
+class ServiceContext:
     """What the process hands to each service that it opens."""
 
     bus: Bus
@@ -26,14 +26,14 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningService:
     """An open service: the router whose subscribers the process starts, and what must hold for it to be ready.
 
     A ready check raises when its thing is not ready.
     """
 
     router: NatsRouter | None = None
-    ready: Mapping[str, ReadyCheck] = field(default_factory=dict)
+    ready_checks: Mapping[str, ReadyCheck] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Service:
     """
 
     name: str
-    open: Callable[[Context], AbstractAsyncContextManager[Running]]
+    open: Callable[[ServiceContext], AbstractAsyncContextManager[RunningService]]
     needs: tuple[str, ...] = ()
 
 
-def in_order(services: tuple[Service, ...]) -> list[Service]:
+def start_order(services: tuple[Service, ...]) -> list[Service]:
     """Returns the services so that each comes after those that it needs; otherwise by name."""
     waiting = {service.name: service for service in sorted(services, key=lambda service: service.name)}
     ordered: list[Service] = []

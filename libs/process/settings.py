@@ -13,21 +13,21 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from libs.bus.nkeys import Signer
-from libs.model.naming import check_range
-from libs.process import wording
+from libs.bus.auth.nkeys import AccountSigner
+from libs.model.fields.validation import check_network
+from libs.process import type_descriptions
 from libs.sealing import keys
 
-PREFIX = "VEDETTE_"
-SECRETS = frozenset(
+ENV_PREFIX = "VEDETTE_"
+SECRET_SETTINGS = frozenset(
     {
         *("nats_url", "nats_password", "nats_issuer", "nats_system_url", "nats_system_password"),
         *("postgres_dsn", "postgres_password", "sealing_keys"),
     }
 )
 
-_LISTS = frozenset({"resolvers", "egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
-_RANGES = frozenset({"egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
+_LIST_SETTINGS = frozenset({"resolvers", "egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
+_NETWORK_LIST_SETTINGS = frozenset({"egress_allow", "egress_deny", "probe_allow", "trusted_proxies"})
 
 _Port = Annotated[int, Meta(ge=0, le=65535)]
 _Days = Annotated[int, Meta(ge=1, le=36500)]
@@ -150,7 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Shows no secret, so that settings can stand in a log or a traceback."""
-        shown = ((name, "..." if name in SECRETS else getattr(self, name)) for name in self.__struct_fields__)
+        shown = ((name, "..." if name in SECRET_SETTINGS else getattr(self, name)) for name in self.__struct_fields__)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
 
@@ -159,100 +159,102 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
 
     `overrides` are options of the command line, as text or as values: they win over the environment.
     """
-    texts = _texts(environ)
-    given = {name: _value(name, text) for name, text in texts.items()}
-    given |= {name: _value(name, value) for name, value in overrides.items() if value is not None}
+    texts = _raw_values(environ)
+    given = {name: _parse_value(name, text) for name, text in texts.items()}
+    given |= {name: _parse_value(name, value) for name, value in overrides.items() if value is not None}
     settings = Settings(**given)
-    _check_days(settings)
+    _check_retention(settings)
     return _with_passwords(settings)
 
 
-def variable(name: str) -> str:
-    return PREFIX + name.upper()
+def env_name(name: str) -> str:
+    return ENV_PREFIX + name.upper()
 
 
-def hints() -> dict[str, Any]:
+def setting_types() -> dict[str, Any]:
     """Returns the annotated type of every setting, in order."""
     return get_type_hints(Settings, include_extras=True)
 
 
-def _texts(environ: Mapping[str, str]) -> dict[str, str]:
+def _raw_values(environ: Mapping[str, str]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for key in sorted(environ):
-        if not key.startswith(PREFIX):
+        if not key.startswith(ENV_PREFIX):
             continue
-        name = key.removeprefix(PREFIX).lower()
-        if name.removesuffix("_file") in SECRETS and name.endswith("_file"):
-            texts.setdefault(name.removesuffix("_file"), _read(key, environ[key]))
+        name = key.removeprefix(ENV_PREFIX).lower()
+        if name.removesuffix("_file") in SECRET_SETTINGS and name.endswith("_file"):
+            texts.setdefault(name.removesuffix("_file"), _read_secret_file(key, environ[key]))
         elif name in Settings.__struct_fields__:
             texts[name] = environ[key]
         else:
-            raise ValueError(_unknown(key))
+            raise ValueError(_unknown_setting(key))
     return texts
 
 
-def _read(key: str, path: str) -> str:
+def _read_secret_file(key: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{key} names the file {path!r}, which cannot be read: {error}") from error
 
 
-def _unknown(key: str) -> str:
-    names = [variable(name) for name in Settings.__struct_fields__]
-    names += [variable(name) + "_FILE" for name in sorted(SECRETS)]
+def _unknown_setting(key: str) -> str:
+    names = [env_name(name) for name in Settings.__struct_fields__]
+    names += [env_name(name) + "_FILE" for name in sorted(SECRET_SETTINGS)]
     close = difflib.get_close_matches(key, names, n=1)
     return f"{key} is not a setting" + (f"; did you mean {close[0]}?" if close else "; the README lists all of them")
 
 
-def _value(name: str, value: Any) -> Any:
-    kind = hints()[name]
+def _parse_value(name: str, value: Any) -> Any:
+    kind = setting_types()[name]
     if isinstance(value, str) and name == "sealing_keys":
         value = _sealing_keys(value)
     if name == "nats_issuer" and value:
         _check_issuer(value)
-    if isinstance(value, str) and name in _LISTS:
+    if isinstance(value, str) and name in _LIST_SETTINGS:
         value = [part.strip() for part in value.split(",") if part.strip()]
-    if name in _RANGES:
-        _check_ranges(name, value)
+    if name in _NETWORK_LIST_SETTINGS:
+        _check_networks(name, value)
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        shown = "..." if name in SECRETS else repr(value)
-        raise ValueError(f"{variable(name)} is {shown}, but must be {wording.allowed(kind)}") from error
+        shown = "..." if name in SECRET_SETTINGS else repr(value)
+        raise ValueError(
+            f"{env_name(name)} is {shown}, but must be {type_descriptions.allowed_values(kind)}"
+        ) from error
 
 
 def _sealing_keys(text: str) -> tuple[str, ...]:
-    found = keys.split(text)
+    found = keys.split_keys(text)
     for number, each in enumerate(found, start=1):
         try:
-            keys.key_of(each)
+            keys.parse_key(each)
         except ValueError as error:
             detail = f"must hold base64 of {keys.KEY_BYTES} bytes for each key, but of key {number}: {error}"
-            raise ValueError(f"{variable('sealing_keys')} {detail}") from None
+            raise ValueError(f"{env_name('sealing_keys')} {detail}") from None
     return found
 
 
 def _check_issuer(seed: str) -> None:
     try:
-        Signer(seed)
+        AccountSigner(seed)
     except ValueError as error:
         detail = f"must be the seed of an account nkey, such as SAAB...: {error}"
-        raise ValueError(f"{variable('nats_issuer')} {detail}") from None
+        raise ValueError(f"{env_name('nats_issuer')} {detail}") from None
 
 
-def _check_ranges(name: str, texts: Iterable[str]) -> None:
+def _check_networks(name: str, texts: Iterable[str]) -> None:
     for text in texts:
         try:
-            check_range(text)
+            check_network(text)
         except ValueError as error:
-            raise ValueError(f"{variable(name)} must hold ranges such as 10.0.0.0/8 or fd00::/8: {error}") from None
+            raise ValueError(f"{env_name(name)} must hold ranges such as 10.0.0.0/8 or fd00::/8: {error}") from None
 
 
-def _check_days(settings: Settings) -> None:
+def _check_retention(settings: Settings) -> None:
     """Refuses rollups that go before the results that they sum up: what was rolled up again would be a part only."""
     if settings.hourly_keep_days < settings.results_keep_days:
-        hourly, results = variable("hourly_keep_days"), variable("results_keep_days")
+        hourly, results = env_name("hourly_keep_days"), env_name("results_keep_days")
         detail = f"must be at least {results}, which is {settings.results_keep_days}"
         raise ValueError(f"{hourly} is {settings.hourly_keep_days}, but {detail}")
 
@@ -271,10 +273,10 @@ def _with_passwords(settings: Settings) -> Settings:
 
 def _with_password(urls: str, password: str) -> str:
     """Returns `urls` with the password put in where a user stands without one."""
-    return ",".join(_one_with_password(url, password) for url in urls.split(",")) if password else urls
+    return ",".join(_url_with_password(url, password) for url in urls.split(",")) if password else urls
 
 
-def _one_with_password(url: str, password: str) -> str:
+def _url_with_password(url: str, password: str) -> str:
     parts = urlsplit(url)
     user, found, host = parts.netloc.rpartition("@")
     if not found or ":" in user:

@@ -9,7 +9,7 @@ import structlog
 import uvloop
 
 from libs.process.errors import StartError
-from libs.process.limits import raise_descriptor_limit
+from libs.process.rlimits import raise_descriptor_limit
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -18,23 +18,23 @@ EXIT_USAGE = 2
 _log = structlog.get_logger()
 
 
-class Stop:
+class StopSignal:
     """The wish to end. A wish that comes before anybody waits for it cancels the start instead."""
 
     def __init__(self, work: asyncio.Task[int]) -> None:
         self._work = work
-        self._asked = False
+        self._requested = False
         self._event: asyncio.Event | None = None
         self.forced = False
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Ends the wait; asked again, or before the wait has begun, cancels the work."""
-        self.forced = self._asked
+        self.forced = self._requested
         if self.forced or self._event is None:
             self._work.cancel()
         else:
             self._event.set()
-        self._asked = True
+        self._requested = True
 
     async def wait(self) -> None:
         """Returns when the end is asked for."""
@@ -42,38 +42,38 @@ class Stop:
         await self._event.wait()
 
 
-def drive(main: Callable[[Stop], Coroutine[None, None, None]]) -> int:
+def run_until_stopped(main: Callable[[StopSignal], Coroutine[None, None, None]]) -> int:
     """Runs `main` on a new event loop until it returns, fails or is asked to stop; returns the exit code."""
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_guarded(main))
+        return runner.run(_run_main(main))
 
 
-def tell(error: Exception) -> None:
+def print_error(error: Exception) -> None:
     """Says one sentence to the person at the terminal."""
     print(f"vedette: {error}", file=sys.stderr)  # noqa: T201 - this is for a person, not for the log
 
 
-async def _guarded(main: Callable[[Stop], Coroutine[None, None, None]]) -> int:
+async def _run_main(main: Callable[[StopSignal], Coroutine[None, None, None]]) -> int:
     task = asyncio.current_task()
     if task is None:
         raise RuntimeError("not inside a task")
-    stop = Stop(task)
+    stop = StopSignal(task)
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.ask)
+        asyncio.get_running_loop().add_signal_handler(number, stop.request)
     try:
         await main(stop)
     except asyncio.CancelledError:
         return EXIT_FAILED if stop.forced else EXIT_OK
     except Exception as error:  # noqa: BLE001 - the last place where a crash can be told
-        return _failed(error)
+        return _report_failure(error)
     return EXIT_OK
 
 
-def _failed(error: Exception) -> int:
+def _report_failure(error: Exception) -> int:
     sentences = list(_start_errors(error))
     for sentence in sentences:
-        tell(sentence)
+        print_error(sentence)
     if not sentences:
         _log.critical("process.crashed", exc_info=error)
     return EXIT_FAILED

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-_AGAIN_S = 2.0
+_RETRY_S = 2.0
 
 
-async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancels `tasks` and returns when they have ended, however they do.
 
     One cancellation may not be enough: `asyncio.wait_for` of Python 3.11, on which nats-py waits for its answers,
@@ -17,4 +17,4 @@ async def ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
     while running:
         for task in running:
             task.cancel()
-        _, running = await asyncio.wait(running, timeout=_AGAIN_S)
+        _, running = await asyncio.wait(running, timeout=_RETRY_S)

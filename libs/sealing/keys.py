@@ -7,7 +7,7 @@ import secrets
 
 KEY_BYTES = 32
 
-_BETWEEN = re.compile(r"[,\s]+")
+_SEPARATORS = re.compile(r"[,\s]+")
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -16,12 +16,12 @@ def new_key() -> str:
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
 
 
-def split(text: str) -> tuple[str, ...]:
+def split_keys(text: str) -> tuple[str, ...]:
     """Returns the texts of single keys."""
-    return tuple(part for part in _BETWEEN.split(text) if part)
+    return tuple(part for part in _SEPARATORS.split(text) if part)
 
 
-def key_of(text: str) -> bytes:
+def parse_key(text: str) -> bytes:
     """Returns the 32 bytes that `text` means; ValueError, without the text, if it is no key."""
     padded = text.translate(_URL_SAFE).rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)
     try:

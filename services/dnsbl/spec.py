@@ -6,12 +6,12 @@ from enum import StrEnum
 
 from msgspec.structs import force_setattr
 
+from libs.model.fields.url import parse_authority
 from libs.model.spec import Spec
-from libs.model.url import parse_authority
 
 # Every top-level domain is letters, or an A-label: what ends otherwise is a range, a version, a file.
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
-_ONE_THING = "host must be one domain name or one IP address: no URL, no port, no range"
+_HOST_FORMAT = "host must be one domain name or one IP address: no URL, no port, no range"
 
 
 class DnsblReason(StrEnum):
@@ -31,26 +31,26 @@ class DnsblSpec(Spec, frozen=True, kw_only=True, tag="dnsbl"):
     host: str
 
     def __post_init__(self) -> None:
-        force_setattr(self, "host", _canonical(self.host))
+        force_setattr(self, "host", _canonical_host(self.host))
 
     @property
     def target(self) -> str:
         return self.host
 
 
-def _canonical(text: str) -> str:
+def _canonical_host(text: str) -> str:
     if "/" in text or "@" in text or (text.count(":") == 1 and "[" not in text):
-        raise ValueError(_ONE_THING)
+        raise ValueError(_HOST_FORMAT)
     try:
         host, port, is_address = parse_authority(f"[{text}]" if ":" in text and "[" not in text else text)
     except ValueError as error:
         raise ValueError(f"host {error}") from None
     if port is not None or text.endswith("]:"):
-        raise ValueError(_ONE_THING)
-    return _address(host) if is_address else _name(host.removesuffix("."))
+        raise ValueError(_HOST_FORMAT)
+    return _canonical_address(host) if is_address else _canonical_name(host.removesuffix("."))
 
 
-def _address(host: str) -> str:
+def _canonical_address(host: str) -> str:
     address = ipaddress.ip_address(host)
     if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
         raise ValueError("host must be the address of one machine: blacklists list senders")
@@ -59,7 +59,7 @@ def _address(host: str) -> str:
     return host
 
 
-def _name(host: str) -> str:
+def _canonical_name(host: str) -> str:
     labels = host.split(".")
     if len(labels) == 1:
         raise ValueError("host must have a dot if it is a name: blacklists know public domains only")

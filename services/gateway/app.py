@@ -12,12 +12,12 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from libs.model.networks import Network
+from libs.model.fields.networks import IpNetwork
 from libs.process import metrics
 from libs.process.health import PATHS, Health
-from services.gateway.client import seen_through
-from services.gateway.docs import PAGE, PAGE_HEADERS
-from services.gateway.means import Dialect
+from services.gateway.context import Dialect
+from services.gateway.dialects.native.docs_page import PAGE, PAGE_HEADERS
+from services.gateway.web.client_address import resolve_client
 
 _log = structlog.get_logger()
 _requests = metrics.counter("vedette_gateway_requests", "Requests answered", ["method", "status"])
@@ -25,28 +25,28 @@ _durations = metrics.histogram("vedette_gateway_request_duration_s", "Seconds un
 _METHODS = frozenset({"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"})
 
 
-def build(
-    dialects: Sequence[Dialect], document: bytes | None, health: Health, trusted: Sequence[Network] = ()
+def create_app(
+    dialects: Sequence[Dialect], document: bytes | None, health: Health, trusted: Sequence[IpNetwork] = ()
 ) -> ASGIApp:
     """Returns the application. The first dialect also answers for paths that belong to none.
 
     Without a `document` there is no documentation. What proxies in `trusted` say of their clients is believed.
     """
     handlers = [dialect.router for dialect in dialects]
-    pages = [] if document is None else [_openapi(document), docs]
+    pages = [] if document is None else [_openapi_handler(document), docs]
     app = Litestar(
         [*handlers, *pages],
         openapi_config=None,
         logging_config=None,
-        exception_handlers={HTTPException: _answerer(dialects), Exception: _answerer(dialects)},
+        exception_handlers={HTTPException: _error_handler(dialects), Exception: _error_handler(dialects)},
     )
-    return Door(app, health, trusted)
+    return RequestLogMiddleware(app, health, trusted)
 
 
-class Door:
+class RequestLogMiddleware:
     """Sends health questions to their app and all others to Litestar, and writes down what came of each."""
 
-    def __init__(self, app: Litestar, health: Health, trusted: Sequence[Network]) -> None:
+    def __init__(self, app: Litestar, health: Health, trusted: Sequence[IpNetwork]) -> None:
         self._app, self._health, self._trusted = app, health, trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,9 +58,9 @@ class Door:
             return
         # Litestar takes //api/v1/me for /api/v1/me. Who answers for a path that leads nowhere must see the same one.
         scope = {**scope, "path": normalize_path(scope["path"])}
-        await self._logged(seen_through(scope, self._trusted), receive, send)
+        await self._call_logged(resolve_client(scope, self._trusted), receive, send)
 
-    async def _logged(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+    async def _call_logged(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         status = 0
 
@@ -73,7 +73,7 @@ class Door:
         try:
             await self._app(scope, receive, noting)
         finally:
-            _note(scope, status, time.monotonic() - started)
+            _record_request(scope, status, time.monotonic() - started)
 
 
 @get("/docs", media_type=MediaType.HTML, include_in_schema=False, sync_to_thread=False)
@@ -81,7 +81,7 @@ def docs() -> Response[bytes]:
     return Response(PAGE, headers=PAGE_HEADERS)
 
 
-def _openapi(document: bytes) -> HTTPRouteHandler:
+def _openapi_handler(document: bytes) -> HTTPRouteHandler:
     @get("/api/v2/openapi.json", media_type="application/json", include_in_schema=False, sync_to_thread=False)
     def openapi() -> Response[bytes]:
         return Response(document, headers={"Cache-Control": "public, max-age=300"})
@@ -89,7 +89,7 @@ def _openapi(document: bytes) -> HTTPRouteHandler:
     return openapi
 
 
-def _answerer(dialects: Sequence[Dialect]) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+def _error_handler(dialects: Sequence[Dialect]) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
     """Errors are answered here and not in the routers: only here arrive those of paths and methods that nobody took.
 
     The dialect with the longest prefix answers: one may lie below another.
@@ -99,12 +99,12 @@ def _answerer(dialects: Sequence[Dialect]) -> Callable[[Request[Any, Any, Any], 
     def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
         path = request.scope["path"]
         found = (each for each in inner_first if path == each.prefix or path.startswith(f"{each.prefix}/"))
-        return next(found, dialects[0]).answer(request, error)
+        return next(found, dialects[0]).render_error(request, error)
 
     return answer
 
 
-def _note(scope: HTTPScope, status: int, duration_s: float) -> None:
+def _record_request(scope: HTTPScope, status: int, duration_s: float) -> None:
     principal = scope.get("user")
     client = scope.get("client")
     method = scope["method"]

@@ -3,16 +3,16 @@
 from collections.abc import AsyncIterator
 
 from libs.model.asset import Asset, ListAssets
-from services.gateway.caller import Caller
+from services.gateway.session import TenantSession
 
-LIMIT = 200
+PAGE_SIZE = 200
 
 
-async def every(caller: Caller, dialect: str, sort: str) -> AsyncIterator[Asset]:
+async def iter_assets(caller: TenantSession, dialect: str, sort: str) -> AsyncIterator[Asset]:
     """Yields the assets in the order of their numbers, asking for page after page: no more are held."""
     after = 0
     while True:
-        page = await caller.ask(ListAssets(dialect=dialect, sort=sort, limit=LIMIT, after=after))
+        page = await caller.request(ListAssets(dialect=dialect, sort=sort, limit=PAGE_SIZE, after=after))
         for asset in page.items:
             yield asset
         if page.next_cursor is None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from libs.net.egress import Egress
+from libs.net.egress import EgressPolicy
 from libs.prober.service import prober
 from libs.process.run import run
 from libs.process.service import Service
@@ -12,7 +12,7 @@ from services.http.spec import HttpSpec
 
 
 def probe(settings: Settings) -> HttpProbe:
-    egress = Egress(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
+    egress = EgressPolicy(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
     return HttpProbe(nameservers=settings.resolvers, egress=egress)
 
 

@@ -6,29 +6,39 @@ from typing import Any, Literal
 
 import msgspec
 
-from libs.model.family import Family, check_way
-from libs.model.proxy import Credentials, Proxy
+from libs.model.fields.address_family import AddressFamily, check_family
+from libs.model.fields.proxy import Proxy, ProxyCredentials
+from libs.model.fields.tls import STATIC_TLS_FACTS
+from libs.model.fields.url import Url, parse_url
 from libs.model.spec import SecretPath
-from libs.model.tls import LASTING_FACTS
-from libs.model.url import Url, parse_url
-from services.http.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
-from services.http.exposition import Charted
-from services.http.headers import (
+from services.http.options.client_certificate import (
+    CERTIFICATE_PLACEHOLDER,
+    ClientCertificate,
+    check_client_certificate,
+)
+from services.http.options.headers import (
     BasicAuth,
     HeaderValue,
     check_credentials,
     check_headers,
     check_method,
     check_server_name,
-    flat,
+    header_lines,
     is_secret_name,
 )
-from services.http.identity import CERTIFICATE_STAND_IN, ClientCertificate, check_client_certificate
-from services.http.pattern import check_patterns, text_bytes_max
-from services.http.proxied import check_proxy_auth, check_proxy_headers, check_proxy_way, proxy_of, proxy_secrets
-from services.http.secrecy import WAYS, recipient, unspeakable
-from services.http.statuses import status_ranges
-from services.http.texts import check_texts
+from services.http.options.proxy import (
+    check_proxy_auth,
+    check_proxy_headers,
+    check_proxy_route,
+    parse_proxy_option,
+    proxy_secrets,
+)
+from services.http.options.secret_values import ROUTE_DEFAULTS, secret_recipient, secret_values
+from services.http.prometheus import HttpPrometheusMapping
+from services.http.rules.assertions import HeaderAssertion, JsonAssertion, check_header_rules, check_json_rules
+from services.http.rules.patterns import check_patterns, text_bytes_max
+from services.http.rules.statuses import status_ranges
+from services.http.rules.text_search import check_texts
 
 TLS_EXPIRY_FRACTION_MAX = 0.9
 BODY_LENGTH_MAX = 64 * 1024
@@ -36,11 +46,11 @@ REDIRECTS_MAX = 20
 BODY_BYTES_MAX = 64 * 1024 * 1024
 # What the answer to these is would depend on who reads the request (RFC 9110 section 9.3).
 _BODYLESS = frozenset({"GET", "HEAD", "TRACE"})
-_OF_BODIES = ("body_contains", "body_lacks", "body_matches", "body_lacks_match", "json_assertions", "body_bytes_min")
-FOLLOWED = frozenset({301, 302, 303, 307, 308})
+_BODY_RULES = ("body_contains", "body_lacks", "body_matches", "body_lacks_match", "json_assertions", "body_bytes_min")
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
 # A body that patterns or paths look through is held in memory until its end.
-HELD_BYTES_MAX = 1024 * 1024
+BUFFERED_BODY_BYTES_MAX = 1024 * 1024
 TIME_S_MAX = 3600.0
 
 
@@ -87,13 +97,13 @@ class HttpReason(StrEnum):
     TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
 
 
-class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
+class HttpSpec(HttpPrometheusMapping, frozen=True, kw_only=True, tag="http", dict=True):
     """One web request and what its answer must be."""
 
     schemes = ("http", "https")
     secret_options = ("basic_auth", "bearer_token", "client_certificate", "proxy_auth")
     secret_maps = ("headers",)
-    lasting_facts = LASTING_FACTS
+    static_facts = STATIC_TLS_FACTS
 
     url: str
     method: str = "GET"
@@ -117,19 +127,19 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
     http_version: Literal["any", "1.1", "2"] = "any"
     tls_version_min: Literal["1.2", "1.3"] | None = None
     tls_verify: bool = True
-    family: Family = "any"
+    family: AddressFamily = "any"
     resolve_to: str | None = None
     tls_findings: Literal["down", "degraded"] = "down"
     tls_expiry_fraction: float = 0.2
     client_certificate: ClientCertificate | None = None
     proxy: str | None = None
-    proxy_auth: Credentials | None = None
+    proxy_auth: ProxyCredentials | None = None
 
     def __post_init__(self) -> None:
-        check_way(self.family, self.resolve_to, self.location.host, is_address=self.location.is_address)
+        check_family(self.family, self.resolve_to, self.parsed_url.host, is_address=self.parsed_url.is_address)
         _check_request(self)
         if self.expect_status != ("200-399",):
-            _check_statuses(self.statuses, follows=self.redirects_max > 0)
+            _check_statuses(self.expected_statuses, follows=self.redirects_max > 0)
         _check_tls(self)
         if self.proxy is not None or self.proxy_auth is not None:
             _check_proxy(self)
@@ -142,25 +152,25 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
 
     @property
     def target(self) -> str:
-        return self.location.redacted
+        return self.parsed_url.redacted
 
     @property
     def recipient(self) -> str:
-        return recipient(self.location, self.headers, ((name, getattr(self, name)) for name in WAYS))
+        return secret_recipient(self.parsed_url, self.headers, ((name, getattr(self, name)) for name in ROUTE_DEFAULTS))
 
     @classmethod
-    def names_secret(cls, name: str) -> bool:
+    def is_secret_name(cls, name: str) -> bool:
         return is_secret_name(name)
 
     @classmethod
-    def stand_in(cls, path: SecretPath) -> Any:
-        return CERTIFICATE_STAND_IN if path == ("client_certificate",) else super().stand_in(path)
+    def placeholder(cls, path: SecretPath) -> Any:
+        return CERTIFICATE_PLACEHOLDER if path == ("client_certificate",) else super().placeholder(path)
 
-    def address_of(self, url: Url) -> str | None:
+    def fixed_address(self, url: Url) -> str | None:
         """Returns the address at which `url` is dialled without asking for it; None for a name to resolve."""
         if url.is_address:
             return url.host
-        return self.resolve_to if url.host == self.location.host else None
+        return self.resolve_to if url.host == self.parsed_url.host else None
 
     def __repr__(self) -> str:
         return f"HttpSpec({self.method} {self.target})"
@@ -169,15 +179,15 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
     def sent_headers(self) -> tuple[tuple[str, str], ...]:
         """The headers of the first request, one pair for each line, with the credentials."""
         if self.basic_auth is not None:
-            return (*flat(self.headers), ("Authorization", self.basic_auth.value))
+            return (*header_lines(self.headers), ("Authorization", self.basic_auth.header_value))
         if self.bearer_token is not None:
-            return (*flat(self.headers), ("Authorization", f"Bearer {self.bearer_token}"))
-        return flat(self.headers)
+            return (*header_lines(self.headers), ("Authorization", f"Bearer {self.bearer_token}"))
+        return header_lines(self.headers)
 
     @functools.cached_property
     def secrets(self) -> frozenset[str]:
         """What must not be shown even when a server says it back: credentials and values of telling headers."""
-        return unspeakable(self.sent_headers, self.basic_auth) | (proxy_secrets(self.proxy_auth) - {""})
+        return secret_values(self.sent_headers, self.basic_auth) | (proxy_secrets(self.proxy_auth) - {""})
 
     @functools.cached_property
     def patterns(self) -> tuple[str, ...]:
@@ -185,24 +195,24 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
         return (*self.body_matches, *self.body_lacks_match)
 
     @functools.cached_property
-    def examines(self) -> bool:
+    def has_final_rules(self) -> bool:
         """Whether there are rules that come last, when the answer is all there."""
-        return self.tls_version_min is not None or self.http_version == "2" or self.held_bytes_max > 0
+        return self.tls_version_min is not None or self.http_version == "2" or self.buffered_bytes_max > 0
 
     @functools.cached_property
     def reads_body(self) -> bool:
         """Whether anything is looked for in the body."""
-        return bool(self.body_contains or self.body_lacks or self.held_bytes_max)
+        return bool(self.body_contains or self.body_lacks or self.buffered_bytes_max)
 
     @functools.cached_property
-    def held_bytes_max(self) -> int:
+    def buffered_bytes_max(self) -> int:
         """How much of a body is held for rules that need all of it; 0 if there are none."""
         if self.patterns:
-            return min(HELD_BYTES_MAX, text_bytes_max(self.patterns))
-        return HELD_BYTES_MAX if self.json_assertions else 0
+            return min(BUFFERED_BODY_BYTES_MAX, text_bytes_max(self.patterns))
+        return BUFFERED_BODY_BYTES_MAX if self.json_assertions else 0
 
     @functools.cached_property
-    def location(self) -> Url:
+    def parsed_url(self) -> Url:
         """Where the first request goes."""
         try:
             return parse_url(self.url)
@@ -210,34 +220,34 @@ class HttpSpec(Charted, frozen=True, kw_only=True, tag="http", dict=True):
             raise ValueError(f"url {error}") from None
 
     @functools.cached_property
-    def via(self) -> Proxy | None:
+    def parsed_proxy(self) -> Proxy | None:
         """The proxy through which every request goes."""
-        return None if self.proxy is None else proxy_of(self.proxy)
+        return None if self.proxy is None else parse_proxy_option(self.proxy)
 
     @functools.cached_property
-    def statuses(self) -> tuple[range, ...]:
+    def expected_statuses(self) -> tuple[range, ...]:
         """The statuses that are expected, as ranges."""
         return status_ranges(self.expect_status)
 
 
 def _check_statuses(statuses: tuple[range, ...], *, follows: bool) -> None:
-    if follows and all(status in FOLLOWED for span in statuses for status in span):
+    if follows and all(status in REDIRECT_STATUSES for span in statuses for status in span):
         raise ValueError("expect_status names redirects only, which are followed: set redirects_max to 0 to see them")
 
 
 def _check_tls(spec: HttpSpec) -> None:
     if spec.client_certificate is not None:
-        check_client_certificate(spec.client_certificate, secure=spec.location.scheme == "https")
+        check_client_certificate(spec.client_certificate, secure=spec.parsed_url.scheme == "https")
     if not 0 <= spec.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
         raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
 
 
 def _check_proxy(spec: HttpSpec) -> None:
-    if spec.via is not None:
-        check_proxy_way(spec.via, spec.family, spec.resolve_to)
-        check_proxy_headers(spec.via, spec.headers, spec.location)
+    if spec.parsed_proxy is not None:
+        check_proxy_route(spec.parsed_proxy, spec.family, spec.resolve_to)
+        check_proxy_headers(spec.parsed_proxy, spec.headers, spec.parsed_url)
     if spec.proxy_auth is not None:
-        check_proxy_auth(spec.via, spec.proxy_auth)
+        check_proxy_auth(spec.parsed_proxy, spec.proxy_auth)
 
 
 def _check_request(spec: HttpSpec) -> None:
@@ -258,7 +268,7 @@ def _check_request(spec: HttpSpec) -> None:
 def _check_rules(spec: HttpSpec) -> None:
     if spec.header_assertions:
         check_header_rules(spec.header_assertions)
-    for field in _OF_BODIES if spec.method == "HEAD" else ():
+    for field in _BODY_RULES if spec.method == "HEAD" else ():
         if getattr(spec, field):
             raise ValueError(f"{field} needs a body, and the answer to HEAD has none: use GET")
     if spec.body_contains or spec.body_lacks:
@@ -278,11 +288,11 @@ def _check_limits(spec: HttpSpec) -> None:
         _check_range("body_bytes_min", spec.body_bytes_min, 0, spec.body_bytes_max)
     if spec.time_s_max is not None and not 0 < spec.time_s_max <= TIME_S_MAX:
         raise ValueError(f"time_s_max must be above 0 and at most {TIME_S_MAX:.0f}")
-    if spec.redirects_max == 0 and spec.location.scheme == "http":
-        _check_plain(spec)
+    if spec.redirects_max == 0 and spec.parsed_url.scheme == "http":
+        _check_plain_http(spec)
 
 
-def _check_plain(spec: HttpSpec) -> None:
+def _check_plain_http(spec: HttpSpec) -> None:
     for field, asks in (
         ("tls_version_min", spec.tls_version_min is not None),
         ("http_version", spec.http_version == "2"),

@@ -6,11 +6,11 @@ import struct
 
 _RTM_GETROUTE, _NLM_F_REQUEST, _NLMSG_ERROR = 26, 1, 2
 _RTA_DST, _RTA_GATEWAY, _RTA_VIA = 1, 5, 18
-_HEADER = struct.Struct("@IHHII")
-_ROUTE = struct.Struct("@BBBBBBBBI")
-_ATTRIBUTE = struct.Struct("@HH")
-_WAIT_S = 1.0
-_BYTES = 4096
+_NLMSG_HEADER = struct.Struct("@IHHII")
+_RTMSG = struct.Struct("@BBBBBBBBI")
+_RTATTR = struct.Struct("@HH")
+_TIMEOUT_S = 1.0
+_READ_BYTES = 4096
 
 
 def is_local(family: socket.AddressFamily, address: str) -> bool:
@@ -25,29 +25,29 @@ def is_on_link(family: socket.AddressFamily, address: str) -> bool:
     """Tells whether this machine reaches an address without a router."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
-            sock.settimeout(_WAIT_S)
-            sock.send(_question(family, socket.inet_pton(family, address)))
-            return _is_direct(sock.recv(_BYTES))
+            sock.settimeout(_TIMEOUT_S)
+            sock.send(_route_request(family, socket.inet_pton(family, address)))
+            return _has_no_gateway(sock.recv(_READ_BYTES))
     except OSError:
         return False
 
 
-def _question(family: socket.AddressFamily, packed: bytes) -> bytes:
+def _route_request(family: socket.AddressFamily, packed: bytes) -> bytes:
     """Returns the question for one route (man 7 rtnetlink)."""
-    route = _ROUTE.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
-    wanted = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(packed), _RTA_DST) + packed
-    size = _HEADER.size + len(route) + len(wanted)
-    return _HEADER.pack(size, _RTM_GETROUTE, _NLM_F_REQUEST, 1, 0) + route + wanted
+    route = _RTMSG.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
+    wanted = _RTATTR.pack(_RTATTR.size + len(packed), _RTA_DST) + packed
+    size = _NLMSG_HEADER.size + len(route) + len(wanted)
+    return _NLMSG_HEADER.pack(size, _RTM_GETROUTE, _NLM_F_REQUEST, 1, 0) + route + wanted
 
 
-def _is_direct(answer: bytes) -> bool:
-    size, kind, _, _, _ = _HEADER.unpack_from(answer)
+def _has_no_gateway(answer: bytes) -> bool:
+    size, kind, _, _, _ = _NLMSG_HEADER.unpack_from(answer)
     if kind == _NLMSG_ERROR:
         return False
-    at = _HEADER.size + _ROUTE.size
-    while at + _ATTRIBUTE.size <= min(size, len(answer)):
-        length, attribute = _ATTRIBUTE.unpack_from(answer, at)
+    at = _NLMSG_HEADER.size + _RTMSG.size
+    while at + _RTATTR.size <= min(size, len(answer)):
+        length, attribute = _RTATTR.unpack_from(answer, at)
         if attribute in (_RTA_GATEWAY, _RTA_VIA):
             return False
-        at += max(length + 3 & ~3, _ATTRIBUTE.size)
+        at += max(length + 3 & ~3, _RTATTR.size)
     return True

@@ -5,13 +5,13 @@ import ipaddress
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from libs.model.family import Family, check_way
-from libs.model.url import parse_authority
-from services.ping.exposition import Charted
+from libs.model.fields.address_family import AddressFamily, check_family
+from libs.model.fields.url import parse_authority
+from services.ping.prometheus import PingPrometheusMapping
 
 PACKETS_MAX = 100
-INTERVAL_S_MIN, INTERVAL_S_MAX = 0.01, 60.0
-PATIENCE_S_MIN, PATIENCE_S_MAX = 0.05, 60.0
+PACKET_INTERVAL_S_MIN, PACKET_INTERVAL_S_MAX = 0.01, 60.0
+PACKET_TIMEOUT_S_MIN, PACKET_TIMEOUT_S_MAX = 0.05, 60.0
 # The first bytes of every packet are random: what does not bring them back is no answer.
 TOKEN_BYTES = 16
 # An IPv4 packet of 65,535 bytes without its own header and that of ICMP (RFC 791, RFC 792).
@@ -46,13 +46,13 @@ class PingReason(StrEnum):
     PACKET_TOO_LARGE = "packet_too_large"  # dont_fragment is set, and this machine's own link is too small
 
 
-class PingSpec(Charted, frozen=True, kw_only=True, tag="ping", dict=True):
+class PingSpec(PingPrometheusMapping, frozen=True, kw_only=True, tag="ping", dict=True):
     """Some echo requests to one host, and how good their answers must be."""
 
     schemes = ("ping",)
 
     host: str
-    family: Family = "any"
+    family: AddressFamily = "any"
     packets: int = 5
     packet_interval_s: float = 0.2
     packet_timeout_s: float = 2.0
@@ -67,16 +67,16 @@ class PingSpec(Charted, frozen=True, kw_only=True, tag="ping", dict=True):
     jitter_s_down: float | None = None
 
     def __post_init__(self) -> None:
-        check_way(self.family, None, self.address or "", is_address=self.address is not None)
+        check_family(self.family, None, self.address or "", is_address=self.address is not None)
         _check_range("packets", self.packets, 1, PACKETS_MAX)
-        _check_range("packet_interval_s", self.packet_interval_s, INTERVAL_S_MIN, INTERVAL_S_MAX)
-        _check_range("packet_timeout_s", self.packet_timeout_s, PATIENCE_S_MIN, PATIENCE_S_MAX)
+        _check_range("packet_interval_s", self.packet_interval_s, PACKET_INTERVAL_S_MIN, PACKET_INTERVAL_S_MAX)
+        _check_range("packet_timeout_s", self.packet_timeout_s, PACKET_TIMEOUT_S_MIN, PACKET_TIMEOUT_S_MAX)
         _check_range("size_bytes", self.size_bytes, TOKEN_BYTES, SIZE_BYTES_MAX)
         if self.ttl is not None:
             _check_range("ttl", self.ttl, 1, 255)
         _check_loss(self)
-        _check_seconds(self, "rtt_s", self.rtt_s_degraded, self.rtt_s_down)
-        _check_seconds(self, "jitter_s", self.jitter_s_degraded, self.jitter_s_down)
+        _check_thresholds(self, "rtt_s", self.rtt_s_degraded, self.rtt_s_down)
+        _check_thresholds(self, "jitter_s", self.jitter_s_degraded, self.jitter_s_down)
 
     @classmethod
     def from_url(cls, url: str) -> "PingSpec":
@@ -96,18 +96,18 @@ class PingSpec(Charted, frozen=True, kw_only=True, tag="ping", dict=True):
         return self.host
 
     @functools.cached_property
-    def name(self) -> str:
+    def hostname(self) -> str:
         """The host as it is asked for: A-labels, or an address in its usual form."""
-        return _host(self.host)[0]
+        return _parse_host(self.host)[0]
 
     @functools.cached_property
     def address(self) -> str | None:
         """The host if it is an address, None if it is a name to resolve."""
-        host, is_address = _host(self.host)
+        host, is_address = _parse_host(self.host)
         return host if is_address else None
 
 
-def _host(text: str) -> tuple[str, bool]:
+def _parse_host(text: str) -> tuple[str, bool]:
     try:
         host, port, is_address = parse_authority(f"[{text}]" if ":" in text else text)
     except ValueError as error:
@@ -139,7 +139,7 @@ def _check_loss(spec: PingSpec) -> None:
         raise ValueError(f"loss_ratio_degraded can never be seen: no share of {spec.packets} packets lies between")
 
 
-def _check_seconds(spec: PingSpec, stem: str, degraded: float | None, down: float | None) -> None:
+def _check_thresholds(spec: PingSpec, stem: str, degraded: float | None, down: float | None) -> None:
     for name, value in ((f"{stem}_degraded", degraded), (f"{stem}_down", down)):
         if value is not None and not 0 < value <= THRESHOLD_S_MAX:
             raise ValueError(f"{name} must be above 0 and at most {THRESHOLD_S_MAX:g}")

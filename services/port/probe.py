@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Self
 
 from libs.model.outcome import Outcome, Status
-from libs.model.probe import patience_s
-from libs.net.egress import Egress
-from libs.net.families import over_families
-from libs.net.resolve import Resolver
+from libs.model.probe import time_budget_s
+from libs.net.address_families import probe_families
+from libs.net.egress import EgressPolicy
+from libs.net.resolver import Resolver
 from libs.net.stall import TOO_BUSY, StallMeter
-from libs.net.tls import Trust
+from libs.net.tls.sessions import TlsContexts
+from services.port.connection import PortConnection, PortConnectionRunner
 from services.port.spec import PortSpec
-from services.port.visit import Visit, Visitor
 
 
 class PortProbe:
@@ -28,19 +28,21 @@ class PortProbe:
         ca_file: Path | None = None,
         clock: Callable[[], float] = time.time,
         *,
-        egress: Egress | None = None,
+        egress: EgressPolicy | None = None,
     ) -> None:
         self._clock = clock
         self._nameservers = nameservers
         self._ca_file = ca_file
-        self._egress = egress or Egress()
+        self._egress = egress or EgressPolicy()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
-        self._meter = await self._stack.enter_async_context(StallMeter(loop))
-        self._visitor = Visitor(loop, resolver, Trust(self._ca_file), self._egress, self._clock)
+        self._stall_meter = await self._stack.enter_async_context(StallMeter(loop))
+        self._connection_runner = PortConnectionRunner(
+            loop, resolver, TlsContexts(self._ca_file), self._egress, self._clock
+        )
         return self
 
     async def __aexit__(
@@ -49,27 +51,27 @@ class PortProbe:
         await self._stack.aclose()
 
     async def __call__(self, spec: PortSpec, timeout_s: float) -> Outcome:
-        return await over_families(spec, spec.family, lambda each: self._one(each, timeout_s))
+        return await probe_families(spec, spec.family, lambda each: self._probe_family(each, timeout_s))
 
-    async def _one(self, spec: PortSpec, timeout_s: float) -> Outcome:
+    async def _probe_family(self, spec: PortSpec, timeout_s: float) -> Outcome:
         begun_at = time.monotonic()
-        stalled_s = self._meter.stalled_s
-        deadline = begun_at + patience_s(timeout_s)
-        seen = await self._visitor.visit(spec, deadline)
+        stalled_s = self._stall_meter.stalled_s
+        deadline = begun_at + time_budget_s(timeout_s)
+        seen = await self._connection_runner.run(spec, deadline)
         verdict = seen.verdict
-        if verdict.status is Status.UP and seen.concern is not None:
-            verdict = seen.concern
-        if seen.timed_out and self._meter.spoils(timeout_s, stalled_s):
+        if verdict.status is Status.UP and seen.warning is not None:
+            verdict = seen.warning
+        if seen.timed_out and self._stall_meter.invalidates_timeout(timeout_s, stalled_s):
             verdict = TOO_BUSY
         return Outcome(
             status=verdict.status,
             reason=verdict.reason,
             detail=verdict.detail,
             samples=self._samples(seen, time.monotonic() - begun_at),
-            hops=[seen.hop()],
+            hops=[seen.to_hop()],
         )
 
-    def _samples(self, seen: Visit, total_s: float) -> dict[str, float]:
+    def _samples(self, seen: PortConnection, total_s: float) -> dict[str, float]:
         samples = seen.phases | seen.samples
         samples["total_s"] = total_s
         if seen.peer.leaf is not None:

@@ -5,25 +5,25 @@ from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from libs.model.family import Family, check_way
-from libs.model.tls import LASTING_FACTS
-from libs.model.url import parse_authority
-from services.port.conversation import Entry, StartTlsPolicy
-from services.port.exposition import Charted
-from services.port.names import QUERY_TYPES, check_query_name
-from services.port.script import Step, check_steps
-from services.port.services import SERVICES
+from libs.model.fields.address_family import AddressFamily, check_family
+from libs.model.fields.tls import STATIC_TLS_FACTS
+from libs.model.fields.url import parse_authority
+from services.port.dns_query import QUERY_TYPES, check_query_name
+from services.port.expect_script import ScriptStep, check_steps
+from services.port.prometheus import PortPrometheusMapping
+from services.port.protocol_api import ServiceDefinition, StartTlsPolicy
+from services.port.service_registry import SERVICES
 
 TLS_EXPIRY_FRACTION_MAX = 0.9
 # What a dns server is asked where nothing else is said.
-_NAME, _TYPE = ".", "SOA"
+_DEFAULT_QUERY_NAME, _DEFAULT_QUERY_TYPE = ".", "SOA"
 
 ServiceName = str
 Transport = Literal["tcp", "udp"]
 
 
 class PortReason(StrEnum):
-    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason, libs.model.tls)."""
+    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason, libs.model.fields.tls)."""
 
     # The target's side.
     SILENT = "silent"  # `degraded`: the connection was accepted, and not one word came: a proxy, or a stuck service
@@ -39,11 +39,11 @@ class PortReason(StrEnum):
     NO_ANSWER = "no_answer"
 
 
-class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
+class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dict=True):
     """One port on one host, and what is expected to be said there."""
 
     schemes = ("tcp", "udp", "tls", *SERVICES)
-    lasting_facts = LASTING_FACTS
+    static_facts = STATIC_TLS_FACTS
 
     host: str
     port: int | None = None
@@ -51,10 +51,10 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
     transport: Transport | None = None
     tls: bool = False
     starttls: StartTlsPolicy | None = None
-    steps: tuple[Step, ...] = ()
-    query_name: str = _NAME
-    query_type: str = _TYPE
-    family: Family = "any"
+    steps: tuple[ScriptStep, ...] = ()
+    query_name: str = _DEFAULT_QUERY_NAME
+    query_type: str = _DEFAULT_QUERY_TYPE
+    family: AddressFamily = "any"
     resolve_to: str | None = None
     server_name: str | None = None
     tls_verify: bool = True
@@ -66,11 +66,11 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ValueError("port must be from 1 to 65535")
         host, _, is_address = self.authority
-        check_way(self.family, self.resolve_to, host, is_address=is_address)
+        check_family(self.family, self.resolve_to, host, is_address=is_address)
         if self.steps:
             check_steps(self.steps)
         if self.server_name is not None:
-            _name("server_name", self.server_name)
+            _parse_name("server_name", self.server_name)
         _check_query(self)
         if not 0 <= self.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
             raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
@@ -81,8 +81,8 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
         scheme = parts.scheme.lower()
         if not parts.netloc or parts.fragment or (parts.path.strip("/") and scheme != "dns"):
             raise ValueError(f"url must look like {scheme}://host or {scheme}://host:port, not {url!r}")
-        host, port, _ = _authority("url", parts.netloc)
-        given: dict[str, Any] = {"host": host, "port": port} | _queried(scheme, parts.query)
+        host, port, _ = _parse_authority("url", parts.netloc)
+        given: dict[str, Any] = {"host": host, "port": port} | _parse_query(scheme, parts.query)
         if scheme in SERVICES:
             given["service"] = scheme
         elif scheme == "tls":
@@ -97,27 +97,27 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
     def target(self) -> str:
         host = f"[{self.hostname}]" if ":" in self.hostname else self.hostname
         scheme = self.service or ("tls" if self.tls else self.transport or "tcp")
-        return f"{scheme}://{host}:{self.number}"
+        return f"{scheme}://{host}:{self.effective_port}"
 
     @property
-    def entry(self) -> Entry | None:
+    def service_definition(self) -> ServiceDefinition | None:
         return None if self.service is None else SERVICES[self.service]
 
     @property
-    def number(self) -> int:
+    def effective_port(self) -> int:
         """The port that is dialled."""
         if self.port is not None:
             return self.port
-        return 0 if self.entry is None else self.entry.port
+        return 0 if self.service_definition is None else self.service_definition.port
 
     @property
     def over_udp(self) -> bool:
-        return (self.transport or (self.entry.transport if self.entry else "tcp")) == "udp"
+        return (self.transport or (self.service_definition.transport if self.service_definition else "tcp")) == "udp"
 
     @property
-    def tls_first(self) -> bool:
+    def implicit_tls(self) -> bool:
         """Whether TLS comes before the first word."""
-        return self.tls or (self.entry is not None and self.entry.tls)
+        return self.tls or (self.service_definition is not None and self.service_definition.tls)
 
     @property
     def hostname(self) -> str:
@@ -126,25 +126,25 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
     @property
     def tls_name(self) -> str:
         """The name for TLS, as it is asked for and compared with the certificate."""
-        named = self.hostname if self.server_name is None else _name("server_name", self.server_name)
+        named = self.hostname if self.server_name is None else _parse_name("server_name", self.server_name)
         return named.rstrip(".")
 
     @property
-    def forgives(self) -> bool:
+    def degrades_on_tls_findings(self) -> bool:
         """Whether a certificate that does not hold is but a warning: so it is by default where TLS is a bonus."""
         if self.tls_findings is not None:
             return self.tls_findings == "degraded"
-        return not self.tls_first and self.policy == "auto"
+        return not self.implicit_tls and self.starttls_policy == "auto"
 
     @property
-    def policy(self) -> StartTlsPolicy:
-        return self.starttls or (self.entry.starttls if self.entry else "auto")
+    def starttls_policy(self) -> StartTlsPolicy:
+        return self.starttls or (self.service_definition.starttls if self.service_definition else "auto")
 
     @functools.cached_property
     def authority(self) -> tuple[str, int | None, bool]:
         """The host as it is dialled: A-labels or an IP literal; no port; whether it is a literal."""
         text = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
-        host, port, is_address = _authority("host", text)
+        host, port, is_address = _parse_authority("host", text)
         if port is not None:
             raise ValueError("host must not hold a port: it has an option of its own")
         return host, port, is_address
@@ -152,7 +152,7 @@ class PortSpec(Charted, frozen=True, kw_only=True, tag="port", dict=True):
 
 def _check_service(spec: PortSpec) -> None:
     if spec.service is None:
-        _check_own(spec)
+        _check_without_service(spec)
         return
     entry = SERVICES.get(spec.service)
     if entry is None:
@@ -169,12 +169,15 @@ def _check_query(spec: PortSpec) -> None:
     check_query_name(spec.query_name)
     if spec.query_type not in QUERY_TYPES:
         raise ValueError(f"query_type must be one of {', '.join(QUERY_TYPES)}")
-    for name, asked, default in (("query_name", spec.query_name, _NAME), ("query_type", spec.query_type, _TYPE)):
+    for name, asked, default in (
+        ("query_name", spec.query_name, _DEFAULT_QUERY_NAME),
+        ("query_type", spec.query_type, _DEFAULT_QUERY_TYPE),
+    ):
         if spec.service != "dns" and asked != default:
             raise ValueError(f"{name} must be left out unless service is dns: nothing else is asked a question")
 
 
-def _queried(scheme: str, query: str) -> dict[str, str]:
+def _parse_query(scheme: str, query: str) -> dict[str, str]:
     """Returns the options that the query of a URL stands for: of dns its type, in any letters."""
     given = parse_qsl(query, keep_blank_values=True)
     if not given:
@@ -186,7 +189,7 @@ def _queried(scheme: str, query: str) -> dict[str, str]:
     return {"query_type": given[0][1].upper()}
 
 
-def _check_own(spec: PortSpec) -> None:
+def _check_without_service(spec: PortSpec) -> None:
     if spec.port is None:
         raise ValueError("port must be given where no service is named")
     if spec.tls and any(step.starttls for step in spec.steps):
@@ -199,15 +202,15 @@ def _check_own(spec: PortSpec) -> None:
         raise ValueError("tls is not spoken over udp")
 
 
-def _name(field: str, text: str) -> str:
+def _parse_name(field: str, text: str) -> str:
     """Returns a name or an address as it is asked for: A-labels, or an address without brackets."""
-    host, port, _ = _authority(field, f"[{text}]" if ":" in text else text)
+    host, port, _ = _parse_authority(field, f"[{text}]" if ":" in text else text)
     if port is not None or not host:
         raise ValueError(f"{field} must be a name or an address without a port")
     return host
 
 
-def _authority(field: str, text: str) -> tuple[str, int | None, bool]:
+def _parse_authority(field: str, text: str) -> tuple[str, int | None, bool]:
     try:
         return parse_authority(text)
     except ValueError as error:

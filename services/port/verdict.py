@@ -5,47 +5,53 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from libs.model.outcome import Reason, Status
-from libs.net.fault import Fault, connect_fault
-from libs.net.judgement import HANDSHAKE_CLOSED, HANDSHAKE_RESET, HANDSHAKE_TIMEOUT, handshake_failed
-from libs.net.peer import Peer
-from libs.net.talk import End, Ended, Phase
-from services.port.conversation import ConversationError, Refusing, TlsMissing, Unexpected, Unhealthy
+from libs.net.exchange import ConnectionOutcome, End, Phase
+from libs.net.tls.peer import TlsPeer
+from libs.net.tls.verdicts import HANDSHAKE_CLOSED, HANDSHAKE_RESET, HANDSHAKE_TIMEOUT, handshake_verdict
+from libs.net.verdict import Verdict, connect_verdict
+from services.port.protocol_api import (
+    ProtocolSessionError,
+    ServiceRefused,
+    ServiceUnhealthy,
+    TlsNotOffered,
+    UnexpectedAnswer,
+)
 from services.port.spec import PortReason, PortSpec
 
-_ERRORS: Mapping[type[ConversationError], tuple[Status, PortReason]] = {
-    Unexpected: (Status.DOWN, PortReason.UNEXPECTED_ANSWER),
-    Refusing: (Status.DEGRADED, PortReason.REFUSING),
-    Unhealthy: (Status.DEGRADED, PortReason.UNHEALTHY),
-    TlsMissing: (Status.DOWN, PortReason.STARTTLS_MISSING),
+_ERROR_VERDICTS: Mapping[type[ProtocolSessionError], tuple[Status, PortReason]] = {
+    UnexpectedAnswer: (Status.DOWN, PortReason.UNEXPECTED_ANSWER),
+    ServiceRefused: (Status.DEGRADED, PortReason.REFUSING),
+    ServiceUnhealthy: (Status.DEGRADED, PortReason.UNHEALTHY),
+    TlsNotOffered: (Status.DOWN, PortReason.STARTTLS_MISSING),
 }
 
 
-class Heard(NamedTuple):
+class SessionOutcome(NamedTuple):
     """What a verdict needs to know about a dialogue."""
 
-    error: ConversationError | None
+    error: ProtocolSessionError | None
     finished: bool
-    anything: bool  # whether the peer said a word
+    has_received: bool  # whether the peer said a word
 
 
-def judge(spec: PortSpec, wire: Ended, heard: Heard, peer: Peer, *, has_roots: bool) -> Fault:
+def judge(spec: PortSpec, wire: ConnectionOutcome, heard: SessionOutcome, peer: TlsPeer, *, has_roots: bool) -> Verdict:
     """Returns what one connection means."""
     if heard.error is not None:
-        status, reason = _ERRORS[type(heard.error)]
-        said = f": {heard.error.said}" if heard.error.said else ""
-        return Fault(status, reason, f"{heard.error.sentence.rstrip('.')}{said}.")
+        status, reason = _ERROR_VERDICTS[type(heard.error)]
+        said = f": {heard.error.peer_text}" if heard.error.peer_text else ""
+        return Verdict(status, reason, f"{heard.error.detail.rstrip('.')}{said}.")
     if heard.finished:
-        return Fault(Status.UP, Reason.OK, _good(spec))
+        return Verdict(Status.UP, Reason.OK, _up_detail(spec))
     if wire.end is End.TIMEOUT or isinstance(wire.error, TimeoutError):
-        return _timeout(spec, wire, heard)
+        return _timeout_verdict(spec, wire, heard)
     if wire.end is End.TLS_FAILED and isinstance(wire.error, ssl.SSLError):
-        return handshake_failed(wire.error, peer, has_roots=has_roots)
+        return handshake_verdict(wire.error, peer, has_roots=has_roots)
     if wire.end is End.BROKEN and isinstance(wire.error, OSError):
-        return _broken(spec, wire, wire.error)
-    return _closed(wire.phase, heard)
+        return _error_verdict(spec, wire, wire.error)
+    return _closed_verdict(wire.phase, heard)
 
 
-def _good(spec: PortSpec) -> str:
+def _up_detail(spec: PortSpec) -> str:
     if spec.service is not None:
         return f"The peer speaks {spec.service}."
     if spec.steps:
@@ -53,31 +59,31 @@ def _good(spec: PortSpec) -> str:
     return "The connection was accepted."
 
 
-def _timeout(spec: PortSpec, wire: Ended, heard: Heard) -> Fault:
+def _timeout_verdict(spec: PortSpec, wire: ConnectionOutcome, heard: SessionOutcome) -> Verdict:
     if wire.phase is Phase.CONNECT:
-        return Fault(Status.DOWN, Reason.CONNECT_TIMEOUT, "The connection was not accepted in time.")
+        return Verdict(Status.DOWN, Reason.CONNECT_TIMEOUT, "The connection was not accepted in time.")
     if wire.phase is Phase.TLS:
         return HANDSHAKE_TIMEOUT
-    if heard.anything:
-        return Fault(Status.DOWN, PortReason.ANSWER_TIMEOUT, "The peer began to talk and did not go on in time.")
+    if heard.has_received:
+        return Verdict(Status.DOWN, PortReason.ANSWER_TIMEOUT, "The peer began to talk and did not go on in time.")
     if not spec.over_udp:
-        return Fault(Status.DEGRADED, PortReason.SILENT, "The connection was accepted, and not one word came.")
-    if spec.entry is not None and spec.entry.must_answer:
-        return Fault(Status.DOWN, PortReason.NO_ANSWER, f"Nothing answered, as {spec.service} must.")
-    return Fault(Status.UNKNOWN, PortReason.NO_ANSWER, "Nothing answered, which over UDP proves nothing.")
+        return Verdict(Status.DEGRADED, PortReason.SILENT, "The connection was accepted, and not one word came.")
+    if spec.service_definition is not None and spec.service_definition.must_answer:
+        return Verdict(Status.DOWN, PortReason.NO_ANSWER, f"Nothing answered, as {spec.service} must.")
+    return Verdict(Status.UNKNOWN, PortReason.NO_ANSWER, "Nothing answered, which over UDP proves nothing.")
 
 
-def _broken(spec: PortSpec, wire: Ended, error: OSError) -> Fault:
+def _error_verdict(spec: PortSpec, wire: ConnectionOutcome, error: OSError) -> Verdict:
     # Over UDP an ICMP error comes whenever it comes: it says what a failed connect would have said.
     if wire.phase is Phase.CONNECT or spec.over_udp:
-        return connect_fault(error, answered=wire.answered)
+        return connect_verdict(error, answered=wire.answered)
     if wire.phase is Phase.TLS:
         return HANDSHAKE_RESET
-    return Fault(Status.DOWN, PortReason.RESET, "The connection was reset after it had been accepted.")
+    return Verdict(Status.DOWN, PortReason.RESET, "The connection was reset after it had been accepted.")
 
 
-def _closed(phase: Phase, heard: Heard) -> Fault:
+def _closed_verdict(phase: Phase, heard: SessionOutcome) -> Verdict:
     if phase is Phase.TLS:
         return HANDSHAKE_CLOSED
-    when = "in the middle of the conversation" if heard.anything else "without a word"
-    return Fault(Status.DOWN, PortReason.CLOSED, f"The peer hung up {when}.")
+    when = "in the middle of the conversation" if heard.has_received else "without a word"
+    return Verdict(Status.DOWN, PortReason.CLOSED, f"The peer hung up {when}.")

@@ -9,15 +9,15 @@ from faststream.nats import NatsRouter
 from libs.model.tenancy import Quota
 from libs.process.errors import StartError
 from libs.process.run import run
-from libs.process.service import Context, Running, Service
+from libs.process.service import RunningService, Service, ServiceContext
 from libs.process.settings import Settings
-from libs.store.errors import StoreError
-from libs.store.migrate import migrate
-from libs.store.pool import Store, open_store
-from services.results.answering import api
-from services.results.answering.nats_access import nats_access
-from services.results.answering.terms import Terms
-from services.results.pipeline.running import pipeline
+from libs.store.core.errors import StoreError
+from libs.store.core.migrate import migrate
+from libs.store.core.pool import Store, open_store
+from services.results import request_router
+from services.results.background import background_work
+from services.results.nats_callout.callout_handler import open_nats_callout
+from services.results.tenancy.quotas import QuotaPolicy
 
 
 def service() -> Service:
@@ -25,24 +25,27 @@ def service() -> Service:
 
 
 @asynccontextmanager
-async def _open(context: Context) -> AsyncIterator[Running]:
+async def _open(context: ServiceContext) -> AsyncIterator[RunningService]:
     settings, router = context.settings, NatsRouter()
     async with (
-        _prepared(settings.postgres_dsn) as store,
-        pipeline(context, store, router) as running,
-        nats_access(context, store, router),
+        _open_store(settings.postgres_dsn) as store,
+        background_work(context, store, router) as running,
+        open_nats_callout(context, store, router),
     ):
-        api.answer(router, api.handlers(store, context.bus, context.clock, _terms(settings), running.wake))
-        yield Running(router, {"postgres": store.ping, **running.ready})
+        request_router.register_handlers(
+            router,
+            request_router.build_handlers(store, context.bus, context.clock, _quota_policy(settings), running.wake),
+        )
+        yield RunningService(router, {"postgres": store.ping, **running.ready})
 
 
-def _terms(settings: Settings) -> Terms:
+def _quota_policy(settings: Settings) -> QuotaPolicy:
     quota = Quota(monitors_max=settings.tenant_monitors_max, interval_s_min=settings.tenant_interval_s_min)
-    return Terms(shards=settings.shards, quota=quota)
+    return QuotaPolicy(shards=settings.shards, quota=quota)
 
 
 @asynccontextmanager
-async def _prepared(dsn: str) -> AsyncIterator[Store]:
+async def _open_store(dsn: str) -> AsyncIterator[Store]:
     """Opens the store with its tables in place; a database that cannot be used is told in one sentence."""
     async with AsyncExitStack() as stack:
         try:

@@ -16,14 +16,14 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import uvloop
 
-from libs.bus import streams, subjects
-from libs.bus.bus import Bus
+from libs.bus import provisioning, subjects
+from libs.bus.connection import Bus
 from libs.model.check import Result
 from libs.model.ids import new_id
 from libs.model.interval import phase_s
 from libs.model.monitor import MonitorView
 from libs.model.state import State, StateStatus
-from libs.store import facts
+from libs.store.core import key_values
 from tests.support.pipe import TENANT, Pipe, flowing, last_tick, message, open_pipe, result
 from tests.support.servers import NatsServer, PostgresServer, running_nats, running_postgres
 
@@ -120,7 +120,9 @@ async def measure(args: argparse.Namespace, nats: NatsServer, postgres: Postgres
         if not args.rate:
             await asyncio.to_thread(feeder.wait)
         async with pipe.store.transaction() as db:
-            await facts.put(db, "checks_stream_created_at", await streams.created_at(pipe.bus, subjects.CHECKS))
+            await key_values.put(
+                db, "checks_stream_created_at", await provisioning.stream_created_at(pipe.bus, subjects.CHECKS)
+            )
         async with flowing(pipe):
             wall, own, pg = time.monotonic(), time.process_time(), cpu_s(server)
             await asyncio.to_thread(feeder.wait)

@@ -20,16 +20,16 @@ import psutil
 import structlog
 import uvloop
 
-from libs.bus import streams
-from libs.bus.bus import Bus
-from libs.bus.message import Message
+from libs.bus import provisioning
+from libs.bus.client.message import Message
+from libs.bus.connection import Bus
 from libs.bus.subjects import due
 from libs.model.check import Check
 from libs.model.outcome import Outcome, Status
 from libs.model.spec import Spec
 from libs.prober.service import prober
 from libs.process.health import Health
-from libs.process.service import Context
+from libs.process.service import ServiceContext
 from libs.process.settings import Settings
 from tests.support.servers import NatsServer, scratch
 
@@ -63,8 +63,8 @@ class NothingProbe:
 
 async def bench(url: str, checks: int, server: psutil.Process, profile: str | None) -> None:
     async with Bus.open(url, name="bench") as bus:
-        await streams.provision(bus, results_bytes_max=1 << 30)
-        await streams.provision_prober(bus, "local", "nothing")
+        await provisioning.provision(bus, results_bytes_max=1 << 30)
+        await provisioning.provision_prober(bus, "local", "nothing")
         await fill(bus, checks)
         probe = NothingProbe(checks)
         profiler = cProfile.Profile() if profile else None
@@ -110,7 +110,7 @@ async def fill(bus: Bus, checks: int) -> None:
 @contextlib.asynccontextmanager
 async def running(bus: Bus, probe: NothingProbe) -> AsyncIterator[None]:
     service = prober(NothingSpec, lambda _: probe)
-    async with service.open(Context(bus, Settings(), Health(), lambda: datetime.now(UTC))) as opened:
+    async with service.open(ServiceContext(bus, Settings(), Health(), lambda: datetime.now(UTC))) as opened:
         assert opened.router is not None
         bus.broker.include_router(opened.router)
         yield

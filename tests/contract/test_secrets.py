@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from libs.model.kinds import kinds
+from libs.kinds.registry import kinds
 
 
 @pytest.mark.parametrize("kind", kinds())
@@ -18,7 +18,7 @@ def test_every_secret_of_a_kind_has_a_stand_in_of_its_shape(kind: str):
     spec = kinds()[kind]
     types = {field.encode_name: field.type for field in msgspec.structs.fields(spec)}
     for name in spec.secret_options:
-        assert msgspec.convert(spec.stand_in((name,)), types[name]) is not None
+        assert msgspec.convert(spec.placeholder((name,)), types[name]) is not None
 
 
 @pytest.mark.parametrize("kind", kinds())

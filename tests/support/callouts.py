@@ -7,14 +7,14 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from libs.bus import nkeys
+from libs.bus.auth import nkeys
 
 
 def _public(prefix: int, key: Ed25519PrivateKey) -> str:
-    return nkeys._encoded(bytes((prefix,)) + key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+    return nkeys._encode_key(bytes((prefix,)) + key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
 
 
-USER = _public(nkeys.USER, Ed25519PrivateKey.generate())
+USER = _public(nkeys.USER_PREFIX, Ed25519PrivateKey.generate())
 
 
 def callout(
@@ -30,7 +30,7 @@ def callout(
         "type": "authorization_request",
         "version": 2,
     }
-    claims = {"aud": aud, "iss": _public(nkeys.SERVER, key), "sub": "A", "nats": asks | more}
+    claims = {"aud": aud, "iss": _public(nkeys.SERVER_PREFIX, key), "sub": "A", "nats": asks | more}
     parts = (nkeys._HEADER, msgspec.json.encode(claims))
     text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
     return text + b"." + base64.urlsafe_b64encode(key.sign(text)).rstrip(b"=")

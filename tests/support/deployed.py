@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from libs.process.embedded.nats import find_binary
+from libs.process.embedded.nats import find_nats_server
 from tests.support.cluster import ServiceProcess
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Process
@@ -41,7 +41,7 @@ class Deployed:
         make_secrets.make(self.secrets, [])
         self._write_conf()
         self.log = self.directory / "nats.log"
-        self.nats = Process("nats-server", [find_binary(), "-c", str(self.conf)], log=self.log)
+        self.nats = Process("nats-server", [find_nats_server(), "-c", str(self.conf)], log=self.log)
 
     def environment(self, name: str) -> dict[str, str]:
         """Returns what compose sets for this service, with this machine's places."""

@@ -11,7 +11,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from libs.bus import conf, grants, nkeys
+from libs.bus.auth import nkeys, permissions, server_config
 from tests.support.ports import free_port
 from tests.support.servers import NatsServer, scratch
 
@@ -37,8 +37,8 @@ class GuardedNats:
     def settings(self) -> dict[str, Any]:
         """The settings of a results room here."""
         return {
-            "nats_url": self.url(grants.RESULTS),
-            "nats_system_url": self.url(grants.SYSTEM),
+            "nats_url": self.url(permissions.RESULTS_USER),
+            "nats_system_url": self.url(permissions.SYSTEM_USER),
             "nats_issuer": self.seed,
         }
 
@@ -46,11 +46,18 @@ class GuardedNats:
 @contextlib.contextmanager
 def guarded_nats(size: int = 1) -> Iterator[list[GuardedNats]]:
     """Gives the servers, which are one cluster if they are several."""
-    names = [grants.GATEWAY, grants.RESULTS, grants.SYSTEM, *map(grants.prober_user, LOCATIONS)]
+    names = [
+        permissions.GATEWAY_USER,
+        permissions.RESULTS_USER,
+        permissions.SYSTEM_USER,
+        *map(permissions.prober_user, LOCATIONS),
+    ]
     passwords = {name: secrets.token_hex(8) for name in names}
     seed = nkeys.new_seed()
-    users = conf.services(passwords, KINDS, LOCATIONS)
-    block = conf.authorization(users, conf.system(passwords[grants.SYSTEM]), nkeys.Signer(seed).public)
+    users = server_config.service_users(passwords, KINDS, LOCATIONS)
+    block = server_config.authorization_config(
+        users, server_config.system_user(passwords[permissions.SYSTEM_USER]), nkeys.AccountSigner(seed).public_key
+    )
     with contextlib.ExitStack() as stack:
         servers = [NatsServer(stack.enter_context(scratch("nats")), more=block + more) for more in _clustered(size)]
         for server in servers:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.process.embedded.child import launcher
+from libs.process.embedded.server_process import launcher_argv
 from tests.support.netns import Namespace
 from tests.support.programs import give_up, installed
 from tests.support.wait import TooLateError, wait_until
@@ -126,7 +126,7 @@ def _started(here: Namespace, command: Sequence[str], folder: Path) -> Iterator[
     with (folder / "guest.log").open("wb") as log, here.entered():
         process = subprocess.Popen(
             # By this signal it takes its own helpers with it, and by SIGKILL it does not.
-            [*launcher(signal.SIGTERM, None), *narrow, *command],
+            [*launcher_argv(signal.SIGTERM, None), *narrow, *command],
             stdin=subprocess.PIPE,
             bufsize=0,
             stdout=log,

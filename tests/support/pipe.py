@@ -9,25 +9,25 @@ from typing import Any
 import msgspec
 from faststream.nats import NatsRouter
 
-from libs.bus import layout, streams, subjects
-from libs.bus.bus import Bus
-from libs.bus.message import Message
+from libs.bus import provisioning, stream_configs, subjects
+from libs.bus.client.message import Message
+from libs.bus.connection import Bus
 from libs.model.check import Origin, Result
 from libs.model.ids import tick_id
 from libs.model.interval import phase_s as phase_of
 from libs.model.interval import tick_at_or_before
 from libs.model.monitor import MonitorChange, MonitorView
 from libs.model.outcome import Hop, Status
-from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor
+from libs.model.requests.messages import ChangeMonitor, CreateMonitor, DeleteMonitor
 from libs.process.health import Health
-from libs.process.service import Context
+from libs.process.service import ServiceContext
 from libs.process.settings import Settings
-from libs.store import tenants
-from libs.store.migrate import migrate
-from libs.store.pool import Store, open_store
-from services.results.answering.monitors import Monitors
-from services.results.answering.terms import Terms
-from services.results.pipeline.running import Pipeline, pipeline
+from libs.store.core.migrate import migrate
+from libs.store.core.pool import Store, open_store
+from libs.store.tenancy import tenants
+from services.results.background import BackgroundWork, background_work
+from services.results.monitors.monitor_handlers import MonitorHandlers
+from services.results.tenancy.quotas import QuotaPolicy
 from tests.support.room import Clock, draft
 from tests.support.wait import eventually
 
@@ -44,12 +44,12 @@ class Pipe:
     settings: Settings
 
     @property
-    def context(self) -> Context:
-        return Context(self.bus, self.settings, Health(), self.clock)
+    def context(self) -> ServiceContext:
+        return ServiceContext(self.bus, self.settings, Health(), self.clock)
 
     @property
-    def monitors(self) -> Monitors:
-        return Monitors(self.store, self.clock, Terms(shards=self.settings.shards), lambda: None)
+    def monitors(self) -> MonitorHandlers:
+        return MonitorHandlers(self.store, self.clock, QuotaPolicy(shards=self.settings.shards), lambda: None)
 
     async def add(self, **fields: Any) -> MonitorView:
         return await self.monitors.create(CreateMonitor(tenant_id=TENANT, draft=draft(**fields)))
@@ -84,7 +84,7 @@ class Pipe:
         last = (await self.bus.jetstream.stream_info(subjects.RESULTS)).state.last_seq
 
         async def done() -> bool:
-            info = await self.bus.jetstream.consumer_info(subjects.RESULTS, layout.INGEST)
+            info = await self.bus.jetstream.consumer_info(subjects.RESULTS, stream_configs.INGEST_CONSUMER)
             return info.ack_floor is not None and info.ack_floor.stream_seq >= last
 
         await eventually(done, within_s=within_s, what="everything ingested", every_s=0.05)
@@ -141,15 +141,15 @@ async def open_pipe(nats_url: str, postgres_dsn: str, **settings: Any) -> AsyncI
         chosen = Settings(nats_url=nats_url, postgres_dsn=postgres_dsn, **settings)
         async with store.transaction() as db:
             await tenants.add(db, TENANT, "tests")
-        await streams.provision(bus, results_bytes_max=chosen.results_bytes_max)
+        await provisioning.provision(bus, results_bytes_max=chosen.results_bytes_max)
         yield Pipe(store, bus, clock, chosen)
 
 
 @asynccontextmanager
-async def flowing(pipe: Pipe) -> AsyncIterator[Pipeline]:
+async def flowing(pipe: Pipe) -> AsyncIterator[BackgroundWork]:
     """Runs the whole pipeline beside the test."""
     router = NatsRouter()
-    async with pipeline(pipe.context, pipe.store, router) as running:
+    async with background_work(pipe.context, pipe.store, router) as running:
         pipe.bus.broker.include_router(router)
         await pipe.bus.start()
         try:

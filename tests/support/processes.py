@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from libs.process.embedded.account import Account
-from libs.process.embedded.child import launcher
+from libs.process.embedded.server_process import launcher_argv
+from libs.process.embedded.unix_account import UnixAccount
 from tests.support.wait import TooLateError, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ class Process:
         *,
         log: Path,
         env: Mapping[str, str] | None = None,
-        account: Account | None = None,
+        account: UnixAccount | None = None,
     ) -> None:
         self.name = name
         self.command = list(command)
@@ -49,7 +49,7 @@ class Process:
         assert not self.running, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                [*launcher(signal.SIGTERM, self._account), *self.command],
+                [*launcher_argv(signal.SIGTERM, self._account), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

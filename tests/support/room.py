@@ -11,18 +11,19 @@ from typing import Any
 import msgspec
 from faststream.nats import NatsRouter
 
-from libs.bus.bus import Bus
+from libs.bus.connection import Bus
 from libs.model.monitor import MonitorChange, MonitorDraft, MonitorView
 from libs.model.outcome import Status
-from libs.model.refusal import Refusal, RefusedError
-from libs.model.request import Request
-from libs.model.requests import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor
+from libs.model.requests.base import RpcRequest
+from libs.model.requests.errors import ErrorInfo, RequestError
+from libs.model.requests.messages import ChangeMonitor, CreateMonitor, DeleteMonitor, GetMonitor
 from libs.model.tenancy import Quota
-from libs.store import partitions, tenants
-from libs.store.migrate import migrate
-from libs.store.pool import Store, open_store
-from services.results.answering import api
-from services.results.answering.terms import Terms
+from libs.store.core.migrate import migrate
+from libs.store.core.pool import Store, open_store
+from libs.store.ingest import partitions
+from libs.store.tenancy import tenants
+from services.results import request_router
+from services.results.tenancy.quotas import QuotaPolicy
 
 _numbers = itertools.count(1)
 _ADD_RESULT = """
@@ -54,29 +55,29 @@ class Room:
     clock: Clock
     tenant_id: str
 
-    async def ask(self, request: Request[Any]) -> Any:
-        return await self.bus.ask(request)
+    async def ask(self, request: RpcRequest[Any]) -> Any:
+        return await self.bus.request(request)
 
-    async def refused(self, request: Request[Any]) -> Refusal:
+    async def refused(self, request: RpcRequest[Any]) -> ErrorInfo:
         """Returns the refusal of a request that must be refused."""
         try:
-            await self.bus.ask(request)
-        except RefusedError as error:
-            return error.refusal
+            await self.bus.request(request)
+        except RequestError as error:
+            return error.info
         raise AssertionError(f"not refused: {request}")
 
     async def create(self, **fields: Any) -> MonitorView:
-        return await self.bus.ask(CreateMonitor(tenant_id=self.tenant_id, draft=draft(**fields)))
+        return await self.bus.request(CreateMonitor(tenant_id=self.tenant_id, draft=draft(**fields)))
 
     async def change(self, monitor_id: str, **fields: Any) -> MonitorView:
         change = MonitorChange(**fields)
-        return await self.bus.ask(ChangeMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id, change=change))
+        return await self.bus.request(ChangeMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id, change=change))
 
     async def remove(self, monitor_id: str) -> None:
-        await self.bus.ask(DeleteMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
+        await self.bus.request(DeleteMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
 
     async def get(self, monitor_id: str) -> MonitorView:
-        return await self.bus.ask(GetMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
+        return await self.bus.request(GetMonitor(tenant_id=self.tenant_id, monitor_id=monitor_id))
 
     async def rows(self, sql: str, *args: object) -> list[dict[str, Any]]:
         async with self.store.connection() as db:
@@ -135,8 +136,8 @@ async def open_room(nats_url: str, postgres_dsn: str, *, quota: Quota | None = N
         today = clock.now.date()
         async with store.transaction() as db:
             await partitions.create(db, [today + timedelta(days=day) for day in range(-3, 3)])
-        terms = Terms(shards=2, quota=quota or Quota())
-        api.answer(router, api.handlers(store, bus, clock, terms, lambda: None))
+        terms = QuotaPolicy(shards=2, quota=quota or Quota())
+        request_router.register_handlers(router, request_router.build_handlers(store, bus, clock, terms, lambda: None))
         bus.broker.include_router(router)
         await bus.start()
         room = Room(bus, store, clock, "")

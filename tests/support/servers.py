@@ -10,11 +10,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from libs.process.embedded.account import Account, unprivileged
-from libs.process.embedded.child import launcher
-from libs.process.embedded.nats import find_binary
-from libs.process.embedded.postgres import _SETTINGS, find_install
-from libs.process.embedded.private import private_dir
+from libs.process.embedded.nats import find_nats_server
+from libs.process.embedded.postgres import _SERVER_SETTINGS, find_postgres
+from libs.process.embedded.runtime_dir import temporary_runtime_dir
+from libs.process.embedded.server_process import launcher_argv
+from libs.process.embedded.unix_account import UnixAccount, unprivileged_account
 from tests.support.ports import free_port
 from tests.support.processes import Process, ProcessDiedError
 from tests.support.wait import wait_until
@@ -45,7 +45,7 @@ class NatsServer:
         config.write_text(
             f'listen: "127.0.0.1:{self.port}"\njetstream {{\n  store_dir: "{self.store}"\n  {limit}\n}}\n{more}'
         )
-        self.process = Process("nats-server", [find_binary(), "-c", str(config)], log=directory / "nats.log")
+        self.process = Process("nats-server", [find_nats_server(), "-c", str(config)], log=directory / "nats.log")
 
     @property
     def url(self) -> str:
@@ -77,13 +77,13 @@ class NatsServer:
 class PostgresServer:
     """One PostgreSQL cluster with the settings of the embedded one, but on TCP and without a password."""
 
-    def __init__(self, directory: Path, install: Path, account: Account | None, *, durable: bool) -> None:
+    def __init__(self, directory: Path, install: Path, account: UnixAccount | None, *, durable: bool) -> None:
         self.port = free_port()
         self.data = directory / "pgdata"
         self._install, self._account = install, account
         self._numbers = itertools.count(1)
         self._make_cluster()
-        settings = _SETTINGS | {
+        settings = _SERVER_SETTINGS | {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
@@ -130,16 +130,16 @@ class PostgresServer:
         return False
 
     def _psql(self, query: str) -> None:
-        command = [str(find_install() / "bin" / "psql"), "-X", "-q", "-d", self.dsn(), "-c", query]
+        command = [str(find_postgres() / "bin" / "psql"), "-X", "-q", "-d", self.dsn(), "-c", query]
         subprocess.run(command, check=True, capture_output=True, timeout=20)
 
     def _make_cluster(self) -> None:
         self.data.mkdir()
         if self._account is not None:
-            self._account.own(self.data)
+            self._account.chown(self.data)
         command = [str(self._install / "bin" / "initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust"]
         command += ["-E", "UTF8", "--locale=C", "--no-sync"]
-        command = [*launcher(signal.SIGTERM, self._account), *command]
+        command = [*launcher_argv(signal.SIGTERM, self._account), *command]
         subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=self.data)
 
 
@@ -158,8 +158,8 @@ def running_nats(*, jetstream_bytes_max: int | None = None) -> Iterator[NatsServ
 @contextlib.contextmanager
 def running_postgres(*, durable: bool = False) -> Iterator[PostgresServer]:
     """A PostgreSQL without databases. Not `durable` skips fsync: a killed process loses nothing by it."""
-    account = unprivileged(Path("/nonexistent"))
-    with scratch("postgres") as directory, private_dir(directory, find_install(), account) as private:
+    account = unprivileged_account(Path("/nonexistent"))
+    with scratch("postgres") as directory, temporary_runtime_dir(directory, find_postgres(), account) as private:
         server = PostgresServer(directory, private.install, account, durable=durable)
         server.start()
         try:

@@ -3,7 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from services.port.conversation import Ask, Call, ConversationError, Exactly, Goodbye, Line, Piece, Say, StartTls, Talk
+from services.port.protocol_api import (
+    CloseSequence,
+    ProtocolAction,
+    ProtocolContext,
+    ProtocolGenerator,
+    ProtocolSessionError,
+    ReadChunk,
+    ReadExactly,
+    ReadLine,
+    Send,
+    StartTls,
+)
 
 ASKS_MAX = 10_000
 
@@ -14,18 +25,18 @@ class Spoken:
 
     said: list[bytes] = field(default_factory=list)
     tls: int = 0
-    ended: Goodbye | ConversationError | None = None
+    ended: CloseSequence | ProtocolSessionError | None = None
 
 
-def converse(talk: Talk, *peer: bytes | Callable[[list[bytes]], bytes]) -> Spoken:
+def converse(talk: ProtocolGenerator, *peer: bytes | Callable[[list[bytes]], bytes]) -> Spoken:
     """Lets the conversation read the bytes of `peer` one after the other; a function makes them from what we have said."""
     spoken, waiting, buffer = Spoken(), list(peer), b""
-    ask: Ask
+    ask: ProtocolAction
     try:
         ask = next(talk)
         for _ in range(ASKS_MAX):
             piece: bytes | None = b""
-            if isinstance(ask, Say):
+            if isinstance(ask, Send):
                 spoken.said.append(ask.data)
             elif isinstance(ask, StartTls):
                 spoken.tls += 1
@@ -38,14 +49,14 @@ def converse(talk: Talk, *peer: bytes | Callable[[list[bytes]], bytes]) -> Spoke
     except StopIteration as end:
         spoken.ended = end.value
         return spoken
-    except ConversationError as error:
+    except ProtocolSessionError as error:
         spoken.ended = error
         return spoken
     raise AssertionError("the conversation asks for ever")
 
 
 def _heard(
-    ask: Ask, buffer: bytes, waiting: list[bytes | Callable[[list[bytes]], bytes]], said: Sequence[bytes]
+    ask: ProtocolAction, buffer: bytes, waiting: list[bytes | Callable[[list[bytes]], bytes]], said: Sequence[bytes]
 ) -> tuple[bytes | None, bytes]:
     while (size := _size(ask, buffer)) is None:
         if not waiting:
@@ -53,17 +64,17 @@ def _heard(
         more = waiting.pop(0)
         buffer += more(list(said)) if callable(more) else more
     piece, rest = buffer[:size], buffer[size:]
-    return (piece.removesuffix(b"\n").removesuffix(b"\r") if isinstance(ask, Line) else piece), rest
+    return (piece.removesuffix(b"\n").removesuffix(b"\r") if isinstance(ask, ReadLine) else piece), rest
 
 
-def _size(ask: Ask, buffer: bytes) -> int | None:
-    if isinstance(ask, Exactly):
+def _size(ask: ProtocolAction, buffer: bytes) -> int | None:
+    if isinstance(ask, ReadExactly):
         return ask.size if len(buffer) >= ask.size else None
-    if isinstance(ask, Piece):
+    if isinstance(ask, ReadChunk):
         return len(buffer) or None
     end = buffer.find(b"\n")
     return None if end < 0 else end + 1
 
 
-def call(**options: object) -> Call:
-    return Call("host.example", 1, random=lambda size: b"r" * size, **options)  # type: ignore[arg-type]
+def call(**options: object) -> ProtocolContext:
+    return ProtocolContext("host.example", 1, random=lambda size: b"r" * size, **options)  # type: ignore[arg-type]

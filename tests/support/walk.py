@@ -17,9 +17,9 @@ from litestar.routes import HTTPRoute
 
 from libs.process.settings import Settings
 from libs.sealing.sealer import Sealer
-from services.gateway.__main__ import dialects
-from services.gateway.means import Means
-from services.gateway.sse import EventStream
+from services.gateway.__main__ import create_dialects
+from services.gateway.context import GatewayContext
+from services.gateway.web.event_stream import EventStreamResponse
 from tests.support.client import Answer
 
 # What somebody has, by its sort. None: a parameter with it is left out.
@@ -104,12 +104,14 @@ class Route(NamedTuple):
 def routes() -> list[Route]:
     """Returns every route of every dialect."""
     nobody: Any = None
-    means = Means(
-        bus=nobody, authority=nobody, limits=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([])
+    means = GatewayContext(
+        bus=nobody, authenticator=nobody, rate_limiter=nobody, streams=nobody, clock=nobody, shards=1, sealer=Sealer([])
     )
-    app = Litestar([each.router for each in dialects(means, Settings())], openapi_config=None, logging_config=None)
+    app = Litestar(
+        [each.router for each in create_dialects(means, Settings())], openapi_config=None, logging_config=None
+    )
     return [
-        Route(method, route.path_format, handler, handler.parsed_return_field.annotation is EventStream)
+        Route(method, route.path_format, handler, handler.parsed_return_field.annotation is EventStreamResponse)
         for route in app.routes
         if isinstance(route, HTTPRoute)
         for method, (handler, _) in route.route_handler_map.items()

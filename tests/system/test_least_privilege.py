@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from libs.process.embedded.nats import find_binary
+from libs.process.embedded.nats import find_nats_server
 from tests.support.client import Api
 from tests.support.cluster import bootstrap
 from tests.support.deployed import Deployed, deployed
@@ -40,7 +40,7 @@ async def target() -> AsyncIterator[Target]:
 
 def test_the_configuration_of_compose_is_one_that_the_server_takes(tmp_path: Path) -> None:
     made = Deployed(tmp_path, "")
-    done = subprocess.run([find_binary(), "-t", "-c", str(made.conf)], capture_output=True, text=True, check=False)
+    done = subprocess.run([find_nats_server(), "-t", "-c", str(made.conf)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 
 from libs.bus import subjects
-from libs.bus.aside import REASON, SUBJECT
+from libs.bus.dead_letters import REASON_HEADER, SUBJECT_HEADER
 from libs.model.check import Origin, Result
 from libs.model.outcome import Status
 from tests.support.oracle import Database
@@ -78,7 +78,7 @@ async def _publish_what_postgres_refuses(database: Database, client: Client) -> 
 async def _set_aside(client: Client) -> dict[str, str]:
     """Returns the reasons of all messages in ASIDE by the subject on which they were found."""
     stream = client.jetstream()
-    state = (await stream.stream_info(subjects.ASIDE)).state
-    found = [await stream.get_msg(subjects.ASIDE, seq) for seq in range(state.first_seq, state.last_seq + 1)]
+    state = (await stream.stream_info(subjects.DEAD_LETTERS)).state
+    found = [await stream.get_msg(subjects.DEAD_LETTERS, seq) for seq in range(state.first_seq, state.last_seq + 1)]
     headers = [message.headers or {} for message in found]
-    return {header[SUBJECT]: header[REASON] for header in headers}
+    return {header[SUBJECT_HEADER]: header[REASON_HEADER] for header in headers}

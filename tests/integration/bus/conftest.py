@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.bus import streams
-from libs.bus.bus import Bus
+from libs.bus import provisioning
+from libs.bus.connection import Bus
 
 RESULTS_BYTES = 64 * 1024 * 1024
 
@@ -13,7 +13,7 @@ RESULTS_BYTES = 64 * 1024 * 1024
 @pytest.fixture
 async def bus(nats_url: str) -> AsyncIterator[Bus]:
     async with Bus.open(nats_url, name="test") as opened:
-        await streams.provision(opened, results_bytes_max=RESULTS_BYTES)
+        await provisioning.provision(opened, results_bytes_max=RESULTS_BYTES)
         yield opened
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from faststream.nats import NatsRouter
 
-from libs.bus import pull, streams
-from libs.bus.aside import set_aside
+from libs.bus import provisioning
 from libs.bus.batches import batch_subscriber
-from libs.bus.bus import Bus
-from libs.bus.delivery import Delivery
-from libs.bus.message import Message
+from libs.bus.client import pull_consumer
+from libs.bus.client.message import Message
+from libs.bus.client.stored_message import StoredMessage
+from libs.bus.connection import Bus
+from libs.bus.dead_letters import publish_dead_letter
 from tests.integration.bus.conftest import RESULTS_BYTES
 from tests.support.servers import NatsServer
 from tests.support.wait import eventually
@@ -23,7 +24,7 @@ def results(count: int, start: int = 0) -> list[Message]:
     return [Message("results.t1.local.http.m1", b"%d" % n, f"tick-{n}") for n in range(start, start + count)]
 
 
-class Taker:
+class AckingHandler:
     """Acknowledges what it is given, and remembers it."""
 
     def __init__(self) -> None:
@@ -34,7 +35,7 @@ class Taker:
     def numbers(self) -> list[int]:
         return [number for batch in self.batches for number in batch]
 
-    async def __call__(self, deliveries: list[Delivery]) -> None:
+    async def __call__(self, deliveries: list[StoredMessage]) -> None:
         self.batches.append([int(delivery.data) for delivery in deliveries])
         for delivery in deliveries:
             await delivery.ack()
@@ -47,7 +48,7 @@ class Taker:
 
 
 @asynccontextmanager
-async def subscribed(bus: Bus, handler: Any, **options: Any) -> AsyncIterator[None]:
+async def subscribed_batches(bus: Bus, handler: Any, **options: Any) -> AsyncIterator[None]:
     router = NatsRouter()
     batch_subscriber(router, "RESULTS", "ingest", handler, **({"batch_size": 100} | options))
     bus.broker.include_router(router)
@@ -60,9 +61,9 @@ async def subscribed(bus: Bus, handler: Any, **options: Any) -> AsyncIterator[No
 
 
 async def test_everything_arrives_in_order_in_batches_of_at_most_the_size(bus: Bus) -> None:
-    taker = Taker()
+    taker = AckingHandler()
     assert await bus.publish_all(results(950)) == []
-    async with subscribed(bus, taker):
+    async with subscribed_batches(bus, taker):
         await taker.wait_for(950)
     assert taker.numbers == list(range(950))
     assert max(len(batch) for batch in taker.batches) <= 100
@@ -70,8 +71,8 @@ async def test_everything_arrives_in_order_in_batches_of_at_most_the_size(bus: B
 
 async def test_the_consumer_stays_as_it_was_provisioned(bus: Bus) -> None:
     before = (await bus.jetstream.consumer_info("RESULTS", "ingest")).config
-    taker = Taker()
-    async with subscribed(bus, taker):
+    taker = AckingHandler()
+    async with subscribed_batches(bus, taker):
         await bus.publish(results(1)[0])
         await taker.wait_for(1)
     assert (await bus.jetstream.consumer_info("RESULTS", "ingest")).config == before
@@ -81,9 +82,9 @@ async def test_the_consumer_stays_as_it_was_provisioned(bus: Bus) -> None:
 async def test_a_message_after_a_long_silence_does_not_wait_for_others(
     bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pull, "EXPIRES_S", 2.0)
-    taker = Taker()
-    async with subscribed(bus, taker):
+    monkeypatch.setattr(pull_consumer, "REQUEST_EXPIRES_S", 2.0)
+    taker = AckingHandler()
+    async with subscribed_batches(bus, taker):
         for number in range(6):
             await bus.publish(results(1, number)[0])
             await taker.wait_for(number + 1)
@@ -92,8 +93,8 @@ async def test_a_message_after_a_long_silence_does_not_wait_for_others(
 
 
 async def test_lingering_gathers_what_comes_within_a_moment(bus: Bus) -> None:
-    taker = Taker()
-    async with subscribed(bus, taker, linger_s=0.5):
+    taker = AckingHandler()
+    async with subscribed_batches(bus, taker, linger_s=0.5):
         for message in results(5):
             await bus.publish(message)
         await taker.wait_for(5)
@@ -101,27 +102,27 @@ async def test_lingering_gathers_what_comes_within_a_moment(bus: Bus) -> None:
 
 
 async def test_without_its_consumer_it_pauses_and_goes_on_once_it_is_back(bus: Bus) -> None:
-    taker = Taker()
-    async with subscribed(bus, taker):
+    taker = AckingHandler()
+    async with subscribed_batches(bus, taker):
         await bus.publish(results(1)[0])
         await taker.wait_for(1)
         await bus.jetstream.delete_consumer("RESULTS", "ingest")
         sent = bus.client.stats["out_msgs"]
         await asyncio.sleep(1.5)
         assert bus.client.stats["out_msgs"] - sent < 20
-        await streams.provision(bus, results_bytes_max=RESULTS_BYTES)
+        await provisioning.provision(bus, results_bytes_max=RESULTS_BYTES)
         await bus.publish(results(1, 1)[0])
         await taker.wait_for(2)
 
 
 async def test_a_killed_server_is_survived(bus: Bus, nats_server: NatsServer) -> None:
-    taker = Taker()
-    async with subscribed(bus, taker):
+    taker = AckingHandler()
+    async with subscribed_batches(bus, taker):
         assert await bus.publish_all(results(100)) == []
         await taker.wait_for(100)
         nats_server.kill()
         nats_server.start()
-        await streams.provision(bus, results_bytes_max=RESULTS_BYTES)
+        await provisioning.provision(bus, results_bytes_max=RESULTS_BYTES)
         assert await bus.publish_all(results(100, 100)) == []
         await taker.wait_for(200)
 
@@ -129,49 +130,49 @@ async def test_a_killed_server_is_survived(bus: Bus, nats_server: NatsServer) ->
 async def test_what_was_fetched_and_not_taken_is_given_back_at_the_end(bus: Bus, other_bus: Bus) -> None:
     stuck, taking = asyncio.Event(), asyncio.Event()
 
-    async def hold(deliveries: list[Delivery]) -> None:
+    async def hold(deliveries: list[StoredMessage]) -> None:
         taking.set()
         await stuck.wait()
         for delivery in deliveries:
             await delivery.nak()
 
     assert await bus.publish_all(results(10)) == []
-    async with subscribed(bus, hold, batch_size=100):
+    async with subscribed_batches(bus, hold, batch_size=100):
         await taking.wait()
         assert await bus.publish_all(results(50, 10)) == []
-        await eventually(lambda: pending(bus, 60), within_s=10, what="delivered to the one who is stuck")
+        await eventually(lambda: has_pending(bus, 60), within_s=10, what="delivered to the one who is stuck")
         stuck.set()
-    taker = Taker()
-    async with subscribed(other_bus, taker):
+    taker = AckingHandler()
+    async with subscribed_batches(other_bus, taker):
         await taker.wait_for(60)
     assert sorted(set(taker.numbers)) == list(range(60))
 
 
 async def test_stopping_in_the_middle_of_a_flood_keeps_nothing_back(bus: Bus, other_bus: Bus) -> None:
-    first, second = Taker(), Taker()  # what were kept back would come again after 30 s only
+    first, second = AckingHandler(), AckingHandler()  # what were kept back would come again after 30 s only
 
     async def flood() -> None:
         for start in range(0, 3000, 100):
             assert await other_bus.publish_all(results(100, start)) == []
 
-    async with asyncio.TaskGroup() as group, subscribed(bus, first, batch_size=20):
+    async with asyncio.TaskGroup() as group, subscribed_batches(bus, first, batch_size=20):
         group.create_task(flood())
         await first.wait_for(500)
-    async with subscribed(other_bus, second, batch_size=500):
+    async with subscribed_batches(other_bus, second, batch_size=500):
         await second.wait_for(len(set(range(3000)) - set(first.numbers)))
     assert set(first.numbers) | set(second.numbers) == set(range(3000))
 
 
 async def test_a_crash_of_the_handler_does_not_end_the_subscription(bus: Bus) -> None:
-    taker = Taker()
+    taker = AckingHandler()
 
-    async def fragile(deliveries: list[Delivery]) -> None:
+    async def fragile(deliveries: list[StoredMessage]) -> None:
         if deliveries[0].times_delivered == 1 and deliveries[0].data == b"0":
             await deliveries[0].nak()
             raise KeyError
         await taker(deliveries)
 
-    async with subscribed(bus, fragile):
+    async with subscribed_batches(bus, fragile):
         await bus.publish(results(1)[0])
         await taker.wait_for(1)
 
@@ -179,13 +180,13 @@ async def test_a_crash_of_the_handler_does_not_end_the_subscription(bus: Bus) ->
 async def test_what_is_set_aside_is_kept_once_with_its_reason(bus: Bus) -> None:
     done = asyncio.Event()
 
-    async def refuse(deliveries: list[Delivery]) -> None:
+    async def refuse(deliveries: list[StoredMessage]) -> None:
         for _ in range(2):
-            await set_aside(bus, deliveries[0], "not\r\nreadable: \N{SNOWMAN}")
+            await publish_dead_letter(bus, deliveries[0], "not\r\nreadable: \N{SNOWMAN}")
         await deliveries[0].term()
         done.set()
 
-    async with subscribed(bus, refuse):
+    async with subscribed_batches(bus, refuse):
         await bus.publish(Message("results.t1.local.http.m1", b"\x00\xff"))
         await done.wait()
     assert (await bus.jetstream.stream_info("ASIDE")).state.messages == 1
@@ -195,5 +196,5 @@ async def test_what_is_set_aside_is_kept_once_with_its_reason(bus: Bus) -> None:
     assert (kept.headers or {})["Vedette-Subject"] == "results.t1.local.http.m1"
 
 
-async def pending(bus: Bus, count: int) -> bool:
+async def has_pending(bus: Bus, count: int) -> bool:
     return (await bus.jetstream.consumer_info("RESULTS", "ingest")).num_ack_pending == count

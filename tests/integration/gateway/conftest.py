@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from libs.model.requests import Bootstrap
-from libs.model.tenancy import digest, new_secret
-from libs.process.run import running
-from libs.process.service import Context, Service
+from libs.model.requests.messages import Bootstrap
+from libs.model.tenancy import api_key_digest, new_api_key
+from libs.process.run import running_services
+from libs.process.service import Service, ServiceContext
 from libs.process.settings import Settings
 from services.gateway.__main__ import service as gateway
 from services.results.__main__ import service as results
@@ -22,49 +22,49 @@ from tests.support.ports import free_port
 
 
 @dataclass(frozen=True)
-class House:
+class RunningGateway:
     """An open gateway: where it listens, the admin key of its tenant, and the process's context."""
 
     port: int
     key: str
-    context: Context
+    context: ServiceContext
 
     def api(self, key: str | None = None) -> Api:
         return Api(self.port, self.key if key is None else key)
 
 
-Open = Callable[..., AbstractAsyncContextManager[House]]
+StartGateway = Callable[..., AbstractAsyncContextManager[RunningGateway]]
 
 
 @pytest.fixture
-def house(nats_url: str, postgres_dsn: str) -> Open:
+def house(nats_url: str, postgres_dsn: str) -> StartGateway:
     """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
 
     @asynccontextmanager
-    async def opened(*others: Service, dsn: str = postgres_dsn, **more: Any) -> AsyncIterator[House]:
+    async def opened(*others: Service, dsn: str = postgres_dsn, **more: Any) -> AsyncIterator[RunningGateway]:
         settings = Settings(
             nats_url=nats_url, postgres_dsn=dsn, port=free_port(), health_port=0, shutdown_grace_s=2, **more
         )
-        async with running((results(), gateway(), *others), settings) as context:
-            secret = new_secret()
-            assert await context.bus.ask(Bootstrap(tenant_name="first", key_sha256=digest(secret)))
-            yield House(settings.port, secret, context)
+        async with running_services((results(), gateway(), *others), settings) as context:
+            secret = new_api_key()
+            assert await context.bus.request(Bootstrap(tenant_name="first", key_sha256=api_key_digest(secret)))
+            yield RunningGateway(settings.port, secret, context)
 
     return opened
 
 
 @asynccontextmanager
-async def beside(home: House) -> AsyncIterator[House]:
+async def second_gateway(home: RunningGateway) -> AsyncIterator[RunningGateway]:
     """A second gateway on the same NATS."""
     settings = msgspec.structs.replace(home.context.settings, port=free_port())
-    async with running((gateway(),), settings) as context:
-        yield House(settings.port, home.key, context)
+    async with running_services((gateway(),), settings) as context:
+        yield RunningGateway(settings.port, home.key, context)
 
 
 @pytest.fixture
-def served(house: Open) -> Iterator[House]:
+def served(house: StartGateway) -> Iterator[RunningGateway]:
     """An open house in a thread of its own, for tests that are no coroutines and send more than a key may."""
-    ready: Future[tuple[House, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+    ready: Future[tuple[RunningGateway, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def live() -> None:
         stop = asyncio.Event()

@@ -6,26 +6,26 @@ from collections.abc import AsyncIterator
 
 from faststream.nats import NatsRouter
 
-from libs.bus.rpc import serve
-from libs.model.requests import Authenticate
+from libs.bus.rpc import serve_rpc
+from libs.model.requests.messages import Authenticate
 from libs.model.tenancy import Principal
-from libs.process.run import running
-from libs.process.service import Context, Running, Service
+from libs.process.run import running_services
+from libs.process.service import RunningService, Service, ServiceContext
 from libs.process.settings import Settings
 from services.gateway.__main__ import service as gateway
-from services.gateway.auth import LOOKUP_S_MAX
-from tests.integration.gateway.conftest import Open
-from tests.integration.gateway.test_native_api import V2, check_problem
+from services.gateway.access.authenticator import LOOKUP_S_MAX
+from tests.integration.gateway.conftest import StartGateway
+from tests.integration.gateway.native.test_native_api import V2, check_problem
 from tests.support.client import Api
 from tests.support.ports import free_port
 from tests.support.servers import NatsServer, PostgresServer
 from tests.support.wait import eventually
-from tests.unit.gateway.strictness import GOOD
+from tests.unit.gateway.invalid_bodies import VALID_MONITOR
 
 
 async def test_without_the_results_room_everything_is_refused_at_once(nats_url: str) -> None:
     settings = Settings(nats_url=nats_url, port=free_port(), health_port=0)
-    async with running((gateway(),), settings), Api(settings.port, "vdt_any", timeout_s=5) as api:
+    async with running_services((gateway(),), settings), Api(settings.port, "vdt_any", timeout_s=5) as api:
         for path in ("/me", "/monitors", "/results/stream"):
             answer = await api.ask("GET", V2 + path)
             check_problem(answer, 503)
@@ -36,12 +36,12 @@ async def test_without_the_results_room_everything_is_refused_at_once(nats_url: 
 
 
 async def test_while_nats_is_away_requests_are_refused_and_then_served_again(
-    house: Open, nats_server: NatsServer
+    house: StartGateway, nats_server: NatsServer
 ) -> None:
     async with house() as home, home.api() as api:
         assert await api.get(f"{V2}/me")
         nats_server.kill()
-        check_problem(await api.ask("POST", f"{V2}/monitors", GOOD), 503)
+        check_problem(await api.ask("POST", f"{V2}/monitors", VALID_MONITOR), 503)
         check_problem(await api.ask("GET", f"{V2}/monitors"), 503)
         check_problem(await api.ask("GET", f"{V2}/results/stream"), 503)
         assert (await api.ask("GET", "/health/live")).status == 200
@@ -55,7 +55,7 @@ async def test_while_nats_is_away_requests_are_refused_and_then_served_again(
 
 
 async def test_while_postgres_is_away_requests_are_refused_and_then_served_again(
-    own_postgres_server: PostgresServer, house: Open
+    own_postgres_server: PostgresServer, house: StartGateway
 ) -> None:
     async with house(dsn=own_postgres_server.new_database()) as home, home.api() as api:
         assert await api.get(f"{V2}/me")
@@ -77,18 +77,18 @@ async def test_a_room_that_never_answers_costs_a_bounded_wait(nats_url: str) -> 
         await asyncio.Event().wait()
         raise AssertionError
 
-    serve(router, Authenticate, never, timeout_s=LOOKUP_S_MAX + 1)
+    serve_rpc(router, Authenticate, never, timeout_s=LOOKUP_S_MAX + 1)
     settings = Settings(nats_url=nats_url, port=free_port(), health_port=0)
     async with (
-        running((_stand_in(router), gateway()), settings),
+        running_services((_fake_results(router), gateway()), settings),
         Api(settings.port, "vdt_any", timeout_s=2 * LOOKUP_S_MAX) as api,
     ):
         check_problem(await api.ask("GET", f"{V2}/me"), 503)
 
 
-def _stand_in(router: NatsRouter) -> Service:
+def _fake_results(router: NatsRouter) -> Service:
     @contextlib.asynccontextmanager
-    async def opened(_: Context) -> AsyncIterator[Running]:
-        yield Running(router)
+    async def opened(_: ServiceContext) -> AsyncIterator[RunningService]:
+        yield RunningService(router)
 
     return Service("results", opened)

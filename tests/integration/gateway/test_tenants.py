@@ -12,15 +12,15 @@ import msgspec
 import pytest
 
 from libs.bus import subjects
-from libs.bus.message import Message
+from libs.bus.client.message import Message
 from libs.model.check import Origin, Result
 from libs.model.ids import new_id, tick_id
 from libs.model.outcome import Status
-from services.gateway.sse import STREAMS_MAX
-from tests.integration.gateway.conftest import House, Open
-from tests.integration.gateway.test_keys import new_key
-from tests.integration.gateway.test_native_api import V2, check_problem
-from tests.integration.gateway.test_stream import next_of
+from services.gateway.web.event_stream import STREAMS_MAX
+from tests.integration.gateway.conftest import RunningGateway, StartGateway
+from tests.integration.gateway.native.test_keys import create_key
+from tests.integration.gateway.native.test_native_api import V2, check_problem
+from tests.integration.gateway.native.test_stream import next_event
 from tests.support.client import Answer, Api, SseEvent
 from tests.support.tenants import add_tenant
 from tests.support.wait import eventually
@@ -39,45 +39,45 @@ MONITOR = {
 
 
 @dataclass(frozen=True)
-class Tenants:
+class TwoTenants:
     """Two tenants: `a`, who has one of everything, and `b`, with the secrets of its keys by scope."""
 
-    home: House
+    home: RunningGateway
     a: Api
-    has: Things
+    ids: Things
     b: dict[str, str]
 
-    async def asked(self, asked: Asked, scope: str) -> Answer:
+    async def send_as_b(self, asked: Asked, scope: str) -> Answer:
         """Returns what b is answered."""
         async with self.home.api(self.b[scope]) as api:
-            return await ask(api, asked)
+            return await send(api, asked)
 
-    async def shown(self) -> dict[str, str]:
+    async def snapshot(self) -> dict[str, str]:
         """Returns all that a sees of its own things."""
-        answers = {step.path: await ask(self.a, step) for step, _ in steps(self.has) if step.method == "GET"}
+        answers = {step.path: await send(self.a, step) for step, _ in request_pairs(self.ids) if step.method == "GET"}
         hidden = {path for path, answer in answers.items() if answer.status != 200 and not path.startswith(OPERATORS)}
         assert hidden == {"/probe"}
         return {path: re.sub(r"'last_used_at': [^,}]+", "", str(answer.body)) for path, answer in answers.items()}
 
-    def check_blind(self, seen: object) -> None:
+    def check_no_leak(self, seen: object) -> None:
         """Checks that nothing of a is in what b received."""
-        for thing in (MARKER, self.has["tenant"], self.has["monitor"], self.has["key"]):
+        for thing in (MARKER, self.ids["tenant"], self.ids["monitor"], self.ids["key"]):
             assert str(thing) not in str(seen)
 
 
-def steps(has: Things) -> list[tuple[Asked, Asked]]:
+def request_pairs(has: Things) -> list[tuple[Asked, Asked]]:
     """Returns all requests but those for streams, each with its twin about what nobody has; those that create, last."""
-    nobodys = of_nobody(has)
-    found = [pair for route in routes() if not route.streams for pair in twins(route, has, nobodys)]
+    nobodys = unknown_ids(has)
+    found = [pair for route in routes() if not route.streams for pair in paired_requests(route, has, nobodys)]
     order = ("GET", "DELETE", "PATCH", "PUT", "POST")
     return sorted(found, key=lambda pair: (order.index(pair[0].method), not pair[0].aimed))
 
 
-def twins(route: Route, has: Things, nobodys: Things) -> list[tuple[Asked, Asked]]:
+def paired_requests(route: Route, has: Things, nobodys: Things) -> list[tuple[Asked, Asked]]:
     return list(zip(requests(route, has), requests(route, nobodys), strict=True))
 
 
-async def publish(home: House, tenant_id: str, monitor_id: str, status: Status = Status.UP) -> None:
+async def publish(home: RunningGateway, tenant_id: str, monitor_id: str, status: Status = Status.UP) -> None:
     """Stores a result as a prober would, with the marker in it."""
     found = result(tenant_id, monitor_id, status)
     subject = subjects.result(tenant_id, "local", "http", monitor_id)
@@ -104,12 +104,12 @@ def result(tenant_id: str, monitor_id: str, status: Status) -> Result:
     )
 
 
-async def ask(api: Api, asked: Asked) -> Answer:
+async def send(api: Api, asked: Asked) -> Answer:
     headers = {name.lower().replace("-", "_"): value for name, value in asked.headers.items()}
     return await api.ask(asked.method, asked.path, asked.body, **headers)
 
 
-async def belongings(api: Api) -> dict[str, str | None]:
+async def create_objects(api: Api) -> dict[str, str | None]:
     """Makes one of everything for a tenant, and returns it by its sort."""
     monitor = (await api.ask("POST", f"{V2}/monitors", MONITOR, idempotency_key="order-of-a")).body
     await api.post(f"{V2}/monitors", MONITOR)
@@ -132,7 +132,7 @@ async def belongings(api: Api) -> dict[str, str | None]:
     }
 
 
-def of_nobody(has: Things) -> Things:
+def unknown_ids(has: Things) -> Things:
     """Returns things like these that nobody has. Whose cursor there is none, begins at the beginning."""
     none = {sort: None for sort in has if sort == "event" or sort.endswith("cursor")}
     ids = {sort: new_id() for sort in ("monitor", "key", "tenant")}
@@ -142,26 +142,26 @@ def of_nobody(has: Things) -> Things:
 
 
 @asynccontextmanager
-async def tenants(house: Open, **more: Any) -> AsyncIterator[Tenants]:
+async def two_tenants(house: StartGateway, **more: Any) -> AsyncIterator[TwoTenants]:
     """A house (with `more` settings) with both tenants in it, and something in each of a's lists."""
     async with house(**more) as home:
         dsn = home.context.settings.postgres_dsn
         own, other = await add_tenant(dsn, MARKER, DAY_S), await add_tenant(dsn, "b")
         async with home.api(own) as a, home.api(other) as admin:
-            has = await belongings(a)
+            has = await create_objects(a)
             async with a.events(STREAM) as events:
                 for status in (Status.UP, Status.DOWN, Status.DOWN):
                     await publish(home, str(has["tenant"]), str(has["monitor"]), status)
-                has["event"] = (await next_of(events)).id
+                has["event"] = (await next_event(events)).id
             path = f"{V2}/monitors/{has['monitor']}"
             for sort, count in (("results", 3), ("transitions", 2)):
-                has[f"{sort}_cursor"] = await stored(a, f"{path}/{sort}", count)
+                has[f"{sort}_cursor"] = await wait_for_cursor(a, f"{path}/{sort}", count)
             has["to"] = datetime.now(UTC).isoformat()
-            scopes = {scope: (await new_key(admin, scope))["key"] for scope in ("read", "write")}
-            yield Tenants(home, a, has, scopes | {"admin": other})
+            scopes = {scope: (await create_key(admin, scope))["key"] for scope in ("read", "write")}
+            yield TwoTenants(home, a, has, scopes | {"admin": other})
 
 
-async def stored(api: Api, path: str, count: int) -> str:
+async def wait_for_cursor(api: Api, path: str, count: int) -> str:
     """Returns the cursor of the first of `count` things at `path`, as soon as they are all there."""
 
     async def all_there() -> bool:
@@ -171,24 +171,24 @@ async def stored(api: Api, path: str, count: int) -> str:
     return str((await api.get(path, limit=1))["next_cursor"])
 
 
-async def test_every_route_hides_what_another_tenant_has(house: Open) -> None:
-    async with tenants(house) as two:
-        before = await two.shown()
-        for mine, nobodys in steps(two.has):
+async def test_every_route_hides_what_another_tenant_has(house: StartGateway) -> None:
+    async with two_tenants(house) as two:
+        before = await two.snapshot()
+        for mine, nobodys in request_pairs(two.ids):
             for scope in two.b:
-                answer, control = await two.asked(mine, scope), await two.asked(nobodys, scope)
-                two.check_blind(answer)
+                answer, control = await two.send_as_b(mine, scope), await two.send_as_b(nobodys, scope)
+                two.check_no_leak(answer)
                 assert not mine.aimed or normalised(answer) == normalised(control), (scope, mine, nobodys)
-        assert await two.shown() == before
+        assert await two.snapshot() == before
 
 
-async def test_the_walk_aims_at_what_is_there(house: Open) -> None:
+async def test_the_walk_aims_at_what_is_there(house: StartGateway) -> None:
     """What b is refused, a may do: else the walk would prove nothing."""
-    async with tenants(house) as two:
-        assert MARKER in str(await two.shown())
-        commands = [mine for mine, _ in steps(two.has) if mine.method != "GET"]
+    async with two_tenants(house) as two:
+        assert MARKER in str(await two.snapshot())
+        commands = [mine for mine, _ in request_pairs(two.ids) if mine.method != "GET"]
         for mine in reversed(commands):
-            answer = await ask(two.a, mine)
+            answer = await send(two.a, mine)
             if mine.path.startswith(OPERATORS):
                 assert answer.status == 403, (mine, answer)
                 continue
@@ -196,32 +196,32 @@ async def test_the_walk_aims_at_what_is_there(house: Open) -> None:
             assert not mine.aimed or answer.status in {200, 201, 204, 409, 504}, (mine, answer)
 
 
-async def test_every_stream_tells_of_the_own_tenant_only(house: Open) -> None:
-    async with tenants(house) as two, two.home.api(two.b["admin"]) as admin:
+async def test_every_stream_tells_of_the_own_tenant_only(house: StartGateway) -> None:
+    async with two_tenants(house) as two, two.home.api(two.b["admin"]) as admin:
         tenant_id, streams = (await admin.get(f"{V2}/me"))["tenant_id"], [each for each in routes() if each.streams]
         assert streams
-        for asked in (asked for route in streams for asked in requests(route, two.has)):
-            reader = await new_key(admin, "read")
+        for asked in (asked for route in streams for asked in requests(route, two.ids)):
+            reader = await create_key(admin, "read")
             api, sentinel = two.home.api(reader["key"]), new_id()
             headers = {name.lower().replace("-", "_"): value for name, value in asked.headers.items()}
             async with api.events(asked.path, **headers) as events, api.events(STREAM) as everything:
-                await publish(two.home, str(two.has["tenant"]), str(two.has["monitor"]))
+                await publish(two.home, str(two.ids["tenant"]), str(two.ids["monitor"]))
                 await publish(two.home, tenant_id, sentinel)
-                assert (await next_of(everything)).data["monitor_id"] == sentinel
+                assert (await next_event(everything)).data["monitor_id"] == sentinel
                 assert (await admin.ask("DELETE", f"{V2}/keys/{reader['id']}")).status == 204
-                for event in await rest_of(events):
+                for event in await remaining_events(events):
                     assert event.data["tenant_id"] == tenant_id, asked
 
 
-async def rest_of(events: AsyncIterator[SseEvent]) -> list[SseEvent]:
+async def remaining_events(events: AsyncIterator[SseEvent]) -> list[SseEvent]:
     async with asyncio.timeout(10):
         return [event async for event in events]
 
 
 async def test_a_tenant_with_many_streams_leaves_room_for_the_others(
-    house: Open, monkeypatch: pytest.MonkeyPatch
+    house: StartGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.sse.TENANTS_MIN", STREAMS_MAX)
+    monkeypatch.setattr("services.gateway.web.event_stream.STREAM_TENANTS_MIN", STREAMS_MAX)
     async with house() as home, home.api() as api:
         other = home.api(await add_tenant(home.context.settings.postgres_dsn, "b"))
         async with api.events(STREAM):

@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Outcome, Status
-from libs.model.tls import TlsReason
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.cases import Case
 from tests.support.targets.certificates import Authority

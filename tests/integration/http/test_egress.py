@@ -3,13 +3,13 @@
 import pytest
 
 from libs.model.outcome import Outcome, Reason, Status
-from libs.net.egress import Egress
+from libs.net.egress import EgressPolicy
 from services.http.spec import HttpSpec
 from tests.support.targets.dns import name_server
 from tests.support.targets.probing import check_probe
 from tests.support.targets.web import moved, page, routes, says, serving
 
-PUBLIC = Egress(private=False)
+PUBLIC = EgressPolicy(private=False)
 REFUSED = (Status.UNKNOWN, Reason.EGRESS_REFUSED)
 CREDENTIALS = "latest/meta-data/iam/security-credentials/"
 WAYS_TO_METADATA = (
@@ -38,7 +38,7 @@ async def test_a_redirect_to_metadata_is_refused_where_private_addresses_are_rea
 
 
 async def test_a_redirect_into_our_network_is_refused_where_tenants_share_a_prober() -> None:
-    egress = Egress(private=False, allow=["127.0.0.1"])
+    egress = EgressPolicy(private=False, allow=["127.0.0.1"])
     async with serving(says(moved("http://127.0.0.2:9/"))) as port:
         outcome = await check_probe(HttpSpec(url=f"http://127.0.0.1:{port}/"), egress=egress)
     assert verdict(outcome) == REFUSED

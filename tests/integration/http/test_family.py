@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from libs.model.outcome import Outcome, Reason, Status
-from libs.net.egress import Egress
+from libs.net.egress import EgressPolicy
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets import web
 from tests.support.targets.certificates import Authority
@@ -184,5 +184,5 @@ async def test_an_origin_is_no_way_around_the_egress_policy() -> None:
     spec = HttpSpec(url="http://shop.example/", resolve_to="169.254.169.254")
     assert verdict(await check_probe(spec)) == (Status.UNKNOWN, Reason.EGRESS_REFUSED)
     spec = HttpSpec(url="http://shop.example/", resolve_to="10.0.0.1")
-    outcome = await check_probe(spec, egress=Egress(private=False))
+    outcome = await check_probe(spec, egress=EgressPolicy(private=False))
     assert verdict(outcome) == (Status.UNKNOWN, Reason.EGRESS_REFUSED)

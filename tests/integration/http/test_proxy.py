@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Outcome, Reason, Status
-from libs.model.tls import TlsReason
-from libs.net.egress import Egress
+from libs.net.egress import EgressPolicy
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets import web
 from tests.support.targets.case import Case
@@ -25,7 +25,7 @@ from tests.support.targets.web import Handler, deaf_port, moved, page, routes, s
 AUTH = {"username": USERNAME, "password": PASSWORD}
 OK = says(page())
 KINDS = {"http": http_proxy, "socks5": socks_proxy}
-PUBLIC = Egress(private=False, allow=["127.0.0.1"])
+PUBLIC = EgressPolicy(private=False, allow=["127.0.0.1"])
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ async def test_an_address_behind_a_name_that_we_look_up_is_judged_too() -> None:
 async def test_the_proxys_own_address_is_judged() -> None:
     async with http_proxy() as (proxy, passed):
         spec = spec_of({"url": "http://192.0.2.1/"}, proxy=proxy)
-        outcome = await check_probe(spec, egress=Egress(private=False, allow=["192.0.2.1"]))
+        outcome = await check_probe(spec, egress=EgressPolicy(private=False, allow=["192.0.2.1"]))
     assert verdict(outcome) == (Status.UNKNOWN, Reason.EGRESS_REFUSED)
     assert "127.0.0.1" in outcome.detail
     assert passed.heads == []

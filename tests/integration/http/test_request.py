@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from libs.model.outcome import Status
-from services.http.headers import BasicAuth
+from services.http.options.headers import BasicAuth
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.probing import check_probe
 from tests.support.targets.web import moved, page, routes, says, serving

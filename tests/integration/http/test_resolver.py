@@ -5,8 +5,8 @@ import time
 import pytest
 
 from libs.model.outcome import Reason, Status
-from libs.net.fault import Fault
-from libs.net.resolve import Resolver
+from libs.net.resolver import Resolver
+from libs.net.verdict import Verdict
 from services.http.spec import HttpSpec
 from tests.support.targets.dns import name_server
 from tests.support.targets.probing import check_probe
@@ -35,16 +35,16 @@ FAULTS = {
 }
 
 
-async def resolve(host: str, timeout_s: float = 2.0) -> list[str] | Fault:
+async def resolve(host: str, timeout_s: float = 2.0) -> list[str] | Verdict:
     async with name_server(ZONE) as (server, _), Resolver([server]) as resolver:
         found = await resolver.resolve(host, 80, time.monotonic() + timeout_s)
-    return found if isinstance(found, Fault) else [address.host for address in found]
+    return found if isinstance(found, Verdict) else [address.host for address in found]
 
 
 @pytest.mark.parametrize("host", FAULTS)
 async def test_a_name_without_an_answer_is_blamed_on_the_right_side(host: str) -> None:
     found = await resolve(host, timeout_s=0.5)
-    assert isinstance(found, Fault)
+    assert isinstance(found, Verdict)
     assert (found.status, found.reason) == FAULTS[host]
     assert host in found.detail
 
@@ -60,7 +60,7 @@ async def test_a_name_with_ipv6_addresses_only_is_found() -> None:
 async def test_names_of_this_machine_ask_no_server() -> None:
     async with name_server(ZONE) as (server, names), Resolver([server]) as resolver:
         found = await resolver.resolve("localhost", 80, time.monotonic() + 2)
-    assert not isinstance(found, Fault)
+    assert not isinstance(found, Verdict)
     assert (found[0].host, found[0].port, names.asked.total()) == ("127.0.0.1", 80, 0)
 
 
@@ -69,7 +69,7 @@ async def test_a_server_that_is_not_there_is_our_fault() -> None:
         pass
     async with Resolver([server]) as resolver:
         found = await resolver.resolve("web.example", 80, time.monotonic() + 2)
-    assert isinstance(found, Fault)
+    assert isinstance(found, Verdict)
     assert (found.status, found.reason) == (Status.UNKNOWN, Reason.RESOLVER_FAILED)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Outcome, Reason, Status
 from libs.model.spec import Spec
-from libs.model.tls import TlsReason
 from services.http.probe import HttpProbe
 from services.http.spec import HttpReason, HttpSpec
 from tests.support.targets.cases import CASES, Case, servers

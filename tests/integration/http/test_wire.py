@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from libs.net.dial import Address
-from libs.net.egress import Egress
-from libs.net.talk import End, Phase
-from libs.net.tls import Session, Trust
+from libs.net.egress import EgressPolicy
+from libs.net.exchange import End, Phase
+from libs.net.sockets import SocketAddress
+from libs.net.tls.sessions import TlsContexts, TlsSession
 from libs.net.wire import Wire
 from tests.support.targets.certificates import Authority
 from tests.support.targets.web import Handler, serving, shakes_hands
@@ -21,16 +21,16 @@ SPEECH = bytes(range(256)) * 32768
 DIGEST = hashlib.sha256(SPEECH).digest()
 
 
-class Speech:
+class LargeExchange:
     """Says a lot and waits for its digest."""
 
     def __init__(self) -> None:
         self.heard = b""
 
-    def opened(self) -> bytes:
+    def on_connected(self) -> bytes:
         return SPEECH
 
-    def received(self, data: bytes) -> bool:
+    def on_data(self, data: bytes) -> bool:
         self.heard += data
         return len(self.heard) >= len(DIGEST)
 
@@ -43,23 +43,29 @@ async def listens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 async def test_a_long_request_is_sent_as_the_peer_takes_it(tmp_path: Path, *, secure: bool) -> None:
     authority = Authority(tmp_path)
-    session = Trust(authority.ca_file).session("127.0.0.1", verify=True) if secure else None
-    speech = Speech()
+    session = TlsContexts(authority.ca_file).session("127.0.0.1", verify=True) if secure else None
+    speech = LargeExchange()
     async with serving(listens, authority.server("127.0.0.1") if secure else None) as port:
         wire = Wire(
-            asyncio.get_running_loop(), speech, Address(socket.AF_INET, "127.0.0.1", port), session, egress=Egress()
+            asyncio.get_running_loop(),
+            speech,
+            SocketAddress(socket.AF_INET, "127.0.0.1", port),
+            session,
+            egress=EgressPolicy(),
         )
         end = await wire.run(time.monotonic() + 30)
-    assert (end, wire.phase, speech.heard) == (End.ENOUGH, Phase.TRANSFER, DIGEST)
+    assert (end, wire.phase, speech.heard) == (End.COMPLETE, Phase.TRANSFER, DIGEST)
 
 
 async def test_a_bug_in_a_talk_is_raised_where_it_is_waited_for() -> None:
-    class Buggy(Speech):
+    class Buggy(LargeExchange):
         def opened(self) -> bytes:
             raise LookupError("a bug")
 
     async with serving(listens) as port:
-        wire = Wire(asyncio.get_running_loop(), Buggy(), Address(socket.AF_INET, "127.0.0.1", port), egress=Egress())
+        wire = Wire(
+            asyncio.get_running_loop(), Buggy(), SocketAddress(socket.AF_INET, "127.0.0.1", port), egress=EgressPolicy()
+        )
         with pytest.raises(LookupError):
             await wire.run(time.monotonic() + 30)
 
@@ -67,7 +73,7 @@ async def test_a_bug_in_a_talk_is_raised_where_it_is_waited_for() -> None:
 class MailClient:
     """Asks for TLS in the middle of a conversation, as mail and directories do."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: TlsSession) -> None:
         self.wire: Wire
         self.heard = b""
         self._session = session
@@ -78,7 +84,7 @@ class MailClient:
     def received(self, data: bytes) -> bool:
         self.heard += data
         if data.startswith(b"220 hello"):
-            self.wire.say(b"STARTTLS\r\n")
+            self.wire.send(b"STARTTLS\r\n")
         elif data.startswith(b"220 go"):
             self.wire.start_tls(self._session)
         return data.startswith(b"250")
@@ -97,23 +103,23 @@ def mail_server(context: ssl.SSLContext, consent: bytes) -> Handler:
 @pytest.mark.parametrize("slipped_in", [b"", b"250 from somebody in between\r\n"], ids=["clean", "slipped in"])
 async def test_tls_starts_in_the_middle_of_a_conversation(tmp_path: Path, slipped_in: bytes) -> None:
     authority = Authority(tmp_path)
-    client = MailClient(Trust(authority.ca_file).session("127.0.0.1", verify=True))
+    client = MailClient(TlsContexts(authority.ca_file).session("127.0.0.1", verify=True))
     handler = mail_server(authority.server("127.0.0.1"), b"220 go\r\n" + slipped_in)
     async with serving(handler) as port:
-        address = Address(socket.AF_INET, "127.0.0.1", port)
-        client.wire = Wire(asyncio.get_running_loop(), client, address, egress=Egress())
+        address = SocketAddress(socket.AF_INET, "127.0.0.1", port)
+        client.wire = Wire(asyncio.get_running_loop(), client, address, egress=EgressPolicy())
         end = await client.wire.run(time.monotonic() + 30)
-    assert end is End.ENOUGH
+    assert end is End.COMPLETE
     assert client.heard.endswith(b"250 inside\r\n")
     assert list(client.wire.marks) == [Phase.CONNECT, Phase.FIRST_BYTE, Phase.TLS]
     assert client.wire.session is not None
-    assert client.wire.session.verified()
+    assert client.wire.session.verified_chain()
 
 
 async def test_a_certificate_is_refused_in_the_middle_of_a_conversation_too(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    client = MailClient(Trust(authority.ca_file).session("127.0.0.1", verify=True))
+    client = MailClient(TlsContexts(authority.ca_file).session("127.0.0.1", verify=True))
     async with serving(mail_server(authority.server("127.0.0.2"), b"220 go\r\n")) as port:
-        address = Address(socket.AF_INET, "127.0.0.1", port)
-        client.wire = Wire(asyncio.get_running_loop(), client, address, egress=Egress())
+        address = SocketAddress(socket.AF_INET, "127.0.0.1", port)
+        client.wire = Wire(asyncio.get_running_loop(), client, address, egress=EgressPolicy())
         assert await client.wire.run(time.monotonic() + 30) is End.TLS_FAILED

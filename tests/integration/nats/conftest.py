@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from libs.bus.bus import Bus
-from libs.bus.message import Message
+from libs.bus.client.message import Message
+from libs.bus.connection import Bus
 from libs.model.ids import new_id
-from libs.model.requests import CreateKey, DeleteKey
+from libs.model.requests.messages import CreateKey, DeleteKey
 from libs.model.tenancy import KeyCreated, Scope
-from libs.process.run import running
-from libs.process.service import Context
+from libs.process.run import running_services
+from libs.process.service import ServiceContext
 from libs.process.settings import Settings
-from libs.store import tenants
-from libs.store.pool import open_store
+from libs.store.core.pool import open_store
+from libs.store.tenancy import tenants
 from services.results.__main__ import service as results
 from tests.support.guarded_nats import GuardedNats, guarded_nats
 
@@ -41,20 +41,20 @@ class Tenant:
         request = CreateKey(
             tenant_id=self.id, name="k", scopes=list(scopes or [Scope.READ]), cidrs=cidrs or [], expires_at=expires_at
         )
-        return await self.gateway.ask(request)
+        return await self.gateway.request(request)
 
     async def revoke(self, key: KeyCreated) -> None:
-        await self.gateway.ask(DeleteKey(tenant_id=self.id, key_id=key.id))
+        await self.gateway.request(DeleteKey(tenant_id=self.id, key_id=key.id))
 
 
 @dataclass(frozen=True)
-class House:
+class NatsDeployment:
     """The server, the gateway's connection, a prober's, and a results room whose settings and context these are."""
 
     nats: GuardedNats
     gateway: Bus
     prober: Bus
-    context: Context
+    context: ServiceContext
 
     async def tenant(self) -> Tenant:
         tenant_id = new_id()
@@ -71,26 +71,28 @@ class House:
         await self.context.bus.publish(Message(f"events.{tenant_id}.http.m1", body))
 
 
-Open = Callable[..., AbstractAsyncContextManager[House]]
+OpenDeployment = Callable[..., AbstractAsyncContextManager[NatsDeployment]]
 
 
 @asynccontextmanager
-async def opened(nats: GuardedNats, dsn: str, beside: GuardedNats, **more: Any) -> AsyncIterator[House]:
+async def open_deployment(
+    nats: GuardedNats, dsn: str, beside: GuardedNats, **more: Any
+) -> AsyncIterator[NatsDeployment]:
     """Opens a house on `nats`, with gateway and prober on the server `beside` it in the same cluster."""
     plain = {"postgres_dsn": dsn, "health_port": 0, "shutdown_grace_s": 2}
     async with (
-        running((results(),), Settings(**{**plain, **nats.settings(), **more})) as context,
+        running_services((results(),), Settings(**{**plain, **nats.settings(), **more})) as context,
         Bus.open(beside.url("gateway"), name="gateway") as gateway,
         Bus.open(beside.url("prober_local"), name="prober") as prober,
     ):
-        yield House(nats, gateway, prober, context)
+        yield NatsDeployment(nats, gateway, prober, context)
 
 
 @pytest.fixture
-def house(guarded: GuardedNats, postgres_dsn: str) -> Open:
+def house(guarded: GuardedNats, postgres_dsn: str) -> OpenDeployment:
     """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
 
-    def open_it(**more: Any) -> AbstractAsyncContextManager[House]:
-        return opened(guarded, postgres_dsn, guarded, **more)
+    def open_it(**more: Any) -> AbstractAsyncContextManager[NatsDeployment]:
+        return open_deployment(guarded, postgres_dsn, guarded, **more)
 
     return open_it

@@ -7,59 +7,59 @@ from dataclasses import dataclass
 import nats
 from nats.aio.msg import Msg
 
-from libs.bus import grants, nkeys
+from libs.bus.auth import nkeys, permissions
 from libs.model.ids import new_id
-from libs.process.run import running
+from libs.process.run import running_services
 from libs.process.settings import Settings
 from services.results.__main__ import service as results
-from tests.integration.nats.conftest import Open
+from tests.integration.nats.conftest import OpenDeployment
 from tests.support.callouts import callout
 from tests.support.guarded_nats import GuardedNats, guest, is_let_in
 from tests.support.servers import PostgresServer
 
 DEEP = b'{"nats":' * 20_000
-OWN = nkeys.Signer(nkeys.new_seed())
+OWN_SIGNER = nkeys.AccountSigner(nkeys.new_seed())
 
 GARBAGE = [
     *(b"", b" ", b"\x00", b"\xff\xfe", b"..", b"a.b.c", b"eyJ.eyJ.eyJ", os.urandom(2000), b"." * 5000, DEEP),
     *(callout()[:-1], callout() + b"x", callout()[5:], callout().replace(b".", b",")),
     *(callout(aud="x"), callout(type="x"), callout(user_nkey=""), callout(server_id=None), callout(connect_opts=[])),
-    OWN.token({"aud": "nats-authorization-request", "nats": {"type": "authorization_request"}}).encode(),
+    OWN_SIGNER.sign({"aud": "nats-authorization-request", "nats": {"type": "authorization_request"}}).encode(),
 ]
 
 
 @dataclass
-class Room:
+class CalloutClient:
     """What a results room answers on a server without rights, where anybody may ask it."""
 
     client: nats.aio.client.Client
-    answers: asyncio.Queue[Msg]
+    responses: asyncio.Queue[Msg]
 
-    async def ask(self, body: bytes) -> None:
-        await self.client.publish(grants.CALLOUT, body, reply="answers")
+    async def send_request(self, body: bytes) -> None:
+        await self.client.publish(permissions.CALLOUT_SUBJECT, body, reply="answers")
 
-    async def answer(self) -> bytes:
+    async def next_response(self) -> bytes:
         async with asyncio.timeout(20):
-            return (await self.answers.get()).data
+            return (await self.responses.get()).data
 
 
 async def test_garbage_is_not_answered_and_harms_nothing(nats_url: str, postgres_dsn: str) -> None:
     settings = Settings(nats_url=nats_url, postgres_dsn=postgres_dsn, health_port=0, nats_issuer=nkeys.new_seed())
-    async with running((results(),), settings), await nats.connect(nats_url) as client:
-        room = Room(client, asyncio.Queue())
-        await client.subscribe("answers", cb=room.answers.put)
+    async with running_services((results(),), settings), await nats.connect(nats_url) as client:
+        room = CalloutClient(client, asyncio.Queue())
+        await client.subscribe("answers", cb=room.responses.put)
         for body in GARBAGE:
-            await room.ask(body)
-            await client.publish(grants.CALLOUT, body)  # nobody to answer
+            await room.send_request(body)
+            await client.publish(permissions.CALLOUT_SUBJECT, body)  # nobody to answer
         for secret in ("", "x", "vdt_" + "x" * 43, "\x00", "'; --"):
-            await room.ask(callout(secret=secret, address=new_id()))
+            await room.send_request(callout(secret=secret, address=new_id()))
         for _ in range(5):
-            assert (await room.answer()).startswith(b"eyJ")
-        assert room.answers.empty()
+            assert (await room.next_response()).startswith(b"eyJ")
+        assert room.responses.empty()
 
 
 async def test_while_the_database_is_away_nobody_gets_in_and_whoever_is_in_stays(
-    house: Open, own_postgres_server: PostgresServer
+    house: OpenDeployment, own_postgres_server: PostgresServer
 ) -> None:
     async with house(postgres_dsn=own_postgres_server.new_database()) as home:
         tenant = await home.tenant()

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from tests.integration.nats.conftest import opened
+from tests.integration.nats.conftest import open_deployment
 from tests.support.guarded_nats import guarded_nats, guest, is_let_in
 
 
 async def test_a_key_is_good_at_every_server_and_revoked_at_every_one(postgres_dsn: str) -> None:
     with guarded_nats(3) as servers:
         first, second, third = servers
-        async with opened(first, postgres_dsn, second) as home:
+        async with open_deployment(first, postgres_dsn, second) as home:
             tenant = await home.tenant()
             key = await tenant.key()
             urls = [each.tenant_url(key.key) for each in (first, second, third)]

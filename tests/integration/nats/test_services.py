@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from libs.bus import layout, streams
-from libs.bus.bus import Bus
+from libs.bus import provisioning, stream_configs
+from libs.bus.client.message import Message
+from libs.bus.connection import Bus
 from libs.bus.errors import BusError
-from libs.bus.message import Message
 from tests.support.guarded_nats import GuardedNats, guest, is_let_in
 
 API = "$JS.API"
@@ -100,9 +100,9 @@ async def test_a_prober_makes_the_consumer_of_its_own_location_on_the_stream_tha
         Bus.open(guarded.url("results"), name="r") as results,
         Bus.open(guarded.url("prober_eu"), name="p") as prober,
     ):
-        await streams.provision(results, results_bytes_max=1 << 24)
-        await streams.provision_prober(prober, "eu", "http")
-        assert await streams.consumer_exists(prober, "CHECKS", "eu-http")
+        await provisioning.provision(results, results_bytes_max=1 << 24)
+        await provisioning.provision_prober(prober, "eu", "http")
+        assert await provisioning.consumer_exists(prober, "CHECKS", "eu-http")
         await prober.publish(Message("results.t.eu.http.m", b"{}"))
         with pytest.raises(BusError):
             await prober.publish(Message("results.t.local.http.m", b"{}"), timeout_s=0.5)
@@ -114,14 +114,14 @@ async def test_a_consumer_cannot_be_made_for_another_location_under_ones_own_nam
         Bus.open(guarded.url("results"), name="r") as results,
         Bus.open(guarded.url("prober_eu"), name="p") as prober,
     ):
-        await streams.provision(results, results_bytes_max=1 << 24)
+        await provisioning.provision(results, results_bytes_max=1 << 24)
         subject = f"{API}.CONSUMER.CREATE.CHECKS.eu-http.due.*.eu.http.>"
         for filters in ({"filter_subject": "due.*.local.http.>"}, {"filter_subjects": ["due.>", "sched.>"]}, {}):
             config = {"name": "eu-http", "durable_name": "eu-http", "ack_policy": "explicit", **filters}
             body = msgspec.json.encode({"stream_name": "CHECKS", "config": config})
             answer = await prober.client.request(subject, body, timeout=5)
             assert b'"error"' in answer.data, filters
-        assert not await streams.consumer_exists(results, "CHECKS", "eu-http")
+        assert not await provisioning.consumer_exists(results, "CHECKS", "eu-http")
 
 
 async def test_the_gateway_cannot_change_the_ingest(guarded: GuardedNats) -> None:
@@ -130,13 +130,13 @@ async def test_the_gateway_cannot_change_the_ingest(guarded: GuardedNats) -> Non
         Bus.open(guarded.url("results"), name="r") as results,
         Bus.open(guarded.url("gateway"), name="g") as gateway,
     ):
-        await streams.provision(results, results_bytes_max=1 << 24)
+        await provisioning.provision(results, results_bytes_max=1 << 24)
         subject = f"{API}.CONSUMER.CREATE.RESULTS.replay-1.results.t.l.k.m"
         for name in ({"durable_name": "ingest"}, {"name": "ingest"}, {"name": "ingest", "durable_name": "ingest"}):
             config = {**name, "ack_policy": "explicit", "filter_subject": "results.t.l.k.m", "max_ack_pending": 1}
             body = msgspec.json.encode({"stream_name": "RESULTS", "config": config})
             await gateway.client.request(subject, body, timeout=5)
-        kept = await results.jetstream.consumer_info("RESULTS", layout.INGEST)
+        kept = await results.jetstream.consumer_info("RESULTS", stream_configs.INGEST_CONSUMER)
         assert (kept.config.filter_subject, kept.config.max_ack_pending) == ("results.>", 20_000)
 
 

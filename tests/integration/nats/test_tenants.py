@@ -5,14 +5,14 @@ from datetime import timedelta
 import nats
 import pytest
 
-from libs.model.requests import ListKeys
-from libs.model.tenancy import Scope, new_secret
+from libs.model.requests.messages import ListKeys
+from libs.model.tenancy import Scope, new_api_key
 from libs.process.run import utc_now
-from tests.integration.nats.conftest import Open
+from tests.integration.nats.conftest import OpenDeployment
 from tests.support.guarded_nats import guest, is_let_in
 
 
-async def test_a_tenant_receives_its_own_results_and_events(house: Open) -> None:
+async def test_a_tenant_receives_its_own_results_and_events(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key()
@@ -29,7 +29,7 @@ async def test_a_tenant_receives_its_own_results_and_events(house: Open) -> None
         assert own.errors.empty()
 
 
-def foreign(own: str, sibling: str) -> list[str]:
+def foreign_subjects(own: str, sibling: str) -> list[str]:
     """Everything that the tenant `own` might try to hear."""
     return [
         *(
@@ -55,12 +55,12 @@ def foreign(own: str, sibling: str) -> list[str]:
     ]
 
 
-async def test_a_tenant_is_refused_every_other_subject(house: Open) -> None:
+async def test_a_tenant_is_refused_every_other_subject(house: OpenDeployment) -> None:
     async with house() as home:
         own, sibling = await home.tenant(), await home.tenant()
         key = await own.key(Scope.ADMIN)
         async with guest(home.nats.tenant_url(key.key)) as client:
-            for subject in foreign(own.id, sibling.id):
+            for subject in foreign_subjects(own.id, sibling.id):
                 refusal = await client.refusal_of_subscribing(subject)
                 assert "permissions violation for subscription" in refusal, subject
             await client.subscribe(f"live.results.{own.id}.>")
@@ -71,7 +71,7 @@ async def test_a_tenant_is_refused_every_other_subject(house: Open) -> None:
             assert client.messages.empty()
 
 
-async def test_a_tenant_publishes_nothing(house: Open) -> None:
+async def test_a_tenant_publishes_nothing(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key(Scope.ADMIN)
@@ -87,7 +87,7 @@ async def test_a_tenant_publishes_nothing(house: Open) -> None:
             assert client.client.is_connected
 
 
-async def test_two_tenants_at_once_each_receive_what_is_theirs(house: Open) -> None:
+async def test_two_tenants_at_once_each_receive_what_is_theirs(house: OpenDeployment) -> None:
     async with house() as home:
         both = [await home.tenant(), await home.tenant()]
         keys = [await tenant.key() for tenant in both]
@@ -102,7 +102,7 @@ async def test_two_tenants_at_once_each_receive_what_is_theirs(house: Open) -> N
             assert first.messages.empty()
 
 
-async def test_only_a_good_key_gets_in_from_where_it_may_be_used(house: Open) -> None:
+async def test_only_a_good_key_gets_in_from_where_it_may_be_used(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         soon = await tenant.key(expires_at=utc_now() + timedelta(hours=1))
@@ -111,39 +111,50 @@ async def test_only_a_good_key_gets_in_from_where_it_may_be_used(house: Open) ->
         await tenant.revoke(revoked)
         expired = await tenant.key(expires_at=utc_now() + timedelta(milliseconds=1))
         good = [soon.key, inside.key]
-        bad = [outside.key, revoked.key, expired.key, new_secret(), "", "x", "vdt_", soon.key + "x", "x" * 5000, "ключ"]
+        bad = [
+            outside.key,
+            revoked.key,
+            expired.key,
+            new_api_key(),
+            "",
+            "x",
+            "vdt_",
+            soon.key + "x",
+            "x" * 5000,
+            "ключ",
+        ]
         for key in good:
             assert await is_let_in(home.nats.tenant_url(key))
         for key in bad:
             assert not await is_let_in(home.nats.tenant_url(key)), key
 
 
-async def test_a_refusal_says_nothing_about_its_reason(house: Open) -> None:
+async def test_a_refusal_says_nothing_about_its_reason(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         outside = await tenant.key(cidrs=["10.0.0.0/8"])
-        for key in (outside.key, new_secret(), "x"):
+        for key in (outside.key, new_api_key(), "x"):
             with pytest.raises(nats.errors.Error) as caught:
                 async with guest(home.nats.tenant_url(key)):
                     pass
             assert str(caught.value).lower() in ("nats: 'authorization violation'", "nats: authorization failed")
 
 
-async def test_no_key_makes_a_service_and_no_user_name_helps(house: Open) -> None:
+async def test_no_key_makes_a_service_and_no_user_name_helps(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key(Scope.ADMIN)
         for user in ("gateway", "results", "prober_local", "system"):
             assert not await is_let_in(home.nats.tenant_url(key.key, user)), user
-        for user in ("anybody", f"key.{new_secret()}", "$G"):
+        for user in ("anybody", f"key.{new_api_key()}", "$G"):
             async with guest(home.nats.tenant_url(key.key, user)) as client:
                 assert "violation" in await client.refusal_of_subscribing(">")
 
 
-async def test_its_last_use_is_noted(house: Open) -> None:
+async def test_its_last_use_is_noted(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key()
         assert await is_let_in(home.nats.tenant_url(key.key))
-        listed = {each.id: each for each in await home.gateway.ask(ListKeys(tenant_id=tenant.id))}
+        listed = {each.id: each for each in await home.gateway.request(ListKeys(tenant_id=tenant.id))}
         assert listed[key.id].last_used_at is not None

@@ -8,9 +8,9 @@ import uvloop
 
 from tests.support.netns import Namespace, inside, join, namespace
 
-WAYS = ("raw", "datagram")
+TRANSPORTS = ("raw", "datagram")
 # What these look at is the network's doing more than the loop's.
-SLOW = {"test_bad_link.py", "test_errors.py", "test_netem.py"}
+UVLOOP_ONLY = {"test_bad_link.py", "test_errors.py", "test_netem.py"}
 
 
 def pytest_asyncio_loop_factories(
@@ -18,7 +18,7 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     del config
     factories = {"uvloop": uvloop.new_event_loop}
-    return factories if item.path.name in SLOW else factories | {"asyncio": asyncio.new_event_loop}
+    return factories if item.path.name in UVLOOP_ONLY else factories | {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def there(here: Namespace) -> Iterator[Namespace]:
         yield made
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=TRANSPORTS)
 def way(request: pytest.FixtureRequest, here: Namespace) -> Iterator[str]:
     """Puts the test inside `here`, with and without CAP_NET_RAW."""
     with inside(here, request.param):

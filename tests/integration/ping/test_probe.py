@@ -3,7 +3,7 @@
 import pytest
 
 from libs.model.outcome import Reason, Status
-from libs.net.egress import Egress
+from libs.net.egress import EgressPolicy
 from services.ping.spec import PingReason
 from tests.support.netns import Namespace
 from tests.support.targets.pinging import pinged, verdict
@@ -66,7 +66,7 @@ async def test_an_address_that_may_not_be_reached_sees_no_packet(way: str, there
     there.run("nft add chain inet count input { type filter hook input priority 0 ; }")
     there.run("nft add rule inet count input ip daddr 10.70.0.3 counter")
     try:
-        outcome = await pinged("10.70.0.3", egress=Egress(private=False))
+        outcome = await pinged("10.70.0.3", egress=EgressPolicy(private=False))
         counted = there.run("nft list table inet count")
     finally:
         there.run("nft delete table inet count")

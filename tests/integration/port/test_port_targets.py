@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Reason, Status
-from libs.model.tls import TlsReason
-from libs.net.findings import Flaw
-from libs.net.tls import TlsFailure
-from services.port.script import Step
+from libs.net.tls.findings import CertificateProblem
+from libs.net.tls.sessions import TlsFailure
+from services.port.expect_script import ScriptStep
 from services.port.spec import PortReason
 from tests.support.targets.certificates import Authority
 from tests.support.targets.talkers import (
@@ -24,7 +24,7 @@ from tests.support.targets.talkers import (
 from tests.support.targets.web import FOREVER_S, Handler, deaf_port, reset, serving, then_reset
 
 
-class Case(NamedTuple):
+class PortCase(NamedTuple):
     name: str
     handler: Handler
     options: dict[str, Any]
@@ -36,22 +36,22 @@ class Case(NamedTuple):
 SSH: dict[str, Any] = {"service": "ssh"}
 SMTP: dict[str, Any] = {"service": "smtp"}
 CASES = (
-    Case("open", says_nothing, {}, Status.UP, Reason.OK),
-    Case("identifies itself", greets(b"SSH-2.0-x\r\n"), SSH, Status.UP, Reason.OK),
-    Case("mail", greets(b"220 hi\r\n250 hi\r\n"), SMTP, Status.UP, Reason.OK),
-    Case("silent", says_nothing, SSH, Status.DEGRADED, PortReason.SILENT, 0.3),
-    Case("silent after TCP alone was asked for", says_nothing, {"tls": True}, Status.DOWN, TlsReason.TLS_TIMEOUT, 0.3),
-    Case("refuses", greets(b"554 go away\r\n"), SMTP, Status.DEGRADED, PortReason.REFUSING),
-    Case("not well", greets(b"SIP/2.0 503 Full\r\n\r\n"), {"service": "sip", "transport": "tcp"}, Status.DEGRADED, PortReason.UNHEALTHY),
-    Case("stops", greets(b"220-hi\r\n"), SMTP, Status.DOWN, PortReason.ANSWER_TIMEOUT, 0.3),
-    Case("hangs up", hangs_up_at_once, SSH, Status.DOWN, PortReason.CLOSED),
-    Case("hangs up in the middle", greets(b"220 hi\r\n", lambda w: w.close()), SMTP, Status.DOWN, PortReason.CLOSED),
-    Case("resets in the middle", greets(b"220 hi\r\n", reset), SMTP, Status.DOWN, PortReason.RESET),
-    Case("another protocol", greets(b"HTTP/1.1 400 Bad Request\r\n"), SMTP, Status.DOWN, PortReason.UNEXPECTED_ANSWER),
-    Case("an endless line", greets(b"2" * 9999), SMTP, Status.DOWN, PortReason.UNEXPECTED_ANSWER),
-    Case("no TLS", greets(b"220 hi\r\n250 hi\r\n"), {"service": "submission"}, Status.DOWN, PortReason.STARTTLS_MISSING),
-    Case("plain text on a TLS port", greets(b"220 hi\r\n"), {"service": "smtps"}, Status.DOWN, TlsReason.TLS_NOT_SPOKEN),
-    Case("resets the handshake", then_reset(b""), {"tls": True}, Status.DOWN, TlsReason.TLS_RESET),
+    PortCase("open", says_nothing, {}, Status.UP, Reason.OK),
+    PortCase("identifies itself", greets(b"SSH-2.0-x\r\n"), SSH, Status.UP, Reason.OK),
+    PortCase("mail", greets(b"220 hi\r\n250 hi\r\n"), SMTP, Status.UP, Reason.OK),
+    PortCase("silent", says_nothing, SSH, Status.DEGRADED, PortReason.SILENT, 0.3),
+    PortCase("silent after TCP alone was asked for", says_nothing, {"tls": True}, Status.DOWN, TlsReason.TLS_TIMEOUT, 0.3),
+    PortCase("refuses", greets(b"554 go away\r\n"), SMTP, Status.DEGRADED, PortReason.REFUSING),
+    PortCase("not well", greets(b"SIP/2.0 503 Full\r\n\r\n"), {"service": "sip", "transport": "tcp"}, Status.DEGRADED, PortReason.UNHEALTHY),
+    PortCase("stops", greets(b"220-hi\r\n"), SMTP, Status.DOWN, PortReason.ANSWER_TIMEOUT, 0.3),
+    PortCase("hangs up", hangs_up_at_once, SSH, Status.DOWN, PortReason.CLOSED),
+    PortCase("hangs up in the middle", greets(b"220 hi\r\n", lambda w: w.close()), SMTP, Status.DOWN, PortReason.CLOSED),
+    PortCase("resets in the middle", greets(b"220 hi\r\n", reset), SMTP, Status.DOWN, PortReason.RESET),
+    PortCase("another protocol", greets(b"HTTP/1.1 400 Bad Request\r\n"), SMTP, Status.DOWN, PortReason.UNEXPECTED_ANSWER),
+    PortCase("an endless line", greets(b"2" * 9999), SMTP, Status.DOWN, PortReason.UNEXPECTED_ANSWER),
+    PortCase("no TLS", greets(b"220 hi\r\n250 hi\r\n"), {"service": "submission"}, Status.DOWN, PortReason.STARTTLS_MISSING),
+    PortCase("plain text on a TLS port", greets(b"220 hi\r\n"), {"service": "smtps"}, Status.DOWN, TlsReason.TLS_NOT_SPOKEN),
+    PortCase("resets the handshake", then_reset(b""), {"tls": True}, Status.DOWN, TlsReason.TLS_RESET),
 )  # fmt: skip
 # Reasons that take more than a server; each has a test of its own below.
 ELSEWHERE = {PortReason.NO_ANSWER, PortReason.FAMILY_DOWN}
@@ -63,7 +63,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_a_peer_gets_its_verdict(case: Case) -> None:
+async def test_a_peer_gets_its_verdict(case: PortCase) -> None:
     async with serving(case.handler) as port:
         outcome = await probed(port, timeout_s=case.timeout_s, **case.options)
     assert (outcome.status, outcome.reason) == (case.status, case.reason), outcome
@@ -145,7 +145,7 @@ async def test_a_lost_datagram_is_sent_again() -> None:
 
 
 async def test_a_datagram_lost_later_is_sent_again_too() -> None:
-    steps = (Step(send="a"), Step(expect="b"), Step(send="c"), Step(expect="d"))
+    steps = (ScriptStep(send="a"), ScriptStep(expect="b"), ScriptStep(send="c"), ScriptStep(expect="d"))
     answers = {1: [b"b"], 3: [b"d"]}
     async with answering(lambda _, number: answers.get(number, [])) as port:
         outcome = await probed(port, transport="udp", steps=steps, timeout_s=1.0)
@@ -176,7 +176,7 @@ async def test_tls_that_is_required_and_not_known_to_the_service_is_missing() ->
 
 
 async def test_the_answer_to_a_goodbye_is_not_waited_for_beyond_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.port.dialogue.GOODBYE_S", FOREVER_S)
+    monkeypatch.setattr("services.port.session.CLOSE_TIMEOUT_S", FOREVER_S)
     async with serving(greets(b"220 hi\r\n250 hi\r\n")) as port:
         outcome = await probed(port, timeout_s=0.5, **SMTP)
     assert outcome.status is Status.UP
@@ -188,7 +188,7 @@ async def test_silence_of_a_service_that_must_answer_is_down() -> None:
     assert (outcome.status, outcome.reason) == (Status.DOWN, PortReason.NO_ANSWER)
 
 
-SCRIPT = (Step(send="hi"), Step(expect="ho"))
+SCRIPT = (ScriptStep(send="hi"), ScriptStep(expect="ho"))
 
 
 async def test_silence_over_udp_proves_nothing() -> None:
@@ -212,7 +212,7 @@ async def test_one_family_that_is_down_is_told() -> None:
 
 
 def test_the_words_of_tls_are_those_of_the_network_room() -> None:
-    assert {word.value for word in (*Flaw, *TlsFailure)} < set(TlsReason)
+    assert {word.value for word in (*CertificateProblem, *TlsFailure)} < set(TlsReason)
 
 
 async def test_a_closed_port_is_refused() -> None:

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 from nats.errors import Error as NatsError
 
-from libs.bus import schedules, streams
-from libs.bus.bus import Bus
+from libs.bus import provisioning, schedules
+from libs.bus.connection import Bus
 from libs.model.check import Check, Origin, Result
 from libs.model.outcome import Outcome, Status
 from libs.model.spec import Spec
 from libs.prober.service import prober
 from libs.process.health import Health
-from libs.process.service import Context, Running
+from libs.process.service import RunningService, ServiceContext
 from libs.process.settings import Settings
 
 RESULTS_BYTES = 64 * 1024 * 1024
@@ -58,16 +58,18 @@ class FakeProbe:
             await self.changed.wait_for(lambda: len(self.started) >= count)
 
 
-class Stage:
+class ProberHarness:
     """One running prober, and what a test does to it."""
 
     def __init__(self, bus: Bus, probe: FakeProbe) -> None:
         self.bus = bus
         self.probe = probe
 
-    async def ask(self, *names: str, **changes: Any) -> None:
+    async def publish_checks(self, *names: str, **changes: Any) -> None:
         """Puts a check for each name onto the bus, as one that is due now."""
-        assert await self.bus.publish_all([schedules.due_now(check(name, **changes), 0) for name in names]) == []
+        assert (
+            await self.bus.publish_all([schedules.immediate_check(check(name, **changes), 0) for name in names]) == []
+        )
 
     async def results(self, count: int) -> list[Result]:
         """Waits until `count` results are stored, and returns them all in the order of the stream."""
@@ -78,7 +80,7 @@ class Stage:
             stored = [await self.bus.jetstream.get_msg("RESULTS", seq) for seq in range(1, last + 1)]
         return [msgspec.json.decode(message.data or b"", type=Result) for message in stored]
 
-    async def settled(self) -> None:
+    async def wait_all_done(self) -> None:
         """Waits until no check is left, neither waiting nor in flight."""
         async with asyncio.timeout(30):
             while await self._stored("CHECKS"):
@@ -109,9 +111,9 @@ def check(name: str, **changes: Any) -> Check:
 
 
 @asynccontextmanager
-async def running(bus: Bus, probe: FakeProbe, **settings: Any) -> AsyncIterator[Running]:
+async def running_prober(bus: Bus, probe: FakeProbe, **settings: Any) -> AsyncIterator[RunningService]:
     service = prober(FakeSpec, lambda _: probe)
-    context = Context(bus, Settings(**settings), Health(), lambda: datetime.now(UTC))
+    context = ServiceContext(bus, Settings(**settings), Health(), lambda: datetime.now(UTC))
     async with service.open(context) as opened:
         assert opened.router is not None
         bus.broker.include_router(opened.router)
@@ -124,7 +126,7 @@ async def running(bus: Bus, probe: FakeProbe, **settings: Any) -> AsyncIterator[
 @pytest.fixture
 async def bus(nats_url: str) -> AsyncIterator[Bus]:
     async with Bus.open(nats_url, name="test") as opened:
-        await streams.provision(opened, results_bytes_max=RESULTS_BYTES)
+        await provisioning.provision(opened, results_bytes_max=RESULTS_BYTES)
         yield opened
 
 

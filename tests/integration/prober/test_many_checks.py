@@ -2,14 +2,14 @@
 
 import asyncio
 
-from libs.bus import streams
-from libs.bus.bus import Bus
+from libs.bus import provisioning
+from libs.bus.connection import Bus
 from libs.model.outcome import Outcome, Status
-from tests.integration.prober.conftest import RESULTS_BYTES, UP, FakeProbe, FakeSpec, Stage, running
+from tests.integration.prober.conftest import RESULTS_BYTES, UP, FakeProbe, FakeSpec, ProberHarness, running_prober
 from tests.support.servers import NatsServer
 
 
-class Hanging:
+class HangingProbe:
     """Targets named slow-* hang until they are let go."""
 
     def __init__(self) -> None:
@@ -33,58 +33,58 @@ def names(prefix: str, count: int) -> list[str]:
 
 
 async def test_healthy_checks_finish_while_slow_ones_hang(bus: Bus, probe: FakeProbe) -> None:
-    probe.answer = hanging = Hanging()
-    stage = Stage(bus, probe)
-    async with running(bus, probe):
+    probe.answer = hanging = HangingProbe()
+    stage = ProberHarness(bus, probe)
+    async with running_prober(bus, probe):
         slow, healthy = names("slow", 50), names("ok", 950)
         mixed = [name for place in range(50) for name in (slow[place], *healthy[place * 19 : place * 19 + 19])]
-        await stage.ask(*mixed, timeout_s=60)
+        await stage.publish_checks(*mixed, timeout_s=60)
         results = await stage.results(950)
         assert {result.monitor_id for result in results} == set(healthy)
         assert hanging.at_once == 50
         hanging.let_go.set()
         assert len(await stage.results(1000)) == 1000
-        await stage.settled()
+        await stage.wait_all_done()
 
 
 async def test_no_more_than_the_limit_runs_at_once_and_the_rest_waits_its_turn(bus: Bus, probe: FakeProbe) -> None:
-    probe.answer = hanging = Hanging()
-    stage = Stage(bus, probe)
-    async with running(bus, probe, concurrency_max=10):
-        await stage.ask(*names("slow", 35), timeout_s=60)
+    probe.answer = hanging = HangingProbe()
+    stage = ProberHarness(bus, probe)
+    async with running_prober(bus, probe, concurrency_max=10):
+        await stage.publish_checks(*names("slow", 35), timeout_s=60)
         await probe.wait_started(10)
         hanging.let_go.set()
         results = await stage.results(35)
-        await stage.settled()
+        await stage.wait_all_done()
     assert hanging.at_once_max == 10
     assert all(result.status is Status.UP for result in results)
 
 
 async def test_at_the_end_what_is_in_flight_finishes(bus: Bus, probe: FakeProbe) -> None:
-    probe.answer = hanging = Hanging()
-    stage = Stage(bus, probe)
-    async with running(bus, probe, shutdown_grace_s=20):
-        await stage.ask(*names("slow", 20), timeout_s=60)
+    probe.answer = hanging = HangingProbe()
+    stage = ProberHarness(bus, probe)
+    async with running_prober(bus, probe, shutdown_grace_s=20):
+        await stage.publish_checks(*names("slow", 20), timeout_s=60)
         await probe.wait_started(20)
         asyncio.get_running_loop().call_later(0.3, hanging.let_go.set)
     assert len(await stage.results(20)) == 20
-    await stage.settled()
+    await stage.wait_all_done()
     assert not probe.open
 
 
 async def test_at_the_end_what_cannot_finish_or_start_goes_to_another_prober(
     bus: Bus, probe: FakeProbe, nats_url: str
 ) -> None:
-    probe.answer = Hanging()
-    stage = Stage(bus, probe)
-    async with running(bus, probe, shutdown_grace_s=0.2, concurrency_max=10):
-        await stage.ask(*names("slow", 30), timeout_s=60)
+    probe.answer = HangingProbe()
+    stage = ProberHarness(bus, probe)
+    async with running_prober(bus, probe, shutdown_grace_s=0.2, concurrency_max=10):
+        await stage.publish_checks(*names("slow", 30), timeout_s=60)
         await probe.wait_started(10)
     assert len(probe.started) == 10
     other = FakeProbe()
-    async with Bus.open(nats_url, name="other") as second, running(second, other):
+    async with Bus.open(nats_url, name="other") as second, running_prober(second, other):
         results = await stage.results(30)
-        await stage.settled()
+        await stage.wait_all_done()
     assert sorted(result.monitor_id for result in results) == sorted(names("slow", 30))
     assert sorted(other.started) == sorted(names("slow", 30))
 
@@ -92,30 +92,30 @@ async def test_at_the_end_what_cannot_finish_or_start_goes_to_another_prober(
 async def test_a_killed_server_loses_no_check_in_flight_and_the_loop_goes_on(
     bus: Bus, probe: FakeProbe, nats_server: NatsServer
 ) -> None:
-    probe.answer = hanging = Hanging()
-    stage = Stage(bus, probe)
-    async with running(bus, probe):
-        await stage.ask(*names("slow", 20), timeout_s=60)
+    probe.answer = hanging = HangingProbe()
+    stage = ProberHarness(bus, probe)
+    async with running_prober(bus, probe):
+        await stage.publish_checks(*names("slow", 20), timeout_s=60)
         await probe.wait_started(20)
         nats_server.kill()
         hanging.let_go.set()
         await asyncio.sleep(0)
         nats_server.start()
         assert len(await stage.results(20)) == 20
-        await streams.provision(bus, results_bytes_max=RESULTS_BYTES)
-        await stage.ask(*names("ok", 20))
+        await provisioning.provision(bus, results_bytes_max=RESULTS_BYTES)
+        await stage.publish_checks(*names("ok", 20))
         results = await stage.results(40)
-        await stage.settled()
+        await stage.wait_all_done()
     assert len({result.monitor_id for result in results}) == len(results) == 40
 
 
 async def test_a_refused_result_is_sent_again_until_it_is_stored(bus: Bus, probe: FakeProbe) -> None:
-    stage = Stage(bus, probe)
+    stage = ProberHarness(bus, probe)
     await bus.jetstream.delete_stream("RESULTS")
-    async with running(bus, probe):
-        await stage.ask("m1")
+    async with running_prober(bus, probe):
+        await stage.publish_checks("m1")
         await probe.wait_started(1)
-        await streams.provision(bus, results_bytes_max=RESULTS_BYTES)
+        await provisioning.provision(bus, results_bytes_max=RESULTS_BYTES)
         assert len(await stage.results(1)) == 1
-        await stage.settled()
+        await stage.wait_all_done()
     assert probe.started == ["m1"]

@@ -15,12 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from libs.process.embedded import private
-from libs.process.embedded.account import Account
-from libs.process.embedded.child import Command, supervised
-from libs.process.embedded.datadir import claimed
+from libs.process.embedded import runtime_dir
+from libs.process.embedded.data_dir import locked_data_dir
 from libs.process.embedded.nats import nats_server
-from libs.process.embedded.postgres import find_install, postgres_server
+from libs.process.embedded.postgres import find_postgres, postgres_server
+from libs.process.embedded.server_process import ServerCommand, supervised
+from libs.process.embedded.unix_account import UnixAccount
 from libs.process.errors import StartError
 from tests.support.servers import scratch
 
@@ -37,24 +37,24 @@ def folder() -> Iterator[Path]:
 
 def query(dsn: str, sql: str) -> str:
     """Returns what psql of the same wheel answers: asyncpg belongs to another room."""
-    command = [str(find_install() / "bin" / "psql"), "-XAtq", "-d", dsn, "-c", sql]
+    command = [str(find_postgres() / "bin" / "psql"), "-XAtq", "-d", dsn, "-c", sql]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
-async def until(holds, within_s: float = 20.0) -> None:
+async def wait_until_true(holds, within_s: float = 20.0) -> None:
     async with asyncio.timeout(within_s):
         while not await asyncio.to_thread(holds):
             await asyncio.sleep(0.05)
 
 
-def answers(dsn: str) -> bool:
+def postgres_accepts(dsn: str) -> bool:
     try:
         return query(dsn, "select 1") == "1"
     except subprocess.CalledProcessError:
         return False
 
 
-def greets(url: str) -> bool:
+def nats_accepts(url: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", urlsplit(url).port), timeout=1) as connection:
             return connection.recv(5) == b"INFO "
@@ -62,7 +62,7 @@ def greets(url: str) -> bool:
         return False
 
 
-def alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Tells whether the process runs; one that waits to be reaped does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -76,7 +76,7 @@ async def test_postgres_keeps_its_data_and_its_address_over_kill_9(folder: Path)
         assert query(dsn, "show synchronous_commit") == "on"
         query(dsn, "create table kept as select 1 as one")
         os.kill(child.pid, signal.SIGKILL)
-        await until(lambda: answers(dsn))
+        await wait_until_true(lambda: postgres_accepts(dsn))
         assert query(dsn, "select one from kept") == "1"
     async with postgres_server(folder / "postgres") as (dsn, _):
         assert query(dsn, "select one from kept") == "1"
@@ -86,14 +86,14 @@ async def test_nats_keeps_its_address_over_kill_9_and_refuses_strangers(folder: 
     async with nats_server(folder / "nats") as (address, child):
         first = child.pid
         os.kill(first, signal.SIGKILL)
-        await until(lambda: child.pid != first and greets(address.url))
+        await wait_until_true(lambda: child.pid != first and nats_accepts(address.url))
         assert stat.S_IMODE((folder / "nats" / "nats.conf").stat().st_mode) == 0o600
         with socket.create_connection(("127.0.0.1", urlsplit(address.url).port), timeout=20) as stranger:
             stranger.sendall(b"CONNECT {}\r\nPING\r\n")
             said = b"".join(iter(lambda: stranger.recv(4096), b""))
         assert b"Authorization Violation" in said
         assert b"PONG" not in said
-    assert not alive(child.pid)
+    assert not is_alive(child.pid)
 
 
 async def test_leaving_ends_both_servers_and_clears_up(folder: Path):
@@ -101,12 +101,12 @@ async def test_leaving_ends_both_servers_and_clears_up(folder: Path):
         socket_dir = Path(parse_qs(urlsplit(dsn).query)["host"][0])
         assert socket_dir.exists()
         pids = (nats.pid, postgres.pid)
-    assert not any(map(alive, pids))
+    assert not any(map(is_alive, pids))
     assert not socket_dir.parent.exists()
     assert not list(folder.rglob("server.pid"))
 
 
-HOLDER = """
+SUPERVISOR_PROGRAM = """
 import asyncio, sys
 from pathlib import Path
 from libs.process.embedded.nats import nats_server
@@ -123,28 +123,30 @@ asyncio.run(main(Path(sys.argv[1])))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends children with their parent")
 async def test_the_servers_end_with_a_process_that_was_killed(folder: Path):
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR_PROGRAM, str(folder)], stdout=subprocess.PIPE, text=True
+    )
     with holder:
         assert holder.stdout is not None
         pids = [int(word) for word in (await asyncio.to_thread(holder.stdout.readline)).split()]
-        assert all(map(alive, pids))
+        assert all(map(is_alive, pids))
         holder.kill()
-    await until(lambda: not any(map(alive, pids)))
+    await wait_until_true(lambda: not any(map(is_alive, pids)))
     async with postgres_server(folder / "postgres") as (dsn, _):
-        assert answers(dsn)
+        assert postgres_accepts(dsn)
 
 
 async def test_a_server_that_was_left_behind_is_ended_and_a_stranger_with_its_pid_is_not(folder: Path):
     words = (sys.executable, "-c", "import time; time.sleep(60)")
-    command = Command("sleeper", words, folder, signal.SIGTERM, 5.0)
+    command = ServerCommand("sleeper", words, folder, signal.SIGTERM, 5.0)
     with subprocess.Popen(words) as stranger:
         command.pid_file.write_text(f"{stranger.pid} 1\n")
         async with supervised(command, lambda _pid: True) as first:
             left = first.pid
             kept = command.pid_file.read_text()
         command.pid_file.write_text(kept)
-        assert not alive(left)
-        assert alive(stranger.pid)
+        assert not is_alive(left)
+        assert is_alive(stranger.pid)
         with subprocess.Popen(words) as behind:
             birth = Path(f"/proc/{behind.pid}/stat").read_text().rpartition(")")[2].split()[19]
             command.pid_file.write_text(f"{behind.pid} {birth}\n")
@@ -156,24 +158,24 @@ async def test_a_server_that_was_left_behind_is_ended_and_a_stranger_with_its_pi
 async def test_a_server_that_cannot_start_says_why(folder: Path):
     words = (sys.executable, "-c", "import sys; sys.exit('no space on this disk')")
     with pytest.raises(StartError, match="sleeper did not start: no space on this disk"):
-        async with supervised(Command("sleeper", words, folder, signal.SIGTERM, 5.0), lambda _pid: False):
+        async with supervised(ServerCommand("sleeper", words, folder, signal.SIGTERM, 5.0), lambda _pid: False):
             pass
 
 
 async def test_a_server_that_ignores_its_signal_is_ended_by_force(folder: Path):
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
-    command = Command("stubborn", (sys.executable, "-c", code), folder, signal.SIGTERM, 0.2)
+    command = ServerCommand("stubborn", (sys.executable, "-c", code), folder, signal.SIGTERM, 0.2)
     began = time.monotonic()
     async with supervised(command, lambda _pid: "up" in command.log_file.read_text()) as child:
         pass
-    assert not alive(child.pid)
+    assert not is_alive(child.pid)
     assert time.monotonic() - began < 30
 
 
 async def test_half_a_database_is_made_anew(folder: Path):
     (folder / "postgres" / "data.new" / "base").mkdir(parents=True)
     async with postgres_server(folder / "postgres") as (dsn, _):
-        assert answers(dsn)
+        assert postgres_accepts(dsn)
 
 
 async def test_data_of_another_version_is_refused(folder: Path):
@@ -190,11 +192,11 @@ async def test_under_root_postgres_runs_as_somebody_else_with_binaries_that_this
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """As after a clone into /root: neither the wheel nor the data can be walked to."""
-    package = find_install().parent
-    hidden = folder / "site" / package.name / find_install().name
-    shutil.copytree(find_install(), hidden, ignore=shutil.ignore_patterns("include"))
+    package = find_postgres().parent
+    hidden = folder / "site" / package.name / find_postgres().name
+    shutil.copytree(find_postgres(), hidden, ignore=shutil.ignore_patterns("include"))
     shutil.copytree(package.with_name(package.name + ".libs"), folder / "site" / (package.name + ".libs"))
-    monkeypatch.setattr("libs.process.embedded.postgres.find_install", lambda: hidden)
+    monkeypatch.setattr("libs.process.embedded.postgres.find_postgres", lambda: hidden)
     async with postgres_server(folder / "postgres") as (dsn, child):
         assert query(dsn, "select 1") == "1"
         assert Path(f"/proc/{child.pid}").stat().st_uid != 0
@@ -206,7 +208,7 @@ async def test_under_root_postgres_runs_as_somebody_else_with_binaries_that_this
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root changes its user")
 def test_nobody_can_run_what_was_copied_but_not_change_it(folder: Path):
-    with private.private_dir(folder, find_install(), Account(65534, 65534)) as made:
+    with runtime_dir.temporary_runtime_dir(folder, find_postgres(), UnixAccount(65534, 65534)) as made:
         assert made.socket.stat().st_uid == 65534
         assert made.socket.parent.stat().st_uid == 0
         assert stat.S_IMODE(made.socket.stat().st_mode) == 0o700
@@ -221,7 +223,7 @@ async def test_an_ordinary_user_needs_no_tricks(folder: Path):
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("nobody cannot enter this checkout or its environment")
     os.chown(folder, 65534, 65534)
-    code = HOLDER.replace("await asyncio.Event().wait()", "print('well', flush=True)")
+    code = SUPERVISOR_PROGRAM.replace("await asyncio.Event().wait()", "print('well', flush=True)")
     command = [sys.executable, "-c", code, str(folder)]
     done = subprocess.run(
         command, user=65534, group=65534, extra_groups=[], cwd=root, capture_output=True, text=True, check=False
@@ -232,15 +234,18 @@ async def test_an_ordinary_user_needs_no_tricks(folder: Path):
 
 def test_a_data_directory_is_for_one_process(folder: Path):
     in_use = pytest.raises(StartError, match=f"in use by process {os.getpid()}")
-    with claimed(folder / "data"), in_use, claimed(folder / "data"):
+    with locked_data_dir(folder / "data"), in_use, locked_data_dir(folder / "data"):
         pass
-    with claimed(folder / "data"):
+    with locked_data_dir(folder / "data"):
         pass
 
 
 def test_a_file_is_no_data_directory(folder: Path):
     (folder / "file").write_text("")
-    with pytest.raises(StartError, match="is a file"), claimed(folder / "file"):
+    with pytest.raises(StartError, match="is a file"), locked_data_dir(folder / "file"):
         pass
-    with pytest.raises(StartError, match="cannot be written: Not a directory"), claimed(folder / "file" / "below"):
+    with (
+        pytest.raises(StartError, match="cannot be written: Not a directory"),
+        locked_data_dir(folder / "file" / "below"),
+    ):
         pass

@@ -109,7 +109,7 @@ def test_work_that_outlasts_the_grace_is_given_up(nats_url: str):
         out, err = process.communicate(timeout=20)
         assert process.returncode == 0
         assert "inner closes" in out
-        assert "service.grace_over" in err
+        assert "service.grace_period_exceeded" in err
 
 
 def test_a_crash_in_a_service_ends_the_process_with_its_traceback(nats_url: str):
@@ -149,7 +149,7 @@ def vedette(*words: str, **settings: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def said(error: str) -> str:
+def stderr_message(error: str) -> str:
     """Returns the one sentence of an error; more than one line is a failure."""
     (line,) = error.splitlines()
     assert line.startswith("vedette: ")
@@ -159,13 +159,13 @@ def said(error: str) -> str:
 def test_a_bad_setting_is_one_sentence():
     code, _, error = vedette("run", "gateway", VEDETTE_PORT="many")
     assert code == 2
-    assert said(error) == "VEDETTE_PORT is 'many', but must be a whole number from 0 to 65535"
+    assert stderr_message(error) == "VEDETTE_PORT is 'many', but must be a whole number from 0 to 65535"
 
 
 def test_an_unknown_service_is_one_sentence():
     code, _, error = vedette("run", "nothing")
     assert code == 2
-    assert said(error).startswith("there is no service 'nothing'; there are ")
+    assert stderr_message(error).startswith("there is no service 'nothing'; there are ")
 
 
 def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path):
@@ -173,7 +173,7 @@ def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path):
     with socket.create_server(("127.0.0.1", port)):
         code, _, error = vedette("up", "--data-dir", str(tmp_path / "data"), "--port", str(port))
     assert code == 1
-    assert f"port {port} on 127.0.0.1 is taken" in said(error)
+    assert f"port {port} on 127.0.0.1 is taken" in stderr_message(error)
     assert not (tmp_path / "data" / "postgres").exists()
 
 
@@ -181,7 +181,7 @@ def test_a_file_in_place_of_the_data_directory_is_one_sentence(tmp_path: Path):
     (tmp_path / "data").write_text("")
     code, _, error = vedette("up", "--data-dir", str(tmp_path / "data"))
     assert code == 1
-    assert "is a file" in said(error)
+    assert "is a file" in stderr_message(error)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
@@ -194,7 +194,7 @@ def test_a_bad_option_is_a_matter_of_usage(port: str):
 def test_what_cannot_be_checked_is_a_matter_of_usage():
     code, _, error = vedette("check", "gopher://example.org")
     assert code == 2
-    assert "http://" in said(error)
+    assert "http://" in stderr_message(error)
 
 
 def test_the_version():

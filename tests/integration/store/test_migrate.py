@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
-from libs.store.errors import StoreError
-from libs.store.migrate import Migration, MigrationError, migrate, migrations
-from libs.store.pool import open_store
+from libs.store.core.errors import StoreError
+from libs.store.core.migrate import Migration, MigrationError, migrate, migrations
+from libs.store.core.pool import open_store
 from tests.support.room import somebody_waits
 
 
@@ -71,7 +71,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(postgres_dsn: str) ->
         await migrate(postgres_dsn)
 
 
-_FROM_BEFORE = """
+_ROWS_BEFORE_002 = """
 INSERT INTO tenants (id, name, created_at) VALUES
     ('00000000-0000-7000-8000-000000000002', 'second', '2026-02-01Z'),
     ('00000000-0000-7000-8000-000000000001', 'first', '2026-01-01Z');
@@ -86,7 +86,7 @@ async def test_who_administered_the_first_tenant_before_there_were_operators_is_
     known = migrations()
     await migrate(postgres_dsn, known[:1])
     async with open_store(postgres_dsn) as store, store.connection() as db:
-        await db.script(_FROM_BEFORE)
+        await db.script(_ROWS_BEFORE_002)
         await migrate(postgres_dsn, known)
         rows = await db.rows("SELECT name, scopes FROM keys WHERE 'operator' = ANY(scopes)")
         assert [(row["name"], row["scopes"]) for row in rows] == [("first admin", ["admin", "operator"])]

@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from libs.store.errors import (
+from libs.store.core.errors import (
     DuplicateError,
+    InvalidValueError,
     RolledBackError,
+    SchemaMismatchError,
     StoreError,
     UnavailableError,
-    UnpreparedError,
-    ValueRefusedError,
 )
-from libs.store.pool import Store, open_store
+from libs.store.core.pool import Store, open_store
 from tests.support.ports import free_port
 from tests.support.servers import PostgresServer
 from tests.support.wait import eventually
 
-TOLD = msgspec.Raw(b'{"resolve_s":1, "connect_s":2, "tls_s":3}')
+PHASES = msgspec.Raw(b'{"resolve_s":1, "connect_s":2, "tls_s":3}')
 AN_ID = "0190f5ac-7a3f-7c11-9b52-2a1d0c4e8f00"
 
 
@@ -37,13 +37,15 @@ async def store(postgres_dsn: str) -> AsyncIterator[Store]:
 async def test_values_go_in_and_come_out_as_our_types(store: Store) -> None:
     at = datetime(2026, 5, 1, 12, tzinfo=UTC)
     async with store.transaction() as db:
-        await db.run("INSERT INTO things VALUES ($1, $2, $3, $4, $5)", AN_ID, at, msgspec.Raw(b'{"a": 1.0}'), "x", TOLD)
+        await db.run(
+            "INSERT INTO things VALUES ($1, $2, $3, $4, $5)", AN_ID, at, msgspec.Raw(b'{"a": 1.0}'), "x", PHASES
+        )
         row = await db.row("SELECT * FROM things WHERE id = $1", AN_ID)
     assert row is not None
     assert (row["id"], row["at"], row["name"]) == (AN_ID, at, "x")
     assert isinstance(row["facts"], msgspec.Raw)
     assert msgspec.json.decode(row["facts"]) == {"a": 1.0}
-    assert row["told"] == TOLD
+    assert row["told"] == PHASES
 
 
 async def test_copy_speaks_the_same_types(store: Store) -> None:
@@ -76,11 +78,11 @@ async def test_a_savepoint_undoes_only_itself(store: Store) -> None:
 
 async def test_what_cannot_be_stored_is_told_from_what_is_wrong(store: Store) -> None:
     async with store.connection() as db:
-        with pytest.raises(ValueRefusedError):
+        with pytest.raises(InvalidValueError):
             await db.run("INSERT INTO things (id, name) VALUES ($1, $2)", AN_ID, "a\0b")
-        with pytest.raises(ValueRefusedError):
+        with pytest.raises(InvalidValueError):
             await db.run("INSERT INTO things (id, facts) VALUES ($1, $2)", AN_ID, b'"\\u0000"')
-        with pytest.raises(ValueRefusedError):
+        with pytest.raises(InvalidValueError):
             await db.run("INSERT INTO things (id) VALUES ($1)", "no id")
         with pytest.raises(StoreError) as error:
             await db.run("SELECT 1 +")
@@ -90,14 +92,14 @@ async def test_what_cannot_be_stored_is_told_from_what_is_wrong(store: Store) ->
 async def test_what_is_too_long_for_an_index_cannot_be_stored(store: Store) -> None:
     async with store.connection() as db:
         await db.script("CREATE UNIQUE INDEX ON things (name)")
-        with pytest.raises(ValueRefusedError):
+        with pytest.raises(InvalidValueError):
             await db.run("INSERT INTO things (id, name) VALUES ($1, $2)", AN_ID, secrets.token_hex(9000))
 
 
 @pytest.mark.parametrize("sql", ["SELECT * FROM nothing", "SELECT nothing FROM things"])
 async def test_a_table_or_column_that_lacks_is_an_error_of_its_own(store: Store, sql: str) -> None:
     async with store.connection() as db:
-        with pytest.raises(UnpreparedError):
+        with pytest.raises(SchemaMismatchError):
             await db.run(sql)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from libs.store.migrate import migrate
+from libs.store.core.migrate import migrate
 from tests.bench.end_to_end import monitors
 from tests.bench.end_to_end.options import Options
 from tests.support import oracle

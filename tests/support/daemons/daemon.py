@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.process.embedded.account import Account, unprivileged
-from libs.process.embedded.child import launcher
+from libs.process.embedded.server_process import launcher_argv
+from libs.process.embedded.unix_account import UnixAccount, unprivileged_account
 from tests.support.ports import free_port
 from tests.support.processes import Process
 from tests.support.servers import scratch
@@ -37,7 +37,7 @@ class Place:
     """A directory of a daemon's own, its ports, and the certificate that it shows."""
 
     folder: Path
-    account: Account | None
+    account: UnixAccount | None
     authority: Authority
     port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
@@ -63,7 +63,7 @@ class Place:
 
     def _give(self, path: Path) -> None:
         if self.account is not None:
-            self.account.own(path)
+            self.account.chown(path)
 
 
 @dataclass
@@ -106,12 +106,12 @@ class Daemon:
 def place(name: str) -> Iterator[Place]:
     """A directory for one daemon, with the certificate of an authority of its own."""
     with scratch(name) as folder:
-        account = unprivileged(Path("/nonexistent"))
+        account = unprivileged_account(Path("/nonexistent"))
         (folder / "authority").mkdir()
         made = Place(folder, account, Authority(folder / "authority"))
         made.write("server.pem", made.authority.server_file("localhost", "127.0.0.1").read_text()).chmod(0o600)
         if account is not None:
-            account.own(folder)
+            account.chown(folder)
         yield made
 
 
@@ -124,7 +124,7 @@ def is_open(port: int) -> bool:
 
 def run_as(own: Place, command: Sequence[str]) -> None:
     """Runs a command to its end, as the user that the daemon will be."""
-    words = [*launcher(signal.SIGTERM, own.account), *command]
+    words = [*launcher_argv(signal.SIGTERM, own.account), *command]
     done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=READY_S, cwd=own.folder)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Reason, Status
-from libs.model.tls import TlsReason
 from services.http.spec import HttpReason
 from tests.support.targets.web import Handler
 

@@ -4,8 +4,8 @@ import ssl
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Reason
-from libs.model.tls import TlsReason
 from services.http.spec import HttpReason
 from tests.support.targets import web
 from tests.support.targets.case import Case

@@ -3,15 +3,15 @@
 import contextlib
 import ssl
 
-from libs.net.tls import Session
+from libs.net.tls.sessions import TlsSession
 
 
-def shaken(session: Session, server: ssl.SSLContext) -> ssl.SSLError | None:
+def shaken(session: TlsSession, server: ssl.SSLContext) -> ssl.SSLError | None:
     """Takes the handshake to its end; returns how it ended if it ended badly."""
     theirs_in, theirs_out = ssl.MemoryBIO(), ssl.MemoryBIO()
     theirs = server.wrap_bio(theirs_in, theirs_out, server_side=True)
     try:
-        while not session.shake():
+        while not session.do_handshake():
             theirs_in.write(session.outgoing())
             with contextlib.suppress(ssl.SSLWantReadError):
                 theirs.do_handshake()

@@ -3,7 +3,7 @@
 import gzip
 from typing import Any
 
-from services.http.http2 import FRAMES_MAX
+from services.http.client.http2 import FRAMES_MAX
 from services.http.spec import HttpReason
 from tests.support.targets import web
 from tests.support.targets.case import Case

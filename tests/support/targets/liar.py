@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import NamedTuple
 
-from services.ping.packet import checksum
+from services.ping.icmp import checksum
 from tests.support.netns import Namespace, raw_sockets
 
 ECHO_REPLY, ECHO_REQUEST = 0, 8

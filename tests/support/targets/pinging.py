@@ -3,12 +3,12 @@
 from typing import Any
 
 from libs.model.outcome import Outcome, Reason, Status
-from libs.net.egress import Egress
+from libs.net.egress import EgressPolicy
 from services.ping.probe import PingProbe
 from services.ping.spec import PingSpec
 
 
-async def pinged(host: str, *, timeout_s: float = 5.0, egress: Egress | None = None, **options: Any) -> Outcome:
+async def pinged(host: str, *, timeout_s: float = 5.0, egress: EgressPolicy | None = None, **options: Any) -> Outcome:
     """Returns what a new probe says about `host`; asks again when this machine was too busy to tell.
 
     Packets follow each other fast, unless told otherwise.
@@ -21,7 +21,9 @@ async def pinged(host: str, *, timeout_s: float = 5.0, egress: Egress | None = N
     return outcome
 
 
-async def pinged_once(host: str, *, timeout_s: float = 5.0, egress: Egress | None = None, **options: Any) -> Outcome:
+async def pinged_once(
+    host: str, *, timeout_s: float = 5.0, egress: EgressPolicy | None = None, **options: Any
+) -> Outcome:
     """Returns what a new probe says about `host`, as `pinged` does, were it that this machine was too busy."""
     spec = PingSpec(host=host, **({"packet_interval_s": 0.01} | options))
     async with PingProbe(egress=egress) as probe:

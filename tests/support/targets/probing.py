@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from libs.model.outcome import Outcome, Reason
-from libs.net.egress import Egress
+from libs.net.egress import EgressPolicy
 from services.http.probe import HttpProbe
 from services.http.spec import HttpSpec
 
@@ -14,7 +14,7 @@ async def check_probe(
     timeout_s: float = 5.0,
     ca_file: Path | None = None,
     nameservers: tuple[str, ...] = (),
-    egress: Egress | None = None,
+    egress: EgressPolicy | None = None,
 ) -> Outcome:
     """Returns what a new probe says about `spec`; asks again when this machine was too busy to tell."""
     async with HttpProbe(nameservers=nameservers, ca_file=ca_file, egress=egress) as probe:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Status
-from libs.model.tls import TlsReason
 from tests.support.targets.cases import Case
 from tests.support.targets.certificates import MUST_STAPLE, TELLS_ISSUER, Authority
 from tests.support.targets.web import page, says

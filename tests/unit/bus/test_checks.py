@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 
 from libs.bus import schedules
 from libs.bus.checks import read_check
-from libs.bus.delivery import Delivery
+from libs.bus.client.stored_message import StoredMessage
 from libs.model.check import Check, Origin
 from libs.model.interval import INTERVALS_S
 
@@ -28,8 +28,8 @@ CHECKS = st.builds(
 )
 
 
-def delivery(body: bytes, headers: dict[str, str] | None = None) -> Delivery:
-    return Delivery(Msg(_client=None, subject="due.0.local.http.m", data=body, headers=headers))  # type: ignore[arg-type]
+def stored_message(body: bytes, headers: dict[str, str] | None = None) -> StoredMessage:
+    return StoredMessage(Msg(_client=None, subject="due.0.local.http.m", data=body, headers=headers))  # type: ignore[arg-type]
 
 
 @given(CHECKS, INSTANTS)
@@ -37,20 +37,20 @@ def test_a_tick_gets_its_instant_from_the_instant_of_the_next(check: Check, inst
     tick_at = instant.replace(microsecond=0)
     following = tick_at + timedelta(seconds=check.interval_s)
     body = schedules.schedule(check, 0, 0).body
-    read = read_check(delivery(body, {"Nats-Schedule-Next": following.strftime("%Y-%m-%dT%H:%M:%SZ")}))
+    read = read_check(stored_message(body, {"Nats-Schedule-Next": following.strftime("%Y-%m-%dT%H:%M:%SZ")}))
     assert read == msgspec.structs.replace(check, tick_at=tick_at)
 
 
 @given(CHECKS, INSTANTS, st.sampled_from([Origin.MANUAL, Origin.ADHOC]))
 def test_a_check_now_comes_back_as_it_was_sent(check: Check, instant: datetime, origin: Origin) -> None:
     sent = msgspec.structs.replace(check, tick_at=instant, origin=origin, reply_to="_INBOX.x")
-    assert read_check(delivery(schedules.due_now(sent, 0).body)) == sent
+    assert read_check(stored_message(schedules.immediate_check(sent, 0).body)) == sent
 
 
 @given(CHECKS, INSTANTS)
 def test_a_recheck_carries_its_own_instant(check: Check, instant: datetime) -> None:
     body = schedules.recheck(check, 0, instant).body
-    read = read_check(delivery(body, {"Nats-Schedule-Next": "purge"}))
+    read = read_check(stored_message(body, {"Nats-Schedule-Next": "purge"}))
     assert read == msgspec.structs.replace(check, tick_at=instant, origin=Origin.RECHECK)
 
 
@@ -61,10 +61,10 @@ def test_a_tick_without_an_instant_is_poison(headers: dict[str, str] | None) -> 
         | {"interval_s": 60, "timeout_s": 1.0, "spec": {}}
     )
     with pytest.raises(ValueError, match=r"."):
-        read_check(delivery(check, headers))
+        read_check(stored_message(check, headers))
 
 
 @given(st.binary(max_size=200))
 def test_garbage_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        read_check(delivery(body))
+        read_check(stored_message(body))

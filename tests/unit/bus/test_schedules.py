@@ -98,7 +98,7 @@ def test_a_recheck_asked_for_twice_is_one() -> None:
 
 def test_a_check_now_has_a_subject_of_its_own() -> None:
     now = msgspec.structs.replace(CHECK, origin=Origin.MANUAL, tick_at=AT)
-    message = schedules.due_now(now, 0)
+    message = schedules.immediate_check(now, 0)
     assert message.subject.startswith("due.0.local.http.")
     assert message.subject != "due.0.local.http.m1"
     assert message.headers == {"Nats-TTL": "60s"}
@@ -106,4 +106,4 @@ def test_a_check_now_has_a_subject_of_its_own() -> None:
 
 def test_a_check_now_without_an_instant_is_refused() -> None:
     with pytest.raises(ValueError, match="tick_at"):
-        schedules.due_now(CHECK, 0)
+        schedules.immediate_check(CHECK, 0)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.bus import layout, subjects
+from libs.bus import stream_configs, subjects
 
 TOKENS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 SHARDS = st.integers(0, 63)
@@ -39,14 +39,19 @@ def test_a_schedule_is_never_delivered_as_a_check(shard: int, location: str, kin
 @given(TOKENS, TOKENS, TOKENS, TOKENS)
 def test_each_stream_takes_its_own_subjects(tenant: str, location: str, kind: str, monitor: str) -> None:
     homes = {
-        subjects.due(0, location, kind, monitor): layout.checks(),
-        subjects.schedule(0, location, monitor): layout.checks(),
-        subjects.result(tenant, location, kind, monitor): layout.results(1),
-        subjects.event(tenant, kind, monitor): layout.events(),
-        subjects.aside(subjects.RESULTS): layout.aside(),
+        subjects.due(0, location, kind, monitor): stream_configs.checks_stream(),
+        subjects.schedule(0, location, monitor): stream_configs.checks_stream(),
+        subjects.result(tenant, location, kind, monitor): stream_configs.results_stream(1),
+        subjects.event(tenant, kind, monitor): stream_configs.events_stream(),
+        subjects.dead_letter(subjects.RESULTS): stream_configs.dead_letters_stream(),
     }
     for subject, home in homes.items():
-        for stream in (layout.checks(), layout.results(1), layout.events(), layout.aside()):
+        for stream in (
+            stream_configs.checks_stream(),
+            stream_configs.results_stream(1),
+            stream_configs.events_stream(),
+            stream_configs.dead_letters_stream(),
+        ):
             taken = any(matches(subject, pattern) for pattern in stream.subjects or [])
             assert taken is (stream.name == home.name)
 

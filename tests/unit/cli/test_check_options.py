@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from libs.cli.check import Question, spec_of
+from libs.cli.check import CheckOptions, build_spec
 
 
 def spec_with(**fields: Any) -> Any:
-    return spec_of(Question("http://shop.example/", 1.0, fields, as_json=False))
+    return build_spec(CheckOptions("http://shop.example/", 1.0, fields, as_json=False))
 
 
 def test_a_number_is_text_where_the_field_takes_text() -> None:

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from libs.model.check import Origin, Result
-from libs.model.fold import Fold
+from libs.model.confirmation import Confirmation
 from libs.model.outcome import Outcome, Status
 from libs.model.state import StateStatus
 from services.dnsbl.probe import DnsblProbe
 from services.dnsbl.spec import DnsblSpec
-from services.results.pipeline.fold import fold
+from services.results.ingest.confirmation import apply_result
 
 START = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -36,10 +36,10 @@ async def test_the_outcome_is_unknown_and_says_why(host: str) -> None:
 
 
 async def test_a_monitor_that_has_only_such_results_is_unknown_and_stays_so() -> None:
-    outcome, memory = await probed("example.org"), Fold(since_at=START)
+    outcome, memory = await probed("example.org"), Confirmation(since_at=START)
     moves, rechecks = [], 0
     for minute in range(1, 11):
-        memory, move, wants_recheck = fold(memory, result(outcome, START + timedelta(minutes=minute)))
+        memory, move, wants_recheck = apply_result(memory, result(outcome, START + timedelta(minutes=minute)))
         moves += [(move.new, move.reason)] if move else []
         rechecks += wants_recheck
     assert (moves, rechecks) == ([(StateStatus.UNKNOWN, "not_asked_yet")], 0)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.cli.folders import schemes
-from libs.model.kinds import decode_spec, kinds
+from libs.cli.discovery import specs_by_scheme
+from libs.kinds.registry import decode_spec, kinds
 from services.dnsbl.spec import DnsblSpec
 
 KEPT = {
@@ -147,4 +147,4 @@ def test_every_spelling_of_an_address_is_one(address: ipaddress.IPv6Address) -> 
 
 def test_the_kind_is_found_by_its_folder_and_claims_no_scheme() -> None:
     assert kinds()["dnsbl"] is DnsblSpec
-    assert DnsblSpec not in schemes().values()
+    assert DnsblSpec not in specs_by_scheme().values()

@@ -6,7 +6,7 @@ import msgspec
 from litestar.types import ASGIApp
 
 
-class Reply(NamedTuple):
+class AsgiResponse(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
@@ -16,7 +16,9 @@ class Reply(NamedTuple):
         return msgspec.json.decode(self.body)
 
 
-async def call(app: ASGIApp, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Reply:
+async def call(
+    app: ASGIApp, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
+) -> AsgiResponse:
     """Returns what `app` answers."""
     sent: list[Any] = []
     left = [{"type": "http.request", "body": body, "more_body": False}]
@@ -44,4 +46,4 @@ async def call(app: ASGIApp, method: str, path: str, headers: dict[str, str] | N
     }
     await app(scope, receive, send)
     fields = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Reply(sent[0]["status"], fields, b"".join(each.get("body", b"") for each in sent[1:]))
+    return AsgiResponse(sent[0]["status"], fields, b"".join(each.get("body", b"") for each in sent[1:]))

@@ -7,11 +7,11 @@ from litestar import Request, Response, Router, get
 from litestar.types import ASGIApp
 
 from libs.bus.errors import BusError
-from libs.model.refusal import RefusalCode, RefusedError
+from libs.model.requests.errors import ErrorCode, RequestError
 from libs.process.health import Health
-from services.gateway.app import build
-from services.gateway.means import Dialect
-from services.gateway.problems import answer
+from services.gateway.app import create_app
+from services.gateway.context import Dialect
+from services.gateway.dialects.native.problems import render_problem
 from tests.unit.gateway.asgi import call
 
 SECRET = "the-password-in-the-traceback"
@@ -24,7 +24,7 @@ def bug() -> None:
 
 @get("/conflict", sync_to_thread=False)
 def conflict() -> None:
-    raise RefusedError(RefusalCode.CONFLICT, "It is there already.", "name")
+    raise RequestError(ErrorCode.CONFLICT, "It is there already.", "name")
 
 
 @get("/bus", sync_to_thread=False)
@@ -32,19 +32,19 @@ def bus() -> None:
     raise BusError(f"nats://user:{SECRET}@host")
 
 
-def shout(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def render_outer(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     status = getattr(error, "status_code", 500)
     return Response(b'{"ok":false}', status_code=status, media_type="application/json")
 
 
-def app() -> ASGIApp:
-    native = Dialect("/api/v2", Router("/api/v2", route_handlers=[bug, conflict, bus]), answer)
-    other = Dialect("/api/v1", Router("/api/v1", route_handlers=[bug, conflict]), shout)
-    return build([native, other], b'{"openapi":"3.1.0"}', Health())
+def two_dialects() -> ASGIApp:
+    native = Dialect("/api/v2", Router("/api/v2", route_handlers=[bug, conflict, bus]), render_problem)
+    other = Dialect("/api/v1", Router("/api/v1", route_handlers=[bug, conflict]), render_outer)
+    return create_app([native, other], b'{"openapi":"3.1.0"}', Health())
 
 
 async def test_each_dialect_answers_for_its_own_paths_also_where_nothing_is() -> None:
-    both = app()
+    both = two_dialects()
     paths = {"/api/v1/bug": 500, "/api/v1/nothing": 404, "/api/v1": 404}
     # Litestar takes several slashes for one.
     for path, status in (paths | {"//api/v1//bug": 500, "//api/v1/nothing": 404, "/api//v1/": 404}).items():
@@ -56,14 +56,14 @@ async def test_each_dialect_answers_for_its_own_paths_also_where_nothing_is() ->
         assert (reply.status, reply.headers["content-type"]) == (404, "application/problem+json")
 
 
-def whisper(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def render_inner(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     return Response(b'"inner"', status_code=getattr(error, "status_code", 500), media_type="application/json")
 
 
 async def test_below_a_dialect_the_one_with_the_longer_prefix_answers() -> None:
-    outer = Dialect("/api/v1", Router("/api/v1", route_handlers=[bug]), shout)
-    inner = Dialect("/api/v1/inner", Router("/api/v1/inner", route_handlers=[conflict]), whisper)
-    for both in (build([outer, inner], None, Health()), build([inner, outer], None, Health())):
+    outer = Dialect("/api/v1", Router("/api/v1", route_handlers=[bug]), render_outer)
+    inner = Dialect("/api/v1/inner", Router("/api/v1/inner", route_handlers=[conflict]), render_inner)
+    for both in (create_app([outer, inner], None, Health()), create_app([inner, outer], None, Health())):
         for path in ("/api/v1/inner", "/api/v1/inner/nothing", "/api/v1/inner/conflict"):
             assert (await call(both, "GET", path)).json == "inner"
         for path in ("/api/v1/bug", "/api/v1/innermost", "/api/v1"):
@@ -72,7 +72,7 @@ async def test_below_a_dialect_the_one_with_the_longer_prefix_answers() -> None:
 
 async def test_a_bug_is_logged_and_told_without_its_internals() -> None:
     with structlog.testing.capture_logs() as logs:
-        reply = await call(app(), "GET", "/api/v2/bug")
+        reply = await call(two_dialects(), "GET", "/api/v2/bug")
     assert reply.status == 500
     assert SECRET not in reply.body.decode()
     failed, finished = logs
@@ -82,7 +82,7 @@ async def test_a_bug_is_logged_and_told_without_its_internals() -> None:
 
 
 async def test_refusals_of_other_rooms_become_problems() -> None:
-    reply = await call(app(), "GET", "/api/v2/conflict")
+    reply = await call(two_dialects(), "GET", "/api/v2/conflict")
     assert reply.json == {
         "type": "/docs#problem-conflict",
         "title": "Conflict",
@@ -90,21 +90,23 @@ async def test_refusals_of_other_rooms_become_problems() -> None:
         "detail": "name: It is there already.",
         "errors": [{"field": "name", "detail": "It is there already."}],
     }
-    reply = await call(app(), "GET", "/api/v2/bus")
+    reply = await call(two_dialects(), "GET", "/api/v2/bus")
     assert (reply.status, reply.headers["retry-after"]) == (503, "1")
     assert SECRET not in reply.body.decode()
 
 
 async def test_there_is_one_line_in_the_log_for_each_request_and_no_key_in_it() -> None:
     with structlog.testing.capture_logs() as logs:
-        await call(app(), "GET", "/api/v2/nothing", {"Authorization": f"Bearer {SECRET}"})
+        await call(two_dialects(), "GET", "/api/v2/nothing", {"Authorization": f"Bearer {SECRET}"})
     (line,) = logs
     assert (line["method"], line["path"], line["status"]) == ("GET", "/api/v2/nothing", 404)
     assert SECRET not in str(line)
 
 
 async def test_without_documentation_there_is_none() -> None:
-    bare = build([Dialect("/api/v2", Router("/api/v2", route_handlers=[conflict]), answer)], None, Health())
+    bare = create_app(
+        [Dialect("/api/v2", Router("/api/v2", route_handlers=[conflict]), render_problem)], None, Health()
+    )
     assert (await call(bare, "GET", "/docs")).status == 404
     assert (await call(bare, "GET", "/api/v2/openapi.json")).status == 404
-    assert (await call(app(), "GET", "/docs")).status == 200
+    assert (await call(two_dialects(), "GET", "/docs")).status == 200

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.http.assertions import (
+from services.http.rules.assertions import (
     HeaderAssertion,
     JsonAssertion,
     check_json_rules,
@@ -17,8 +17,8 @@ from services.http.assertions import (
     unmet_header,
     unmet_json,
 )
-from services.http.jsonpath import NOWHERE, at, steps
-from services.http.pattern import PROGRAM_SIZE_MAX, STEPS_MAX, compiled, text_bytes_max
+from services.http.rules.json_path import MISSING, parse_path, value_at
+from services.http.rules.patterns import PROGRAM_SIZE_MAX, STEPS_MAX, compile_pattern, text_bytes_max
 from services.http.spec import HttpSpec
 
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=3)
@@ -42,17 +42,17 @@ def places(document: Any, path: str = "$") -> list[tuple[str, Any]]:
 @given(documents)
 def test_every_place_has_a_path_that_leads_there(document: Any) -> None:
     for path, value in places(document):
-        assert at(document, path) is value
+        assert value_at(document, path) is value
 
 
 @given(st.text(max_size=30) | st.text("ab.[]$0-1\"'", max_size=12))
 def test_any_text_is_a_path_or_refused(text: str) -> None:
     try:
-        found = steps(text)
+        found = parse_path(text)
     except ValueError as error:
         assert str(error).startswith("must have paths")  # noqa: PT017 - either is well
         return
-    assert at({}, text) is (NOWHERE if found else at({}, "$")) or not found
+    assert value_at({}, text) is (MISSING if found else value_at({}, "$")) or not found
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_any_text_is_a_path_or_refused(text: str) -> None:
     ],
 )
 def test_a_path_is_its_steps(path: str, found: tuple[str | int, ...]) -> None:
-    assert steps(path) == found
+    assert parse_path(path) == found
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_path_is_its_steps(path: str, found: tuple[str | int, ...]) -> None:
 )
 def test_a_path_that_could_mean_two_things_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="must have paths"):
-        steps(path)
+        parse_path(path)
 
 
 @given(scalars, scalars)
@@ -143,7 +143,7 @@ def test_the_value_of_a_secret_header_is_not_told() -> None:
 @given(st.text("ab(|)*+?[]^$.", max_size=10), st.text("ab", max_size=12))
 def test_a_pattern_means_what_it_means_in_python(pattern: str, text: str) -> None:
     try:
-        ours = compiled(pattern)
+        ours = compile_pattern(pattern)
         theirs = re.compile(pattern)
     except (ValueError, re.error, FutureWarning):
         return
@@ -153,10 +153,10 @@ def test_a_pattern_means_what_it_means_in_python(pattern: str, text: str) -> Non
 def test_large_patterns_look_through_less() -> None:
     assert text_bytes_max(("ok",)) > 1 << 20
     large = "[ab]*a[ab]{200}c"
-    assert text_bytes_max((large,)) * compiled(large).size <= STEPS_MAX
-    assert HttpSpec(url="http://a.example/", body_matches=(large,)).held_bytes_max < 1 << 19
+    assert text_bytes_max((large,)) * compile_pattern(large).size <= STEPS_MAX
+    assert HttpSpec(url="http://a.example/", body_matches=(large,)).buffered_bytes_max < 1 << 19
     with pytest.raises(ValueError, match=f"{PROGRAM_SIZE_MAX} is the most"):
-        compiled(r"(?:\pL\pN?){0,20}")
+        compile_pattern(r"(?:\pL\pN?){0,20}")
 
 
 def test_deep_json_is_a_verdict() -> None:

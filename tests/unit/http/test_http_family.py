@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.model.family import FAMILY_DOWN, joined
+from libs.model.fields.address_family import FAMILY_DOWN, combine_families
 from libs.model.outcome import Hop, Outcome, Reason, Status
 from services.http.spec import HttpReason, HttpSpec
 
@@ -61,7 +61,7 @@ def part(status: Status, word: str) -> Outcome:
 
 @pytest.mark.parametrize(("four", "six", "expected"), TABLE)
 def test_two_families_mean(four: Status, six: Status, expected: tuple[Status, str]) -> None:
-    outcome = joined(part(four, "four"), part(six, "six"))
+    outcome = combine_families(part(four, "four"), part(six, "six"))
     assert (outcome.status, outcome.reason) == expected
     assert outcome.detail == "Over IPv4: four. Over IPv6: six."
     assert [hop.target for hop in outcome.hops] == ["four", "six"]
@@ -73,7 +73,10 @@ JUDGED = st.sampled_from([UP, DEGRADED, DOWN, UNKNOWN])
 
 @given(JUDGED, JUDGED)
 def test_the_families_are_equals_and_neither_hides_the_other(four: Status, six: Status) -> None:
-    one, other = joined(part(four, "four"), part(six, "six")), joined(part(six, "four"), part(four, "six"))
+    one, other = (
+        combine_families(part(four, "four"), part(six, "six")),
+        combine_families(part(six, "four"), part(four, "six")),
+    )
     assert one.status is other.status
     assert (one.status is UP) == (four is six is UP)
     assert (one.status is DOWN) == (four is six is DOWN)
@@ -91,7 +94,7 @@ def timed(total_s: float, expires_in_s: float | None, status: Status = UP) -> Ou
 def test_of_two_families_that_are_up_the_slower_and_what_expires_first_are_told(
     four_s: float, six_s: float, four_in_s: float | None, six_in_s: float | None
 ) -> None:
-    samples = joined(timed(four_s, four_in_s), timed(six_s, six_in_s)).samples
+    samples = combine_families(timed(four_s, four_in_s), timed(six_s, six_in_s)).samples
     slower = 6 if six_s > four_s else 4
     assert samples["ip_protocol"] == slower
     assert samples["connect_s"] == samples[f"ipv{slower}_connect_s"] == max(four_s, six_s) / 2
@@ -101,13 +104,13 @@ def test_of_two_families_that_are_up_the_slower_and_what_expires_first_are_told(
 
 
 def test_of_two_families_that_differ_the_one_that_decided_is_told() -> None:
-    outcome = joined(timed(9, 5), timed(1, None, DOWN))
+    outcome = combine_families(timed(9, 5), timed(1, None, DOWN))
     assert (outcome.samples["ip_protocol"], outcome.samples["connect_s"]) == (6, 0.5)
     assert (outcome.samples["total_s"], outcome.samples["tls_expires_in_s"]) == (9, 5)
 
 
 def test_only_the_family_that_decided_keeps_what_was_said() -> None:
-    both = joined(timed(1, None, DOWN), timed(2, None, DOWN))
+    both = combine_families(timed(1, None, DOWN), timed(2, None, DOWN))
     assert [hop.said for hop in both.hops] == ["b", ""]
 
 

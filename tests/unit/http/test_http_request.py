@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.model.url import parse_url
-from services.http.headers import BasicAuth
-from services.http.request import Request, encode, first_request, next_request
+from libs.model.fields.url import parse_url
+from services.http.client.request import HttpRequest, encode_http1, first_request, redirect_request
+from services.http.options.headers import BasicAuth
 from services.http.spec import HttpSpec
 
 SECRETS = (("Authorization", "Bearer s"), ("Cookie", "sid=s"), ("X-Api-Key", "s"), ("Host", "s.example"))
@@ -14,26 +14,28 @@ HARMLESS = (("Accept-Language", "de"), ("User-Agent", "ours"))
 statuses = st.sampled_from([301, 302, 303, 307, 308])
 
 
-def request(method: str = "GET", url: str = "http://a.example/b") -> Request:
+def request(method: str = "GET", url: str = "http://a.example/b") -> HttpRequest:
     body = b"x=s" if method == "POST" else b""
-    return Request(method, parse_url(url), (*SECRETS, *HARMLESS), body)
+    return HttpRequest(method, parse_url(url), (*SECRETS, *HARMLESS), body)
 
 
 def test_a_plain_request_is_one_head_and_asks_to_close() -> None:
-    assert encode(first_request(HttpSpec(url="http://a.example:81/b?c"))) == (
+    assert encode_http1(first_request(HttpSpec(url="http://a.example:81/b?c"))) == (
         b"GET /b?c HTTP/1.1\r\nHost: a.example:81\r\nUser-Agent: Vedette/0.1\r\nAccept: */*\r\n"
         b"Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
     )
 
 
 def test_a_users_header_takes_the_place_of_ours() -> None:
-    sent = encode(first_request(HttpSpec(url="http://a.example/", headers={"user-agent": "x", "HOST": "b.example"})))
+    sent = encode_http1(
+        first_request(HttpSpec(url="http://a.example/", headers={"user-agent": "x", "HOST": "b.example"}))
+    )
     assert sent.lower().count(b"user-agent:") == 1
     assert sent.lower().count(b"host:") == 1
 
 
 def test_a_post_says_how_long_its_body_is() -> None:
-    sent = encode(first_request(HttpSpec(url="http://a.example/", method="POST", body="ä")))
+    sent = encode_http1(first_request(HttpSpec(url="http://a.example/", method="POST", body="ä")))
     assert sent.endswith(b"Content-Length: 2\r\nConnection: close\r\n\r\n\xc3\xa4")
 
 
@@ -47,12 +49,12 @@ def test_a_server_name_comes_before_the_host_header() -> None:
     spec = HttpSpec(url="https://a.example/", headers={"Host": "b.example"}, server_name="C.example")
     first = first_request(spec)
     assert (first.server_name, first.host) == ("c.example", "b.example")
-    assert next_request(first, 302, "/x", []).server_name == "c.example"
-    assert next_request(first, 302, "https://d.example/", []).server_name == "d.example"
+    assert redirect_request(first, 302, "/x", []).server_name == "c.example"
+    assert redirect_request(first, 302, "https://d.example/", []).server_name == "d.example"
 
 
 def test_a_header_with_several_values_is_sent_as_often() -> None:
-    sent = encode(first_request(HttpSpec(url="http://a.example/", headers={"X-A": ("1", "2"), "x-b": "3"})))
+    sent = encode_http1(first_request(HttpSpec(url="http://a.example/", headers={"X-A": ("1", "2"), "x-b": "3"})))
     assert b"X-A: 1\r\nX-A: 2\r\nx-b: 3\r\n" in sent
 
 
@@ -68,12 +70,12 @@ def test_a_header_with_several_values_is_sent_as_often() -> None:
 )
 def test_credentials_go_to_their_origin_only(spec: HttpSpec, value: bytes, location: str) -> None:
     first = first_request(spec)
-    assert encode(first).count(b"Authorization: " + value + b"\r\n") == 1
-    assert value in encode(next_request(first, 307, "/elsewhere", []))
-    away = next_request(first, 307, location, [])
-    assert b"uthorization" not in encode(away)
-    back = next_request(away, 307, "https://a.example/", [])
-    assert b"uthorization" not in encode(back)
+    assert encode_http1(first).count(b"Authorization: " + value + b"\r\n") == 1
+    assert value in encode_http1(redirect_request(first, 307, "/elsewhere", []))
+    away = redirect_request(first, 307, location, [])
+    assert b"uthorization" not in encode_http1(away)
+    back = redirect_request(away, 307, "https://a.example/", [])
+    assert b"uthorization" not in encode_http1(back)
     assert value.split()[1].decode() not in repr((first, away, spec))
 
 
@@ -88,7 +90,7 @@ def test_credentials_go_to_their_origin_only(spec: HttpSpec, value: bytes, locat
     ],
 )
 def test_any_method_is_sent_with_the_length_it_needs(method: str, body: str, length: bytes | None) -> None:
-    sent = encode(first_request(HttpSpec(url="http://a.example/", method=method, body=body)))
+    sent = encode_http1(first_request(HttpSpec(url="http://a.example/", method=method, body=body)))
     assert sent.startswith(method.encode() + b" / HTTP/1.1\r\n")
     assert (length is not None and length in sent) or (length is None and b"Content-Length" not in sent)
 
@@ -103,7 +105,7 @@ def test_any_method_is_sent_with_the_length_it_needs(method: str, body: str, len
     ],
 )
 def test_the_method_after_a_redirect_is_that_of_browsers(method: str, status: int, then: str) -> None:
-    following = next_request(request(method), status, "/c", [])
+    following = redirect_request(request(method), status, "/c", [])
     assert (following.method, following.body) == (then, b"x=s" if then == "POST" else b"")
 
 
@@ -114,34 +116,34 @@ def test_the_method_after_a_redirect_is_that_of_browsers(method: str, status: in
     ),
 )
 def test_nothing_given_for_one_origin_reaches_another(status: int, location: str) -> None:
-    following = next_request(request(), status, location, ["seen=s"])
+    following = redirect_request(request(), status, location, ["seen=s"])
     assert set(following.headers) == set(HARMLESS)
-    assert b"Bearer" not in encode(following)
+    assert b"Bearer" not in encode_http1(following)
     assert following.url.host == "a.example" or not following.cookies
 
 
 @given(statuses, st.sampled_from(["/c", "?c", "c", "http://a.example/c", "HTTP://A.example:80/c", "//a.example/c"]))
 def test_the_same_origin_keeps_its_headers(status: int, location: str) -> None:
-    following = next_request(request(), status, location, [])
+    following = redirect_request(request(), status, location, [])
     assert following.headers == (*SECRETS, *HARMLESS)
 
 
 def test_cookies_go_along_the_chain_on_one_host() -> None:
-    first = next_request(
+    first = redirect_request(
         request(url="http://a.example/"), 302, "/c", ["sid=1; Path=/", "lang=de", "bad", "top=1; Secure"]
     )
     assert first.cookies == (("sid", "1"), ("lang", "de"))
-    second = next_request(first, 302, "https://a.example/d", ["sid=2"])
-    assert encode(second).count(b"Cookie: sid=2; lang=de\r\n") == 1
-    assert next_request(second, 302, "https://b.example/", ["sid=3"]).cookies == ()
+    second = redirect_request(first, 302, "https://a.example/d", ["sid=2"])
+    assert encode_http1(second).count(b"Cookie: sid=2; lang=de\r\n") == 1
+    assert redirect_request(second, 302, "https://b.example/", ["sid=3"]).cookies == ()
 
 
 def test_a_secure_cookie_never_goes_out_in_plain() -> None:
-    first = next_request(request(url="https://a.example/"), 302, "/c", ["sid=1; Secure; HttpOnly"])
+    first = redirect_request(request(url="https://a.example/"), 302, "/c", ["sid=1; Secure; HttpOnly"])
     assert first.cookies == (("sid", "1"),)
-    assert next_request(first, 302, "http://a.example/", []).cookies == ()
+    assert redirect_request(first, 302, "http://a.example/", []).cookies == ()
 
 
 def test_a_cookie_cannot_smuggle_a_line() -> None:
-    following = next_request(request(), 302, "/", ["a=b\r\nX: y", "c=d"])
+    following = redirect_request(request(), 302, "/", ["a=b\r\nX: y", "c=d"])
     assert following.cookies == (("c", "d"),)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.model.kinds import decode_spec, kinds
-from libs.model.tls import TlsReason
+from libs.kinds.registry import decode_spec, kinds
+from libs.model.fields.tls import TlsReason
+from services.http.rules.statuses import status_ranges
 from services.http.spec import HttpReason, HttpSpec
-from services.http.statuses import status_ranges
 
 URL = "https://example.org/a?token=secret"
 
@@ -210,9 +210,9 @@ def test_whoever_gets_the_secrets_is_named(fields: dict[str, Any], recipient: st
 def test_a_stand_in_passes_for_every_secret() -> None:
     for name in HttpSpec.secret_options:
         proxy = {"proxy": "http://proxy.example:3128"} if name == "proxy_auth" else {}
-        spec = decode(**{name: HttpSpec.stand_in((name,))}, **proxy)
+        spec = decode(**{name: HttpSpec.placeholder((name,))}, **proxy)
         assert HttpSpec.secret_paths(msgspec.json.decode(msgspec.json.encode(spec))) == [(name,)]
-    assert decode(headers={"Cookie": HttpSpec.stand_in(("headers", "Cookie"))})
+    assert decode(headers={"Cookie": HttpSpec.placeholder(("headers", "Cookie"))})
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.model.fields.tls import TlsReason
 from libs.model.outcome import Reason, Status
-from libs.model.tls import TlsReason
-from libs.net.fault import connect_fault, os_error
-from libs.net.findings import Flaw
-from libs.net.talk import End, Phase
-from libs.net.tls import TlsFailure, failure
-from services.http.answer import Answer
-from services.http.request import first_request
+from libs.net.exchange import End, Phase
+from libs.net.tls.findings import CertificateProblem
+from libs.net.tls.sessions import TlsFailure, classify_error
+from libs.net.verdict import connect_verdict, os_error
+from services.http.client.exchange import HttpExchange
+from services.http.client.request import first_request
+from services.http.rules.text_search import TextSearch
 from services.http.spec import HttpReason, HttpSpec
-from services.http.texts import Texts
 from services.http.verdict import judge
 
 
-class Wire:
-    end = End.ENOUGH
+class FinishedConnection:
+    end = End.COMPLETE
     phase = Phase.TRANSFER
     error = None
     answered = True
@@ -49,43 +49,43 @@ THEIRS = {
 
 @pytest.mark.parametrize("code", OURS)
 def test_our_own_fault_is_unknown(code: int) -> None:
-    assert connect_fault(os_error(code), answered=False)[:2] == (Status.UNKNOWN, OURS[code])
+    assert connect_verdict(os_error(code), answered=False)[:2] == (Status.UNKNOWN, OURS[code])
 
 
 @pytest.mark.parametrize("code", THEIRS)
 def test_the_targets_fault_is_down(code: int) -> None:
-    assert connect_fault(os_error(code), answered=True)[:2] == (Status.DOWN, THEIRS[code])
+    assert connect_verdict(os_error(code), answered=True)[:2] == (Status.DOWN, THEIRS[code])
 
 
 def test_no_route_behind_ours_is_the_targets_fault() -> None:
-    assert connect_fault(os_error(errno.ENETUNREACH), answered=True)[:2] == (Status.DOWN, Reason.UNREACHABLE)
+    assert connect_verdict(os_error(errno.ENETUNREACH), answered=True)[:2] == (Status.DOWN, Reason.UNREACHABLE)
 
 
 def test_an_error_that_nobody_foresaw_is_raised() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
-        connect_fault(os_error(errno.EBADF), answered=True)
+        connect_verdict(os_error(errno.EBADF), answered=True)
 
 
 def test_a_secret_that_the_body_must_hold_or_lack_is_not_in_the_detail() -> None:
     token = "tok-3nr.Zq/x"
     for options in ({"body_contains": (f"{token} moon",)}, {"body_lacks": (token,)}):
         spec = HttpSpec(url="http://a.example/", bearer_token=token, **options)  # type: ignore[arg-type]
-        answer = Answer(spec, first_request(spec))
-        assert answer.received(f"HTTP/1.1 200 OK\r\nContent-Length: {len(token)}\r\n\r\n{token}".encode())
-        found = judge(spec, Wire(), answer, has_roots=True)
+        answer = HttpExchange(spec, first_request(spec))
+        assert answer.on_data(f"HTTP/1.1 200 OK\r\nContent-Length: {len(token)}\r\n\r\n{token}".encode())
+        found = judge(spec, FinishedConnection(), answer, has_roots=True)
         answer.release()
         assert (found.reason, token in found.detail) == (HttpReason.BODY_MISMATCH, False)
         assert "[redacted]" in found.detail
 
 
 def test_every_failure_of_tls_is_a_reason_of_the_kind() -> None:
-    assert {TlsReason(kind.value) for kind in (*TlsFailure, *Flaw)} < set(TlsReason)
+    assert {TlsReason(kind.value) for kind in (*TlsFailure, *CertificateProblem)} < set(TlsReason)
 
 
 def test_a_verification_that_fails_in_an_unknown_way_is_still_named() -> None:
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_code = 92
-    assert failure(error) is Flaw.CERTIFICATE_INVALID
+    assert classify_error(error) is CertificateProblem.CERTIFICATE_INVALID
 
 
 @given(
@@ -93,7 +93,7 @@ def test_a_verification_that_fails_in_an_unknown_way_is_still_named() -> None:
 )
 def test_texts_are_found_however_the_body_is_cut(body: bytes, cuts: list[int], wanted: list[str]) -> None:
     body = body.translate(bytes(97 + value % 2 for value in range(256)))
-    texts = Texts(wanted, wanted)
+    texts = TextSearch(wanted, wanted)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(body)], strict=True):
         texts.feed(body[start:end])
     present = [text.encode() for text in wanted if text.encode() in body]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from libs.net.egress import METADATA, NOT_PUBLIC, Egress
+from libs.net.egress import METADATA_RANGES, NOT_PUBLIC_RANGES, EgressPolicy
 
-PUBLIC = Egress(private=False)
-PRIVATE = Egress()
+PUBLIC = EgressPolicy(private=False)
+PRIVATE = EgressPolicy()
 
 REFUSED_WHEN_PUBLIC = {
     "0.0.0.0": "this host",
@@ -112,9 +112,9 @@ def every_address(cidr: str) -> list[str]:
     return [str(address) for address in ipaddress.ip_network(cidr)]
 
 
-@pytest.mark.parametrize("host", [host for cidr in METADATA for host in every_address(cidr)])
+@pytest.mark.parametrize("host", [host for cidr in METADATA_RANGES for host in every_address(cidr)])
 def test_metadata_is_refused_whatever_is_set(host: str) -> None:
-    for egress in (PRIVATE, PUBLIC, Egress(allow=["0.0.0.0/0", "::/0", host])):
+    for egress in (PRIVATE, PUBLIC, EgressPolicy(allow=["0.0.0.0/0", "::/0", host])):
         refusal = egress.refusal(host)
         assert refusal is not None
         assert "cloud metadata" in refusal
@@ -124,7 +124,7 @@ def test_metadata_is_refused_whatever_is_set(host: str) -> None:
 @pytest.mark.parametrize("host", ["169.254.169.254", "100.100.100.200", "168.63.129.16"])
 def test_metadata_is_refused_in_every_form_whatever_is_set(form: str, host: str) -> None:
     written = FORMS[form](IPv4Address(host))
-    for egress in (PRIVATE, PUBLIC, Egress(allow=["0.0.0.0/0", "::/0"])):
+    for egress in (PRIVATE, PUBLIC, EgressPolicy(allow=["0.0.0.0/0", "::/0"])):
         refusal = egress.refusal(written)
         assert refusal is not None
         assert f"{written}, which carries {host}: cloud metadata ({host}/32)." in refusal
@@ -144,7 +144,7 @@ def test_what_a_living_form_carries_decides(form: str, address: IPv4Address) -> 
 @given(st.sampled_from(sorted(FORMS)), st.ip_addresses(v=4))
 def test_a_denied_range_is_denied_in_every_form(form: str, address: IPv4Address) -> None:
     assume(form != "compatible" or int(address) > 1)  # those are :: and ::1 themselves
-    egress = Egress(deny=[f"{address}/32"], allow=["0.0.0.0/0", "::/0"])
+    egress = EgressPolicy(deny=[f"{address}/32"], allow=["0.0.0.0/0", "::/0"])
     assert egress.refusal(FORMS[form](address)) is not None
 
 
@@ -158,7 +158,7 @@ def test_nothing_is_reached_that_python_calls_not_global(address: IPv4Address | 
         assert PUBLIC.refusal(str(address)) is not None
 
 
-@given(st.sampled_from([*NOT_PUBLIC, *METADATA]), st.data())
+@given(st.sampled_from([*NOT_PUBLIC_RANGES, *METADATA_RANGES]), st.data())
 def test_every_address_of_a_range_in_the_tables_is_refused(cidr: str, data: st.DataObject) -> None:
     network = ipaddress.ip_network(cidr)
     address = network[data.draw(st.integers(0, network.num_addresses - 1))]
@@ -172,7 +172,7 @@ def test_any_text_has_an_answer(text: str) -> None:
 
 
 def test_deny_wins_over_allow_and_allow_over_private() -> None:
-    egress = Egress(private=False, allow=["10.0.0.0/8"], deny=["10.1.0.0/16", "203.0.113.7"])
+    egress = EgressPolicy(private=False, allow=["10.0.0.0/8"], deny=["10.1.0.0/16", "203.0.113.7"])
     assert egress.refusal("10.2.0.1") is None
     assert egress.refusal("10.1.0.1") == (
         "Our egress policy refuses 10.1.0.1: denied by VEDETTE_EGRESS_DENY (10.1.0.0/16)."
@@ -184,11 +184,11 @@ def test_deny_wins_over_allow_and_allow_over_private() -> None:
 
 
 def test_the_prefix_of_a_site_can_be_allowed() -> None:
-    egress = Egress(private=False, allow=["64:ff9b:1::/96"])
+    egress = EgressPolicy(private=False, allow=["64:ff9b:1::/96"])
     assert egress.refusal("64:ff9b:1::10.0.0.1") is None
     assert egress.refusal("64:ff9b:1::169.254.169.254") is not None
 
 
 def test_a_range_that_is_none_stops_the_start() -> None:
     with pytest.raises(ValueError, match="host bits"):
-        Egress(allow=["10.0.0.1/8"])
+        EgressPolicy(allow=["10.0.0.1/8"])

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import yaml
 
-from libs.model.kinds import decode_spec, kinds
+from libs.kinds.registry import decode_spec, kinds
 from services.ping.spec import PingSpec
 
 ROOT = Path(__file__).parents[3]
@@ -100,7 +100,7 @@ def test_a_spec_with_everything_is_taken_and_told_again() -> None:
 )
 def test_a_host_is_a_name_or_an_address(host: str, name: str, address: str | None) -> None:
     spec = decode(host=host)
-    assert (spec.name, spec.address, spec.target) == (name, address, host)
+    assert (spec.hostname, spec.address, spec.target) == (name, address, host)
 
 
 @pytest.mark.parametrize(

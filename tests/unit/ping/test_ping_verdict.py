@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.model.family import joined
+from libs.model.fields.address_family import combine_families
 from libs.model.outcome import Outcome, Reason, Status
-from libs.net.fault import Fault
-from services.ping.packet import Report
+from libs.net.verdict import Verdict
+from services.ping.icmp import IcmpError
+from services.ping.icmp_errors import ERROR_VERDICTS_MAX, error_reason, error_verdict, error_verdicts
 from services.ping.spec import PingReason, PingSpec
-from services.ping.verdict import Seen, judge
-from services.ping.words import EXPLAINED_MAX, explained, reason, shared
+from services.ping.verdict import PingObservation, judge
 
-SAID = Fault(Status.DOWN, PingReason.PROHIBITED, "192.0.2.9 forbids the packet.")
-OURS = Fault(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its own next router.")
+REMOTE_ERROR = Verdict(Status.DOWN, PingReason.PROHIBITED, "192.0.2.9 forbids the packet.")
+LOCAL_ERROR = Verdict(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its own next router.")
 ROUTER = "192.0.2.9"
 
 
-def figures(
+def make_samples(
     received: int, sent: int = 5, median_s: float = 0.01, jitter_s: float = 0.001, **more: float
 ) -> dict[str, float]:
     counts: dict[str, float] = {"sent": sent, "received": received, "late": 0, "damaged": 0, "duplicates": 0} | more
@@ -28,7 +28,7 @@ def figures(
     return counts | ({"rtt_median_s": median_s, "jitter_s": jitter_s} if received else {})
 
 
-def judged(seen: Seen, **options: Any) -> tuple[Status, str]:
+def judge_spec(seen: PingObservation, **options: Any) -> tuple[Status, str]:
     fault = judge(PingSpec(host="a.example", **options), seen)
     assert fault.detail.endswith(".")
     return fault.status, fault.reason
@@ -37,60 +37,102 @@ def judged(seen: Seen, **options: Any) -> tuple[Status, str]:
 @pytest.mark.parametrize(
     ("seen", "options", "expected"),
     [
-        (Seen(figures(5)), {}, (Status.UP, "ok")),
-        (Seen(figures(1)), {}, (Status.UP, "ok")),
-        (Seen(figures(0)), {}, (Status.DOWN, "no_reply")),
-        (Seen(figures(0, late=2)), {}, (Status.DOWN, "no_reply")),
-        (Seen(figures(0, damaged=2)), {}, (Status.DOWN, "reply_damaged")),
-        (Seen(figures(0, damaged=2), stalled=True), {}, (Status.UNKNOWN, "late_loop")),
-        (Seen(figures(0), said=(SAID,)), {}, (Status.DOWN, "prohibited")),
-        (Seen(figures(0), said=(OURS, SAID, SAID)), {}, (Status.DOWN, "prohibited")),
-        (Seen(figures(0), said=(OURS, OURS, SAID)), {}, (Status.UNKNOWN, "no_route")),
-        (Seen(figures(0), stalled=True), {}, (Status.UNKNOWN, "late_loop")),
-        (Seen(figures(0), overflown=True, stalled=True), {}, (Status.UNKNOWN, "no_buffers")),
-        (Seen(figures(0), said=(SAID,), stalled=True), {}, (Status.DOWN, "prohibited")),
-        (Seen(figures(0, sent=0), fault=OURS), {}, (Status.UNKNOWN, "no_route")),
-        (Seen(figures(0, sent=2), fault=OURS), {}, (Status.UNKNOWN, "no_route")),
-        (Seen(figures(2, sent=2), fault=OURS), {}, (Status.UP, "ok")),
-        (Seen(figures(0), hurried=True), {}, (Status.UNKNOWN, "resolver_failed")),
-        (Seen(figures(0), said=(SAID,), hurried=True), {}, (Status.DOWN, "prohibited")),
-        (Seen(figures(3)), {"loss_ratio_down": 0.4}, (Status.DOWN, "loss")),
-        (Seen(figures(4)), {"loss_ratio_down": 0.4}, (Status.UP, "ok")),
-        (Seen(figures(4)), {"loss_ratio_degraded": 0.2}, (Status.DEGRADED, "loss")),
-        (Seen(figures(4), said=(OURS,)), {"loss_ratio_degraded": 0.2}, (Status.UNKNOWN, "no_route")),
-        (Seen(figures(4), stalled=True), {"loss_ratio_degraded": 0.2}, (Status.UNKNOWN, "late_loop")),
-        (Seen(figures(4), stalled=True), {}, (Status.UP, "ok")),
-        (Seen(figures(5, median_s=0.5)), {"rtt_s_degraded": 0.5}, (Status.DEGRADED, "slow")),
-        (Seen(figures(5, median_s=0.5)), {"rtt_s_degraded": 0.1, "rtt_s_down": 0.4}, (Status.DOWN, "slow")),
-        (Seen(figures(5, jitter_s=0.2)), {"jitter_s_degraded": 0.2}, (Status.DEGRADED, "jitter")),
-        (Seen(figures(5, jitter_s=0.2)), {"jitter_s_down": 0.1}, (Status.DOWN, "jitter")),
-        (Seen(figures(5, median_s=0.5), stalled=True), {"rtt_s_down": 0.5}, (Status.DOWN, "slow")),
-        (Seen(figures(5, median_s=0.5), blurred=True), {"rtt_s_down": 0.5}, (Status.UNKNOWN, "late_loop")),
-        (Seen(figures(5, jitter_s=0.2), blurred=True), {"jitter_s_degraded": 0.2}, (Status.UNKNOWN, "late_loop")),
-        (Seen(figures(5, median_s=0.4), blurred=True), {"rtt_s_down": 0.5}, (Status.UP, "ok")),
-        (Seen(figures(4, median_s=1)), {"rtt_s_down": 1, "loss_ratio_degraded": 0.1}, (Status.DOWN, "slow")),
+        (PingObservation(make_samples(5)), {}, (Status.UP, "ok")),
+        (PingObservation(make_samples(1)), {}, (Status.UP, "ok")),
+        (PingObservation(make_samples(0)), {}, (Status.DOWN, "no_reply")),
+        (PingObservation(make_samples(0, late=2)), {}, (Status.DOWN, "no_reply")),
+        (PingObservation(make_samples(0, damaged=2)), {}, (Status.DOWN, "reply_damaged")),
+        (PingObservation(make_samples(0, damaged=2), stalled=True), {}, (Status.UNKNOWN, "late_loop")),
+        (PingObservation(make_samples(0), error_verdicts=(REMOTE_ERROR,)), {}, (Status.DOWN, "prohibited")),
+        (
+            PingObservation(make_samples(0), error_verdicts=(LOCAL_ERROR, REMOTE_ERROR, REMOTE_ERROR)),
+            {},
+            (Status.DOWN, "prohibited"),
+        ),
+        (
+            PingObservation(make_samples(0), error_verdicts=(LOCAL_ERROR, LOCAL_ERROR, REMOTE_ERROR)),
+            {},
+            (Status.UNKNOWN, "no_route"),
+        ),
+        (PingObservation(make_samples(0), stalled=True), {}, (Status.UNKNOWN, "late_loop")),
+        (PingObservation(make_samples(0), buffer_overflowed=True, stalled=True), {}, (Status.UNKNOWN, "no_buffers")),
+        (
+            PingObservation(make_samples(0), error_verdicts=(REMOTE_ERROR,), stalled=True),
+            {},
+            (Status.DOWN, "prohibited"),
+        ),
+        (PingObservation(make_samples(0, sent=0), send_failure=LOCAL_ERROR), {}, (Status.UNKNOWN, "no_route")),
+        (PingObservation(make_samples(0, sent=2), send_failure=LOCAL_ERROR), {}, (Status.UNKNOWN, "no_route")),
+        (PingObservation(make_samples(2, sent=2), send_failure=LOCAL_ERROR), {}, (Status.UP, "ok")),
+        (PingObservation(make_samples(0), resolver_slow=True), {}, (Status.UNKNOWN, "resolver_failed")),
+        (
+            PingObservation(make_samples(0), error_verdicts=(REMOTE_ERROR,), resolver_slow=True),
+            {},
+            (Status.DOWN, "prohibited"),
+        ),
+        (PingObservation(make_samples(3)), {"loss_ratio_down": 0.4}, (Status.DOWN, "loss")),
+        (PingObservation(make_samples(4)), {"loss_ratio_down": 0.4}, (Status.UP, "ok")),
+        (PingObservation(make_samples(4)), {"loss_ratio_degraded": 0.2}, (Status.DEGRADED, "loss")),
+        (
+            PingObservation(make_samples(4), error_verdicts=(LOCAL_ERROR,)),
+            {"loss_ratio_degraded": 0.2},
+            (Status.UNKNOWN, "no_route"),
+        ),
+        (PingObservation(make_samples(4), stalled=True), {"loss_ratio_degraded": 0.2}, (Status.UNKNOWN, "late_loop")),
+        (PingObservation(make_samples(4), stalled=True), {}, (Status.UP, "ok")),
+        (PingObservation(make_samples(5, median_s=0.5)), {"rtt_s_degraded": 0.5}, (Status.DEGRADED, "slow")),
+        (
+            PingObservation(make_samples(5, median_s=0.5)),
+            {"rtt_s_degraded": 0.1, "rtt_s_down": 0.4},
+            (Status.DOWN, "slow"),
+        ),
+        (PingObservation(make_samples(5, jitter_s=0.2)), {"jitter_s_degraded": 0.2}, (Status.DEGRADED, "jitter")),
+        (PingObservation(make_samples(5, jitter_s=0.2)), {"jitter_s_down": 0.1}, (Status.DOWN, "jitter")),
+        (PingObservation(make_samples(5, median_s=0.5), stalled=True), {"rtt_s_down": 0.5}, (Status.DOWN, "slow")),
+        (
+            PingObservation(make_samples(5, median_s=0.5), timestamps_unreliable=True),
+            {"rtt_s_down": 0.5},
+            (Status.UNKNOWN, "late_loop"),
+        ),
+        (
+            PingObservation(make_samples(5, jitter_s=0.2), timestamps_unreliable=True),
+            {"jitter_s_degraded": 0.2},
+            (Status.UNKNOWN, "late_loop"),
+        ),
+        (
+            PingObservation(make_samples(5, median_s=0.4), timestamps_unreliable=True),
+            {"rtt_s_down": 0.5},
+            (Status.UP, "ok"),
+        ),
+        (
+            PingObservation(make_samples(4, median_s=1)),
+            {"rtt_s_down": 1, "loss_ratio_degraded": 0.1},
+            (Status.DOWN, "slow"),
+        ),
     ],
 )
 def test_a_verdict_follows_from_what_was_seen(
-    seen: Seen, options: dict[str, Any], expected: tuple[Status, str]
+    seen: PingObservation, options: dict[str, Any], expected: tuple[Status, str]
 ) -> None:
-    assert judged(seen, **options) == expected
+    assert judge_spec(seen, **options) == expected
 
 
 @given(st.integers(0, 5), st.booleans(), st.booleans(), st.floats(0.01, 1))
 def test_what_came_back_whole_is_never_unknown_and_nothing_at_all_is_never_up(
     received: int, stalled: bool, overflown: bool, down: float
 ) -> None:
-    status, _ = judged(Seen(figures(received), stalled=stalled, overflown=overflown), loss_ratio_down=down)
+    status, _ = judge_spec(
+        PingObservation(make_samples(received), stalled=stalled, buffer_overflowed=overflown), loss_ratio_down=down
+    )
     assert (status is Status.UP) <= (received > 0)
     assert received < 5 or status is Status.UP
 
 
 @given(st.sampled_from([4, 6]), st.integers(0, 255), st.integers(0, 255))
 def test_every_error_has_a_reason_and_a_sentence(version: int, kind: int, code: int) -> None:
-    report = Report(version, kind, code, 0, b"", b"", b"", said_by=ROUTER)
-    fault = explained(report, ours=False, on_link=False)
-    assert (fault.status, fault.reason) == (Status.DOWN, reason(report))
+    report = IcmpError(version, kind, code, 0, b"", b"", b"", sender=ROUTER)
+    fault = error_verdict(report, ours=False, on_link=False)
+    assert (fault.status, fault.reason) == (Status.DOWN, error_reason(report))
     assert fault.detail == f"{ROUTER} {fault.detail.removeprefix(f'{ROUTER} ')}"
     assert f"ICMP type {kind}, code {code}." in fault.detail
 
@@ -107,7 +149,7 @@ def test_every_error_has_a_reason_and_a_sentence(version: int, kind: int, code: 
 def test_our_own_word_is_about_the_target_only_if_it_is_a_neighbour(
     code: int, on_link: bool, expected: tuple[Status, str]
 ) -> None:
-    fault = explained(Report(4, 3, code, 0, b"", b"", b""), ours=True, on_link=on_link)
+    fault = error_verdict(IcmpError(4, 3, code, 0, b"", b"", b""), ours=True, on_link=on_link)
     assert (fault.status, fault.reason) == expected
 
 
@@ -115,19 +157,19 @@ def test_our_own_word_is_about_the_target_only_if_it_is_a_neighbour(
 def test_errors_that_say_the_same_are_explained_once_and_few_in_all(speakers: list[int]) -> None:
     asked: list[str] = []
 
-    def explain(report: Report) -> Fault:
-        asked.append(report.said_by)
-        return Fault(Status.DOWN, PingReason.PROHIBITED, report.said_by)
+    def explain(report: IcmpError) -> Verdict:
+        asked.append(report.sender)
+        return Verdict(Status.DOWN, PingReason.PROHIBITED, report.sender)
 
-    reports = [Report(4, 3, 1, key, b"", b"", bytes((key,)), said_by=f"{who}") for key, who in enumerate(speakers)]
-    said = shared(reports, explain)
-    assert len(asked) == len(set(asked)) == min(len(set(speakers)), EXPLAINED_MAX)
+    reports = [IcmpError(4, 3, 1, key, b"", b"", bytes((key,)), sender=f"{who}") for key, who in enumerate(speakers)]
+    said = error_verdicts(reports, explain)
+    assert len(asked) == len(set(asked)) == min(len(set(speakers)), ERROR_VERDICTS_MAX)
     told = sorted(map(speakers.count, map(int, asked)), reverse=True)
-    assert told == sorted((speakers.count(who) for who in set(speakers)), reverse=True)[:EXPLAINED_MAX]
+    assert told == sorted((speakers.count(who) for who in set(speakers)), reverse=True)[:ERROR_VERDICTS_MAX]
     assert len(said) == sum(told)
 
 
-def part(status: Status, why: str) -> Outcome:
+def family_outcome(status: Status, why: str) -> Outcome:
     return Outcome(status=status, reason=why, detail=f"{why}.", samples={"received": 1.0})
 
 
@@ -146,7 +188,7 @@ def part(status: Status, why: str) -> Outcome:
 def test_neither_family_hides_the_other(
     four: tuple[Status, str], six: tuple[Status, str], expected: tuple[Status, str]
 ) -> None:
-    outcome = joined(part(*four), part(*six))
+    outcome = combine_families(family_outcome(*four), family_outcome(*six))
     assert (outcome.status, outcome.reason) == expected
     assert outcome.detail == f"Over IPv4: {four[1]}. Over IPv6: {six[1]}."
     assert {"ip_protocol", "received", "ipv4_received", "ipv6_received"} == set(outcome.samples)

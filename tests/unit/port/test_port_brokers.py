@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.port.conversation import ConversationError, Goodbye, Refusing, Unexpected, Unhealthy
-from services.port.conversations.brokers import amqp, mqtt
+from services.port.protocol_api import (
+    CloseSequence,
+    ProtocolSessionError,
+    ServiceRefused,
+    ServiceUnhealthy,
+    UnexpectedAnswer,
+)
+from services.port.protocols.brokers import amqp, mqtt
 from tests.support.spoken import call, converse
 
 
@@ -33,23 +39,23 @@ OTHERS = (
 @pytest.mark.parametrize("talk", [mqtt, amqp])
 @pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400 Bad Request\r\n", b"220 mail ESMTP\r\n"])
 def test_another_protocol_is_unexpected(talk, words: bytes):
-    assert isinstance(converse(talk(call()), words).ended, Unexpected)
+    assert isinstance(converse(talk(call()), words).ended, UnexpectedAnswer)
 
 
 def test_mqtt_is_asked_for_a_clean_session_without_a_name():
     spoken = converse(mqtt(call()), b"\x20\x02\0\0")
     assert spoken.said == [b"\x10\x1b\0\x04MQTT\x04\x02\0\x3c\0\x0fvedette72727272"]
-    assert spoken.ended == Goodbye(b"\xe0\0", answered=False)
+    assert spoken.ended == CloseSequence(b"\xe0\0", expects_reply=False)
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (b"\x20\x02\0\x01", Refusing),
-        (b"\x20\x02\0\x03", Unhealthy),
-        (b"\x20\x03\0\x84\0", Refusing),
-        (b"\x20\x03\0\x89\0", Unhealthy),
-        (b"\x20\x02\0\x63", Refusing),
+        (b"\x20\x02\0\x01", ServiceRefused),
+        (b"\x20\x02\0\x03", ServiceUnhealthy),
+        (b"\x20\x03\0\x84\0", ServiceRefused),
+        (b"\x20\x03\0\x89\0", ServiceUnhealthy),
+        (b"\x20\x02\0\x63", ServiceRefused),
     ],
 )
 def test_mqtt_that_does_not_want_us(words: bytes, error: type[Exception]):
@@ -59,20 +65,20 @@ def test_mqtt_that_does_not_want_us(words: bytes, error: type[Exception]):
 @pytest.mark.parametrize("words", [b"\x20\x02\0\x05", b"\x20\x02\0\x04", b"\x20\x03\0\x87\0"])
 def test_mqtt_that_wants_a_login_is_up(words: bytes):
     asked = call()
-    assert isinstance(converse(mqtt(asked), words).ended, Goodbye)
+    assert isinstance(converse(mqtt(asked), words).ended, CloseSequence)
     assert asked.facts["login_required"] is True
 
 
 @pytest.mark.parametrize("table", [PRODUCT + OTHERS, OTHERS + PRODUCT])
 def test_amqp_tells_its_software(table: bytes):
     asked = call()
-    assert converse(amqp(asked), start(table)).ended == Goodbye()
+    assert converse(amqp(asked), start(table)).ended == CloseSequence()
     assert asked.facts == {"protocol_version": "0-9-1", "software": "RabbitMQ", "mechanisms": "PLAIN AMQPLAIN"}
 
 
 def test_amqp_is_understood_byte_by_byte():
     words = [bytes((byte,)) for byte in start(PRODUCT)]
-    assert converse(amqp(call()), *words).ended == Goodbye()
+    assert converse(amqp(call()), *words).ended == CloseSequence()
 
 
 @pytest.mark.parametrize(
@@ -86,18 +92,18 @@ def test_amqp_is_understood_byte_by_byte():
 )
 def test_amqp_of_another_version_is_up(header: bytes, version: str):
     asked = call()
-    assert converse(amqp(asked), header).ended == Goodbye()
+    assert converse(amqp(asked), header).ended == CloseSequence()
     assert asked.facts["protocol_version"] == version
 
 
 def test_amqp_that_closes_refuses_in_its_own_words():
     words = frame((10, 50), struct.pack(">H", 320) + b"\x09not today" + bytes(4))
     spoken = converse(amqp(call()), words)
-    assert isinstance(spoken.ended, Refusing)
-    assert spoken.ended.said == "not today"
+    assert isinstance(spoken.ended, ServiceRefused)
+    assert spoken.ended.peer_text == "not today"
 
 
 @given(st.binary(max_size=120))
 def test_any_table_ends_in_a_verdict(table: bytes):
     spoken = converse(amqp(call()), start(table))
-    assert isinstance(spoken.ended, Goodbye | ConversationError)
+    assert isinstance(spoken.ended, CloseSequence | ProtocolSessionError)

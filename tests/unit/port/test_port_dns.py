@@ -2,8 +2,8 @@ import struct
 
 import pytest
 
-from services.port.conversation import Goodbye, Refusing, Unexpected, Unhealthy
-from services.port.conversations.lookups import dns
+from services.port.protocol_api import CloseSequence, ServiceRefused, ServiceUnhealthy, UnexpectedAnswer
+from services.port.protocols.dns import dns
 from tests.support.spoken import call, converse
 
 QUESTION = b"\x07example\x03org\0\0\x01\0\x01"
@@ -36,7 +36,7 @@ def test_the_root_is_a_name():
 
 def test_an_answer_is_told():
     asked, spoken = ask(answer(flags=0x8580, answers=2))
-    assert spoken.ended == Goodbye()
+    assert spoken.ended == CloseSequence()
     told = {"rcode": "NOERROR", "answers": 2, "authoritative": True, "recursive": True}
     assert asked.facts == told | {"edns": True}
 
@@ -45,7 +45,7 @@ def test_an_answer_is_told():
 @pytest.mark.parametrize("question", [QUESTION, b""], ids=["with its question", "without"])
 def test_a_server_that_does_not_know_edns_is_asked_as_of_old(rcode: int, question: bytes):
     asked, spoken = ask(answer(rcode, question=question), answer())
-    assert (spoken.said, spoken.ended) == ([WITH_EDNS, AS_OF_OLD], Goodbye())
+    assert (spoken.said, spoken.ended) == ([WITH_EDNS, AS_OF_OLD], CloseSequence())
     assert (asked.facts["rcode"], asked.facts["edns"]) == ("NOERROR", False)
 
 
@@ -57,14 +57,14 @@ def test_other_answers_are_taken_at_their_word(rcode: int):
 @pytest.mark.parametrize(
     ("rcode", "ended"),
     [
-        (0, Goodbye),
-        (3, Goodbye),
-        (1, Unhealthy),
-        (2, Unhealthy),
-        (4, Unhealthy),
-        (5, Refusing),
-        (9, Refusing),
-        (15, Unhealthy),
+        (0, CloseSequence),
+        (3, CloseSequence),
+        (1, ServiceUnhealthy),
+        (2, ServiceUnhealthy),
+        (4, ServiceUnhealthy),
+        (5, ServiceRefused),
+        (9, ServiceRefused),
+        (15, ServiceUnhealthy),
     ],
 )
 @pytest.mark.parametrize("over_udp", [True, False])
@@ -87,25 +87,25 @@ FOREIGN = [
 @pytest.mark.parametrize("words", FOREIGN)
 def test_a_datagram_that_does_not_answer_is_passed_over(words: bytes):
     assert ask(words)[1].ended is None
-    assert ask(words, answer())[1].ended == Goodbye()
+    assert ask(words, answer())[1].ended == CloseSequence()
 
 
 @pytest.mark.parametrize("words", FOREIGN)
 def test_over_tcp_it_is_unexpected(words: bytes):
-    assert isinstance(ask(len(words).to_bytes(2, "big") + words, over_udp=False)[1].ended, Unexpected)
+    assert isinstance(ask(len(words).to_bytes(2, "big") + words, over_udp=False)[1].ended, UnexpectedAnswer)
 
 
 @pytest.mark.parametrize("words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400\r\n", b"220 mail\r\n"])
 def test_another_protocol_is_unexpected_over_tcp(words: bytes):
-    assert isinstance(ask(words, over_udp=False)[1].ended, Unexpected)
+    assert isinstance(ask(words, over_udp=False)[1].ended, UnexpectedAnswer)
 
 
 def test_a_name_may_come_back_in_other_letters():
-    assert ask(answer(question=QUESTION.replace(b"example", b"eXAMPLE")))[1].ended == Goodbye()
+    assert ask(answer(question=QUESTION.replace(b"example", b"eXAMPLE")))[1].ended == CloseSequence()
 
 
 def test_an_error_may_leave_the_question_out():
-    assert isinstance(ask(answer(rcode=5, question=b""))[1].ended, Refusing)
+    assert isinstance(ask(answer(rcode=5, question=b""))[1].ended, ServiceRefused)
 
 
 def test_a_truncated_answer_is_told():

@@ -2,11 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.port.conversation import ConversationError, Goodbye, Refusing, TlsMissing, Unexpected, Unhealthy
-from services.port.conversations.directories import ldap
+from services.port.protocol_api import (
+    CloseSequence,
+    ProtocolSessionError,
+    ServiceRefused,
+    ServiceUnhealthy,
+    TlsNotOffered,
+    UnexpectedAnswer,
+)
+from services.port.protocols.ldap import ldap
 from tests.support.spoken import call, converse
 
-UNBIND = Goodbye(bytes.fromhex("30050201034200"), answered=False)
+UNBIND = CloseSequence(bytes.fromhex("30050201034200"), expects_reply=False)
 
 
 def ber(tag: int, *parts: bytes) -> bytes:
@@ -55,7 +62,7 @@ def test_ldap_is_left_as_it_is(options: dict[str, object]):
 
 
 def test_ldap_without_tls_where_it_is_required():
-    assert isinstance(converse(ldap(call(starttls="require")), REFUSAL).ended, TlsMissing)
+    assert isinstance(converse(ldap(call(starttls="require")), REFUSAL).ended, TlsNotOffered)
 
 
 def test_ldap_without_tls_is_asked_in_the_clear():
@@ -73,28 +80,28 @@ def test_ldap_that_answers_nobody_without_a_bind_is_up(code: int):
 
 @pytest.mark.parametrize("code", [51, 52])
 def test_ldap_that_is_not_well_says_so(code: int):
-    assert isinstance(converse(ldap(call()), REFUSAL, result(2, code, b"later")).ended, Unhealthy)
+    assert isinstance(converse(ldap(call()), REFUSAL, result(2, code, b"later")).ended, ServiceUnhealthy)
 
 
 def test_ldap_that_hangs_up_refuses_in_its_own_words():
     spoken = converse(ldap(call()), result(0, 52, b"too many", tag=0x78))
-    assert isinstance(spoken.ended, Refusing)
-    assert spoken.ended.said == "too many"
+    assert isinstance(spoken.ended, ServiceRefused)
+    assert spoken.ended.peer_text == "too many"
 
 
 @pytest.mark.parametrize(
     "words", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 400\r\n", b"220 mail\r\n", b"0\x80..", b"0\x8f"]
 )
 def test_another_protocol_is_unexpected(words: bytes):
-    assert isinstance(converse(ldap(call()), words).ended, Unexpected)
+    assert isinstance(converse(ldap(call()), words).ended, UnexpectedAnswer)
 
 
 @given(st.binary(max_size=100))
 def test_any_message_ends_in_a_verdict_or_waits(noise: bytes):
     spoken = converse(ldap(call(starttls="never")), ber(0x30, noise), result(2, 0))
-    assert spoken.ended is None or isinstance(spoken.ended, Goodbye | ConversationError)
+    assert spoken.ended is None or isinstance(spoken.ended, CloseSequence | ProtocolSessionError)
 
 
 def test_ldap_with_a_result_that_no_number_is_for():
     huge = message(2, ber(0x65, ber(0x0A, b"\x01" * 20), ber(0x04), ber(0x04)))
-    assert isinstance(converse(ldap(call(starttls="never")), huge).ended, Unexpected)
+    assert isinstance(converse(ldap(call(starttls="never")), huge).ended, UnexpectedAnswer)

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.port.conversation import ConversationError, Goodbye, Refusing, Unexpected, Unhealthy
-from services.port.conversations.documents import mongodb
+from services.port.protocol_api import (
+    CloseSequence,
+    ProtocolSessionError,
+    ServiceRefused,
+    ServiceUnhealthy,
+    UnexpectedAnswer,
+)
+from services.port.protocols.mongodb import mongodb
 from tests.support.spoken import call, converse
 
 OURS = int.from_bytes(b"rrrr", "little") & 0x7FFFFFFF
@@ -50,29 +56,29 @@ def hello(**elements: object) -> bytes:
 )
 def test_mongodb_tells_its_role(elements: dict[str, object], role: str):
     asked = call()
-    assert converse(mongodb(asked), hello(**elements)).ended == Goodbye()
+    assert converse(mongodb(asked), hello(**elements)).ended == CloseSequence()
     assert (asked.facts["role"], asked.facts["protocol_version"]) == (role, "21")
 
 
 def test_a_member_without_a_role_is_unhealthy():
     spoken = converse(mongodb(call()), hello(isWritablePrimary=False, secondary=False, info="starting"))
-    assert isinstance(spoken.ended, Unhealthy)
-    assert spoken.ended.said == "starting"
+    assert isinstance(spoken.ended, ServiceUnhealthy)
+    assert spoken.ended.peer_text == "starting"
 
 
 def test_an_old_server_that_does_not_know_hello_is_up():
     words = answer(bson(ok=0.0, errmsg="no such command: 'hello'", code=59))
-    assert converse(mongodb(call()), words).ended == Goodbye()
+    assert converse(mongodb(call()), words).ended == CloseSequence()
 
 
 def test_mongodb_refuses_in_its_own_words():
     spoken = converse(mongodb(call()), answer(bson(ok=0.0, errmsg="not for you", code=13)))
-    assert isinstance(spoken.ended, Refusing)
-    assert spoken.ended.said == "not for you"
+    assert isinstance(spoken.ended, ServiceRefused)
+    assert spoken.ended.peer_text == "not for you"
 
 
 def test_the_answer_to_somebody_else_is_unexpected():
-    assert isinstance(converse(mongodb(call()), answer(bson(ok=1.0), to=OURS + 1)).ended, Unexpected)
+    assert isinstance(converse(mongodb(call()), answer(bson(ok=1.0), to=OURS + 1)).ended, UnexpectedAnswer)
 
 
 def test_what_we_say_is_the_hello_of_the_documentation():
@@ -90,4 +96,4 @@ def test_what_we_say_is_the_hello_of_the_documentation():
 def test_any_document_ends_in_a_verdict(noise: bytes, cut: int):
     document = (bson(ok=1.0, setName="x", topologyVersion={"counter": 6}) + noise)[:cut]
     spoken = converse(mongodb(call()), answer(document), bytes(64))
-    assert spoken.ended is None or isinstance(spoken.ended, Goodbye | ConversationError)
+    assert spoken.ended is None or isinstance(spoken.ended, CloseSequence | ProtocolSessionError)

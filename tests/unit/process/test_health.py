@@ -16,7 +16,7 @@ async def broken() -> None:
     raise ConnectionError("the stream is gone")
 
 
-async def asked(app: Health, path: str, method: str = "GET") -> tuple[int, bytes]:
+async def http_response(app: Health, path: str, method: str = "GET") -> tuple[int, bytes]:
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -31,42 +31,42 @@ async def asked(app: Health, path: str, method: str = "GET") -> tuple[int, bytes
 
 async def test_a_process_is_ready_when_it_is_open_and_all_checks_pass():
     app = Health()
-    app.add("stream", fine)
-    assert (await asked(app, "/health/ready"))[0] == 503
-    app.opened()
-    status, body = await asked(app, "/health/ready")
+    app.add_check("stream", fine)
+    assert (await http_response(app, "/health/ready"))[0] == 503
+    app.mark_started()
+    status, body = await http_response(app, "/health/ready")
     assert status == 200
     assert msgspec.json.decode(body) == {"ready": True, "checks": {"process": "ok", "stream": "ok"}}
 
 
 async def test_what_is_not_ready_is_named_with_its_reason():
     app = Health()
-    app.opened()
-    app.add("stream", broken)
-    status, body = await asked(app, "/health/ready")
+    app.mark_started()
+    app.add_check("stream", broken)
+    status, body = await http_response(app, "/health/ready")
     assert status == 503
     assert msgspec.json.decode(body)["checks"]["stream"] == "the stream is gone"
 
 
 async def test_a_check_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(health, "CHECK_S_MAX", 0.01)
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_S", 0.01)
     app = Health()
-    app.add("stream", asyncio.Event().wait)  # type: ignore[arg-type]
+    app.add_check("stream", asyncio.Event().wait)  # type: ignore[arg-type]
     assert (await app.report()).checks["stream"] == "no answer in 0.01 s"
 
 
 async def test_a_closing_process_is_alive_but_not_ready():
     app = Health()
-    app.opened()
-    app.closing()
-    assert (await asked(app, "/health/live"))[0] == 200
-    assert (await asked(app, "/health/ready"))[0] == 503
+    app.mark_started()
+    app.mark_stopping()
+    assert (await http_response(app, "/health/live"))[0] == 200
+    assert (await http_response(app, "/health/ready"))[0] == 503
 
 
 async def test_metrics_are_served_and_one_name_is_one_metric():
     metrics.counter("vedette_test_total", "Tests").inc()
     metrics.counter("vedette_test_total", "Tests").inc()
-    status, body = await asked(Health(), "/metrics")
+    status, body = await http_response(Health(), "/metrics")
     assert status == 200
     assert b"vedette_test_total 2.0" in body
 
@@ -78,6 +78,6 @@ def test_one_name_cannot_be_two_kinds_of_metric():
 
 
 async def test_other_paths_and_methods_are_refused():
-    assert (await asked(Health(), "/"))[0] == 404
-    assert (await asked(Health(), "/health/live", "POST"))[0] == 405
-    assert await asked(Health(), "/health/live", "HEAD") == (200, b"")
+    assert (await http_response(Health(), "/"))[0] == 404
+    assert (await http_response(Health(), "/health/live", "POST"))[0] == 405
+    assert await http_response(Health(), "/health/live", "HEAD") == (200, b"")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.bus.nkeys import new_seed
-from libs.process.settings import Settings, load, variable
+from libs.bus.auth.nkeys import new_seed
+from libs.process.settings import Settings, env_name, load
 
 KEYS = tuple(base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
 
@@ -149,7 +149,7 @@ def test_every_default_is_allowed():
     for name in Settings.__struct_fields__:
         value = getattr(Settings(), name)
         text = ",".join(value) if isinstance(value, tuple) else str(value).lower() if value is not None else ""
-        assert getattr(load({variable(name): text if name != "data_dir" else value}), name) == value
+        assert getattr(load({env_name(name): text if name != "data_dir" else value}), name) == value
 
 
 def test_the_user_in_the_system_account_has_its_own_password():

@@ -1,10 +1,10 @@
 import asyncio
 from typing import NoReturn
 
-from libs.process.tasks import ended
+from libs.process.tasks import cancel_and_wait
 
 
-async def ask_for_ever(answer: asyncio.Future[None]) -> NoReturn:
+async def wait_for_repeatedly(answer: asyncio.Future[None]) -> NoReturn:
     while True:
         await asyncio.wait_for(answer, 10)
         answer = asyncio.get_running_loop().create_future()
@@ -13,11 +13,11 @@ async def ask_for_ever(answer: asyncio.Future[None]) -> NoReturn:
 async def test_a_task_ends_also_when_its_cancellation_comes_together_with_an_answer() -> None:
     answer = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        task = group.create_task(ask_for_ever(answer))
+        task = group.create_task(wait_for_repeatedly(answer))
         await asyncio.sleep(0)
         answer.set_result(None)
         await asyncio.sleep(0)  # the answer is on its way to the task
-        await ended([task])
+        await cancel_and_wait([task])
     assert task.cancelled()
 
 
@@ -25,6 +25,6 @@ async def test_tasks_that_have_ended_are_left_alone() -> None:
     async with asyncio.TaskGroup() as group:
         done = group.create_task(asyncio.sleep(0))
         await asyncio.sleep(0.01)
-        await ended([done])
-        await ended([])
+        await cancel_and_wait([done])
+        await cancel_and_wait([])
     assert not done.cancelled()

@@ -1,0 +1,1 @@
+"""Users, permissions, keys and the auth callout of NATS."""

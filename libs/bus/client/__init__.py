@@ -1,0 +1,1 @@
+"""NATS client: publishing, pull consumers, bounded subscriptions."""

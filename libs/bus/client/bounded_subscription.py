@@ -1,0 +1,81 @@
+"""A plain subscription that holds a bounded number of messages and says so when it had to drop one."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
+
+from libs.bus.client.flush import flush_all
+from libs.bus.errors import BusError, as_bus_errors
+
+BUFFER_MAX = 1000
+
+
+class BoundedSubscription:
+    """Messages of plain subscriptions in the order of their arrival."""
+
+    def __init__(self, held_max: int) -> None:
+        self._buffer: deque[tuple[float, Msg]] = deque()
+        self._buffer_max = held_max
+        self._wakeup = asyncio.Event()
+        self._failure: str | None = None
+        self.received_at = 0.0  # when the message that was read last came in, on the loop's clock
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, client: Client, *subject: str, held_max: int = BUFFER_MAX
+    ) -> AsyncIterator["BoundedSubscription"]:
+        inbox = cls(held_max)
+        subscriptions: list[Subscription] = []
+        try:
+            with as_bus_errors(f"subscribe to {', '.join(subject)}"):
+                for name in subject:
+                    subscriptions.append(await client.subscribe(name, cb=inbox.on_message))  # noqa: PERF401 what came before a failure counts
+                await flush_all(client)
+            yield inbox
+        finally:
+            for subscription in subscriptions:
+                with suppress(NatsError):  # the connection is gone, and the subscription with it
+                    await subscription.unsubscribe()
+
+    async def on_message(self, message: Msg) -> None:
+        if self._failure is not None:
+            return
+        if len(self._buffer) >= self._buffer_max:
+            self.fail("the reader is too slow")
+            return
+        self._buffer.append((asyncio.get_running_loop().time(), message))
+        self._wakeup.set()
+
+    def fail(self, why: str) -> None:
+        """Ends the iteration with a BusError, after what is already held."""
+        self._failure = self._failure or why
+        self._wakeup.set()
+
+    def clear(self) -> None:
+        """Forgets what is held, and a failure: the caller fetches what is missing from the stored stream."""
+        self._buffer.clear()
+        self._failure = None
+
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Msg:
+        while not self._buffer:
+            if self._failure is not None:
+                raise BusError(self._failure)
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        self.received_at, message = self._buffer.popleft()
+        return message

@@ -1,0 +1,74 @@
+"""A stored message on its way to one of us: what it says, and the ways to settle it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from libs.bus.errors import describe
+
+log = structlog.get_logger("vedette.bus")
+
+
+class StoredMessage:
+    """One message of a consumer. Settling it never raises: what is not settled comes again, which is harmless."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+
+    @property
+    def subject(self) -> str:
+        return self._message.subject
+
+    @property
+    def data(self) -> bytes:
+        return self._message.data
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self._message.headers or {}
+
+    @property
+    def stream(self) -> str:
+        return self._message.metadata.stream
+
+    @property
+    def seq(self) -> int:
+        """The place of the message in its stream."""
+        return self._message.metadata.sequence.stream
+
+    @property
+    def stored_at(self) -> datetime:
+        return self._message.metadata.timestamp
+
+    @property
+    def times_delivered(self) -> int:
+        return self._message.metadata.num_delivered
+
+    async def ack(self) -> None:
+        """It is done."""
+        await self._send_ack(b"")
+
+    async def nak(self, delay: float | None = None) -> None:
+        """It shall come again, to whomever: at once, or after `delay` seconds."""
+        await self._send_ack(b"-NAK" if delay is None else b'-NAK {"delay": %d}' % int(delay * 1_000_000_000))
+
+    async def term(self) -> None:
+        """It shall never come again."""
+        await self._send_ack(b"+TERM")
+
+    async def _send_ack(self, verdict: bytes) -> None:
+        try:
+            await self._message._client.publish(self._message.reply, verdict)  # noqa: SLF001 as Msg.ack does
+        except NatsError as error:
+            log.warning("bus.ack_failed", subject=self.subject, verdict=verdict.decode(), error=describe(error))
+
+
+async def nak_all(deliveries: Iterable[StoredMessage]) -> None:
+    """Returns messages to their consumer, for another process to have them at once."""
+    for delivery in deliveries:
+        await delivery.nak()

@@ -1,0 +1,37 @@
+"""What confirmation remembers of one monitor at one location between two results."""
+
+from datetime import datetime
+
+import msgspec
+
+from libs.model.state import StateStatus
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the table folds, without its key.
+
+    A run counts the last results of one sort in a row and stops counting at a few. Bit n of `changes` tells whether
+    the status changed n judging results ago; `last_class` is the status of the last judging result, or empty.
+    """
+
+    since_at: datetime
+    status: StateStatus = StateStatus.PENDING
+    reason: str = ""
+    down_run: int = 0
+    bad_run: int = 0
+    up_run: int = 0
+    changes: int = 0
+    flapping: bool = False
+    last_class: str = ""
+    folded_at: datetime | None = None
+    ticked_at: datetime | None = None
+    last_tick_at: datetime | None = None
+
+
+class LocationStateChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One confirmed change at one location."""
+
+    old: StateStatus
+    new: StateStatus
+    at: datetime
+    reason: str

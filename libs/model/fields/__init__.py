@@ -1,0 +1,1 @@
+"""Types and validation of option values."""

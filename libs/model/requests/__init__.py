@@ -1,0 +1,1 @@
+"""Requests of the gateway to the results service, and their replies."""

@@ -1,0 +1,232 @@
+"""What is said to a proxy before the target is reached: HTTP CONNECT and SOCKS5. Pure: bytes in, bytes out.
+
+A wire (libs.net.wire) that is given a tunnel says its words first, and begins its own talk, or TLS, once the proxy has
+opened the way. What came after the proxy's consent is the target's.
+"""
+
+import ipaddress
+import re
+import struct
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+from libs.model.fields.proxy import Proxy, ProxyCredentials, format_authority
+
+HEAD_BYTES_MAX = 16 * 1024
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
+_HTTP = b"HTTP/1."
+
+
+class ProxyFailure(StrEnum):
+    """Why a proxy did not open the way."""
+
+    FAILED = "failed"  # it breaks the protocol, or cannot do what was asked
+    CREDENTIALS = "credentials"  # it wants some, or does not take ours
+    FORBIDDEN = "forbidden"  # its rules are against it
+    UNREACHABLE = "unreachable"  # it tried, and the target cannot be reached
+
+
+class TunnelRefusal(NamedTuple):
+    """What the proxy did instead, for the end of a sentence; `said` are its own words, uncut, not yet fit to be shown."""
+
+    failure: ProxyFailure
+    detail: str
+    proxy_text: bytes = b""
+
+
+class TunnelTarget(NamedTuple):
+    """What a proxy is asked for: a name or an IP literal, and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return format_authority(self.host, self.port)
+
+
+class HttpTunnel:
+    """Asks an HTTP proxy for a tunnel (RFC 9110 section 9.3.6). Reads at most HEAD_BYTES_MAX of its answer."""
+
+    __slots__ = ("_buffer", "_credentials", "_head_bytes_left", "awaiting", "refusal", "rest", "target")
+
+    def __init__(self, goal: TunnelTarget, credentials: ProxyCredentials | None = None) -> None:
+        self.target = goal
+        self.refusal: TunnelRefusal | None = None
+        self.rest: bytes | None = None
+        self.awaiting = f"our CONNECT to {goal}"
+        self._credentials = credentials
+        self._buffer = b""
+        self._head_bytes_left = HEAD_BYTES_MAX
+
+    def on_connected(self) -> bytes:
+        ours = f"Proxy-Authorization: {self._credentials.basic_auth}\r\n" if self._credentials is not None else ""
+        return f"CONNECT {self.target} HTTP/1.1\r\nHost: {self.target}\r\n{ours}\r\n".encode()
+
+    def on_data(self, data: bytes) -> bytes:
+        """Takes what came; sets `rest` when the way is open, `refusal` when it will not be. Nothing more is said."""
+        start = max(len(self._buffer) - 3, 0)
+        self._buffer += data
+        while self.rest is None and self.refusal is None:
+            end = _HEAD_END.search(self._buffer, start, self._head_bytes_left)
+            if end is None:
+                self._check_incomplete()
+                break
+            head, self._buffer, start = self._buffer[: end.end()], self._buffer[end.end() :], 0
+            self._head_bytes_left -= len(head)
+            self._read_head(head)
+        return b""
+
+    def _check_incomplete(self) -> None:
+        if not self._buffer.startswith(_HTTP[: len(self._buffer)]):
+            self.refusal = TunnelRefusal(ProxyFailure.FAILED, "what it answered is not HTTP/1.1")
+        elif len(self._buffer) >= self._head_bytes_left:
+            self.refusal = TunnelRefusal(
+                ProxyFailure.FAILED, f"its answer has a head of more than {HEAD_BYTES_MAX} bytes"
+            )
+
+    def _read_head(self, head: bytes) -> None:
+        """Reads one head. Any 2xx opens the way, whatever length it names; interim answers are passed over."""
+        line = _STATUS_LINE.match(head)
+        if line is None:
+            self.refusal = TunnelRefusal(ProxyFailure.FAILED, "what it answered is not HTTP/1.1")
+            return
+        status = int(line[1])
+        if 200 <= status < 300:
+            self.rest = self._buffer
+        elif status >= 300 or status == 101:
+            self.refusal = TunnelRefusal(_status_failure(status), f"it answered {status}", line[2] or b"")
+
+
+def _status_failure(status: int) -> ProxyFailure:
+    """Returns what a status means in answer to CONNECT (RFC 9110 section 15.6.3 to 15.6.5: the gateway's statuses)."""
+    if status in (502, 503, 504):
+        return ProxyFailure.UNREACHABLE
+    if status == 407:
+        return ProxyFailure.CREDENTIALS
+    return ProxyFailure.FORBIDDEN if status == 403 else ProxyFailure.FAILED
+
+
+_NO_AUTHENTICATION, _PASSWORD, _NONE_ACCEPTABLE = 0, 2, 0xFF
+# REP of RFC 1928 section 6. "General failure" is the proxy's own; many that know no better say it for everything.
+_REPLY_CODES = {
+    1: (ProxyFailure.FAILED, "general SOCKS server failure"),
+    2: (ProxyFailure.FORBIDDEN, "connection not allowed by ruleset"),
+    3: (ProxyFailure.UNREACHABLE, "network unreachable"),
+    4: (ProxyFailure.UNREACHABLE, "host unreachable"),
+    5: (ProxyFailure.UNREACHABLE, "connection refused"),
+    6: (ProxyFailure.UNREACHABLE, "TTL expired"),
+    7: (ProxyFailure.FAILED, "command not supported"),
+    8: (ProxyFailure.FAILED, "address type not supported"),
+}
+_ADDRESS_BYTES = {1: 4, 4: 16}
+
+
+class Socks5Tunnel:
+    """Asks a SOCKS5 proxy for a connection (RFC 1928), by username and password if there are some (RFC 1929)."""
+
+    __slots__ = ("_buffer", "_credentials", "_step", "awaiting", "refusal", "rest", "target")
+
+    def __init__(self, goal: TunnelTarget, credentials: ProxyCredentials | None = None) -> None:
+        self.target = goal
+        self.refusal: TunnelRefusal | None = None
+        self.rest: bytes | None = None
+        self.awaiting = "our greeting"
+        self._credentials = credentials
+        self._buffer = b""
+        # Not bound: a method of ours in a field of ours would be a ring for the garbage collector.
+        self._step: Callable[[Socks5Tunnel], bytes] = Socks5Tunnel._on_method
+
+    def on_connected(self) -> bytes:
+        methods = [_NO_AUTHENTICATION] if self._credentials is None else [_NO_AUTHENTICATION, _PASSWORD]
+        return bytes([5, len(methods), *methods])
+
+    def on_data(self, data: bytes) -> bytes:
+        """Takes what came and returns what is said to it; sets `rest` or `refusal` when that was all."""
+        self._buffer += data
+        return self._step(self)
+
+    def _on_method(self) -> bytes:
+        reply = self._read_exactly(2)
+        if reply is None:
+            return b""
+        if reply[0] != 5:
+            return self._fail("what it answered is not SOCKS5")
+        if reply[1] == _NO_AUTHENTICATION:
+            return self._send_request()
+        if reply[1] == _PASSWORD and self._credentials is not None:
+            self._step, self.awaiting = Socks5Tunnel._on_auth, "our credentials"
+            return _encode_credentials(self._credentials)
+        if reply[1] in (_PASSWORD, _NONE_ACCEPTABLE):
+            return self._fail("it takes none of our ways to authenticate", ProxyFailure.CREDENTIALS)
+        return self._fail(f"it chose a way to authenticate that we did not offer ({reply[1]})")
+
+    def _on_auth(self) -> bytes:
+        reply = self._read_exactly(2)
+        if reply is None:
+            return b""
+        # The version in front is wrong in so many servers that no client looks at it.
+        return (
+            self._send_request()
+            if reply[1] == 0
+            else self._fail("it refused our credentials", ProxyFailure.CREDENTIALS)
+        )
+
+    def _send_request(self) -> bytes:
+        self._step, self.awaiting = Socks5Tunnel._on_reply, f"our request for {self.target}"
+        return b"\x05\x01\x00" + _encode_address(self.target.host) + struct.pack(">H", self.target.port)
+
+    def _on_reply(self) -> bytes:
+        reply = self._buffer
+        if reply and reply[0] != 5:
+            return self._fail("what it answered is not SOCKS5")
+        if len(reply) >= 2 and reply[1] != 0:  # some servers leave the address out then
+            trouble, words = _REPLY_CODES.get(reply[1], (ProxyFailure.FAILED, "a code that RFC 1928 does not know"))
+            return self._fail(f"it answered {reply[1]}, {words}", trouble)
+        if len(reply) < 5:
+            return b""
+        length = 1 + reply[4] if reply[3] == 3 else _ADDRESS_BYTES.get(reply[3])
+        if length is None:
+            return self._fail("it answered with an unknown kind of address")
+        if len(reply) >= 4 + length + 2:
+            self.rest, self._buffer = reply[4 + length + 2 :], b""
+        return b""
+
+    def _read_exactly(self, count: int) -> bytes | None:
+        """Returns the next reply of `count` bytes when it is there; more than that, nobody has asked for yet."""
+        if len(self._buffer) < count:
+            return None
+        reply, more = self._buffer[:count], self._buffer[count:]
+        if more:
+            self._fail("it said more than it was asked")
+            return None
+        self._buffer = b""
+        return reply
+
+    def _fail(self, words: str, trouble: ProxyFailure = ProxyFailure.FAILED) -> bytes:
+        self.refusal = TunnelRefusal(trouble, words)
+        return b""
+
+
+def _encode_credentials(credentials: ProxyCredentials) -> bytes:
+    username, password = credentials.username.encode(), credentials.password.encode()
+    return bytes([1, len(username)]) + username + bytes([len(password)]) + password
+
+
+def _encode_address(host: str) -> bytes:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        name = host.encode("ascii")
+        return bytes([3, len(name)]) + name
+    return bytes([1 if address.version == 4 else 4]) + address.packed
+
+
+Tunnel = HttpTunnel | Socks5Tunnel
+
+
+def make_tunnel(proxy: Proxy, goal: TunnelTarget, credentials: ProxyCredentials | None) -> Tunnel:
+    """Returns the words that ask `proxy` for a connection to `goal`."""
+    return HttpTunnel(goal, credentials) if proxy.scheme == "http" else Socks5Tunnel(goal, credentials)

@@ -1,0 +1,1 @@
+"""TLS connections, certificates and their findings."""

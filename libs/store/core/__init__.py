@@ -1,0 +1,1 @@
+"""Connections, transactions, locks, migrations and the outbox."""

@@ -1,0 +1,1 @@
+"""Results, states, incidents, gaps, partitions and rollups."""

@@ -1,0 +1,1 @@
+"""Monitors, their schedules and assets."""

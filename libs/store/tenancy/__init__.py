@@ -1,0 +1,1 @@
+"""Tenants, keys, audit log, rate limits and idempotency keys."""

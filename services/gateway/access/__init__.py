@@ -1,0 +1,1 @@
+"""Access control: authentication, rate limits and concurrency limits."""

@@ -1,0 +1,21 @@
+"""The native API as one dialect: its routes, and its errors as problem details."""
+
+from services.gateway.context import Dialect, GatewayContext
+from services.gateway.dialects.native import checks, keys, monitors, results, stream, tenants
+from services.gateway.dialects.native.problems import render_problem
+from services.gateway.web.authenticated_router import authenticated_router
+from services.gateway.web.query_guard import reject_unknown_query
+from services.gateway.web.strict_body import StrictRequest
+
+PREFIX = "/api/v2"
+
+_MODULES = (monitors, results, checks, stream, keys, tenants)
+
+
+def native_dialect(means: GatewayContext) -> Dialect:
+    """Returns the dialect that works with `means`."""
+    handlers = [handler for module in _MODULES for handler in module.HANDLERS]
+    router = authenticated_router(
+        PREFIX, handlers, means, via="native", guards=[reject_unknown_query], request_class=StrictRequest
+    )
+    return Dialect(PREFIX, router, render_problem)

@@ -1,0 +1,28 @@
+"""What `debug=true` shows: for a person who wants to know why a probe said what it said. Pure."""
+
+import msgspec
+
+from libs.model.check import Result
+from services.gateway.dialects.prometheus.metrics import render_metrics
+from services.gateway.dialects.prometheus.modules import ProbeModule
+
+
+def debug_report(module: ProbeModule, result: Result) -> bytes:
+    """Returns the result as a text. The values of the module's options are not in it: they may be secret."""
+    options = ", ".join(module.options) or "none"
+    seen = {
+        "detail": result.detail,
+        "started_at": result.started_at,
+        "duration_s": result.duration_s,
+        "prober": result.prober,
+        "location": result.location,
+        "samples": result.samples,
+        "hops": result.hops,
+    }
+    details = msgspec.json.format(msgspec.json.encode(seen), indent=2).decode()
+    parts = (
+        f"Module {module.name}: kind {module.kind}, options: {options}",
+        f"Result: {result.status}, {result.reason}\n{details}",
+        f"Metrics that would have been returned:\n{render_metrics(result).decode()}",
+    )
+    return "\n\n".join(parts).encode()

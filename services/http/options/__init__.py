@@ -1,0 +1,1 @@
+"""Option types of the kind."""

@@ -1,0 +1,1 @@
+"""Rules on the response: statuses, headers, body and JSON."""

@@ -1,0 +1,1 @@
+"""ICMP transports: raw sockets and datagram sockets."""

@@ -1,0 +1,1 @@
+"""Request handlers for assets of compatible APIs."""

@@ -1,0 +1,1 @@
+"""Ingest: batches of results become rows, states, incidents and events."""

@@ -1,0 +1,1 @@
+"""Request handlers for monitors, results and history."""

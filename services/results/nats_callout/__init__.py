@@ -1,0 +1,1 @@
+"""Auth callout: tenants connect to NATS with their keys."""

@@ -1,1 +1,0 @@
-"""What runs by itself: results become rows, states and events; schedules stay equal to monitors."""

@@ -1,0 +1,1 @@
+"""Schedules, their reconciliation and missed ticks."""

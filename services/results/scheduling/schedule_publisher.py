@@ -1,0 +1,111 @@
+"""Keeps the schedules in NATS equal to the table: whatever was lost on the way is published again.
+
+NATS is a cache of the table. What is new is published at once, everything about once an hour, and all of it when the
+stream was made anew.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from libs.bus import provisioning, subjects
+from libs.bus import schedules as bus_schedules
+from libs.bus.client.message import Message
+from libs.bus.connection import Bus
+from libs.store.core import key_values
+from libs.store.core.locks import AdvisoryLock, try_acquire
+from libs.store.core.pool import Store
+from libs.store.monitors import schedules
+from libs.store.monitors.schedules import ScheduleKey, ScheduleRow
+from services.results.metrics import ResultsMetrics
+
+Clock = Callable[[], datetime]
+
+REPUBLISH_AFTER = timedelta(hours=1)
+
+_CHUNK_SIZE = 2000
+_REFRESH_SIZE = 200
+_TIMEOUT_S = 10.0
+_STREAM_KEY = "checks_stream_created_at"
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class SchedulePublisher:
+    """Two pieces of work for loops: `publish`, often, and `look_after_stream`, now and then."""
+
+    def __init__(self, store: Store, bus: Bus, clock: Clock, provision: Callable[[], Awaitable[None]]) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._provision = provision
+        self._metrics = ResultsMetrics()
+
+    async def publish(self) -> bool:
+        """Publishes what NATS lacks, then a few of the oldest; one that is refused holds up none of the others."""
+        after: ScheduleKey | None = None
+        refused = 0
+        while True:
+            chunk = await self._publish_chunk(after)
+            if chunk is None:
+                return False
+            refused += chunk[1]
+            if len(chunk[0]) < _CHUNK_SIZE:
+                break
+            after = chunk[0][-1].key
+        if refused:
+            raise TimeoutError(f"{refused} schedules were not accepted")
+        await self._refresh_oldest()
+        return False
+
+    async def check_stream(self) -> bool:
+        """Has everything published again when the stream is not the one that had it."""
+        created_at = await provisioning.stream_created_at(self._bus, subjects.CHECKS)
+        if created_at is None:
+            await self._provision()
+            created_at = await provisioning.stream_created_at(self._bus, subjects.CHECKS)
+        async with self._store.transaction() as db:
+            known = await key_values.get(db, _STREAM_KEY, datetime)
+            if created_at is None or known == created_at:
+                return False
+            count = await schedules.reset_published(db)
+            await key_values.put(db, _STREAM_KEY, created_at)
+        if known is not None:
+            log.warning("schedules.stream_lost", schedules=count)
+        return True
+
+    async def _publish_chunk(self, after: ScheduleKey | None) -> tuple[list[ScheduleRow], int] | None:
+        """Returns the chunk and how many of it were refused; None when another process is at it."""
+        async with self._store.transaction() as db:
+            if not await try_acquire(db, AdvisoryLock.SCHEDULES):
+                return None
+            chunk = await schedules.page_unpublished(db, self._clock(), after, _CHUNK_SIZE)
+            accepted = await self._send(chunk)
+            await schedules.set_published(db, [each for each in accepted if each.active], self._clock())
+            await schedules.delete_cancelled(db, [each for each in accepted if not each.active])
+        return chunk, len(chunk) - len(accepted)
+
+    async def _refresh_oldest(self) -> None:
+        """Heals what NATS lost silently, such as a schedule whose tick was refused by a full disk."""
+        async with self._store.transaction() as db:
+            now = self._clock()
+            if await try_acquire(db, AdvisoryLock.SCHEDULES):
+                oldest = await schedules.page_oldest(db, now, now - REPUBLISH_AFTER, _REFRESH_SIZE)
+                await schedules.set_published(db, await self._send(oldest), self._clock())
+
+    async def _send(self, chunk: Sequence[ScheduleRow]) -> list[ScheduleRow]:
+        if not chunk:
+            return []
+        messages = [_message(each) for each in chunk]
+        refused = {id(message) for message in await self._bus.publish_all(messages, timeout_s=_TIMEOUT_S)}
+        accepted = [each for each, message in zip(chunk, messages, strict=True) if id(message) not in refused]
+        self._metrics.published.inc(len(accepted))
+        return accepted
+
+
+def _message(scheduled: ScheduleRow) -> Message:
+    check = scheduled.check
+    if scheduled.active:
+        return bus_schedules.schedule(check, scheduled.shard, scheduled.phase_s)
+    return bus_schedules.cancel(scheduled.shard, check.location, check.monitor_id)

@@ -1,0 +1,1 @@
+"""Request handlers for tenants, keys, quotas and the audit log."""
