@@ -1,1 +1,1 @@
-"""What probes share on the network: one resolver, one connection to one address, TLS whose facts survive failure."""
+"""Network layer of the probes: DNS resolution, single connections, TLS and the egress policy."""

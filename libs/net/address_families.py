@@ -1,4 +1,4 @@
-"""A check over one address family, or over both at once."""
+"""Runs a probe over one address family, or over both concurrently."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -14,9 +14,9 @@ S = TypeVar("S", bound=Spec)
 
 
 async def probe_families(spec: S, family: AddressFamily, run: Callable[[S], Coroutine[Any, Any, Outcome]]) -> Outcome:
-    """Returns what `run` says of `spec`; with family "both", of the spec with each family for itself, joined.
+    """Returns the outcome of `run`; with family "both", the merged outcome of one run per family.
 
-    They run at once, so that each has the whole time, and apart, so that neither hides the other.
+    Both runs start at once, so each has the full timeout, and neither hides a failure of the other.
     """
     if family != "both":
         return await run(spec)

@@ -1,7 +1,7 @@
-"""Which addresses this process may connect to. Pure; asked by libs.net.sockets for every connection of every kind.
+"""Egress policy: the IP addresses this process may connect to. Pure; libs.net.sockets checks every connection with it.
 
-The address is judged, never the name: between a check of the name and the connection its answer could change.
-An IPv6 address that carries an IPv4 address (NAT64, 6to4, Teredo, ISATAP ...) is judged by both.
+The address is checked, not the name: the DNS answer could change between a check of the name and the connection.
+An IPv6 address that embeds an IPv4 address (NAT64, 6to4, Teredo, ISATAP ...) is checked in both forms.
 """
 
 import functools
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-# Whoever reads these gets the credentials of this machine or of its cloud account. No setting opens them.
+# These services return credentials of this machine or of its cloud account. No setting permits access.
 METADATA_RANGES = {
     "169.254.169.254/32": "AWS, Azure, Google, Oracle, OpenStack, DigitalOcean, Hetzner",
     "169.254.170.2/32": "AWS ECS task credentials",
@@ -27,9 +27,9 @@ METADATA_RANGES = {
     "192.0.0.192/32": "Oracle Classic",
 }
 
-# Everything that is no public unicast address, after IANA's registries of special addresses (RFC 6890 and later),
-# written out: what the ipaddress module calls private moves from one version of Python to the next.
-# The first range that holds an address names it.
+# All addresses that are not public unicast, from IANA's special-purpose registries (RFC 6890 and later),
+# written out: `is_private` of the ipaddress module changes between Python versions.
+# The first range that contains an address gives the label.
 NOT_PUBLIC_RANGES = {
     "0.0.0.0/8": "this host",
     "10.0.0.0/8": "private",
@@ -63,7 +63,7 @@ NOT_PUBLIC_RANGES = {
     "fe80::/10": "link-local",
     "fec0::/10": "site-local",
     "ff00::/8": "multicast",
-    # Global unicast is 2000::/3; the rest belongs to nobody yet.
+    # Global unicast is 2000::/3; the rest is unallocated.
     "::/3": "reserved",
     "4000::/2": "reserved",
     "8000::/1": "reserved",
@@ -71,7 +71,7 @@ NOT_PUBLIC_RANGES = {
 
 
 class IpRange(NamedTuple):
-    """One range of addresses of one family, as numbers, and the words for it."""
+    """One address range of one IP version, as integers, with the label used in messages."""
 
     version: int
     first: int
@@ -80,7 +80,7 @@ class IpRange(NamedTuple):
 
 
 class IpRangeTable:
-    """Ranges in their order; the first that holds an address counts."""
+    """Ordered list of ranges; the first range that contains an address wins."""
 
     def __init__(self, ranges: Iterable[IpRange]) -> None:
         self._ranges: dict[int, list[IpRange]] = {4: [], 6: []}
@@ -96,16 +96,16 @@ class IpRangeTable:
 
 
 class EmbeddedAddresses(NamedTuple):
-    """The IPv4 addresses inside an IPv6 address. `alone` tells that only they are reached."""
+    """The IPv4 addresses embedded in an IPv6 address. `is_exclusive`: packets reach only those."""
 
     addresses: tuple[IPv4Address, ...] = ()
     is_exclusive: bool = False
 
 
 class EgressPolicy:
-    """The policy of this process: `private` opens all addresses that are not public, `allow` and `deny` single ranges.
+    """Egress policy of this process: `private` permits all non-public addresses, `allow` and `deny` single ranges.
 
-    Metadata addresses are refused whatever is set; then `deny` wins over `allow`, and `allow` over `private`.
+    Metadata addresses are always refused; then `deny` takes precedence over `allow`, and `allow` over `private`.
     """
 
     def __init__(self, *, private: bool = True, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> None:
@@ -113,13 +113,13 @@ class EgressPolicy:
         self._denied = IpRangeTable((*(_parse_range(text, "cloud metadata") for text in METADATA_RANGES), *denied))
         self._allowed = IpRangeTable(_parse_range(text, "allowed") for text in allow)
         self._not_public = IpRangeTable(
-            () if private else (_parse_range(text, words) for text, words in NOT_PUBLIC_RANGES.items())
+            () if private else (_parse_range(text, label) for text, label in NOT_PUBLIC_RANGES.items())
         )
-        # Most targets are few and are met again every minute; many thousands cost a few microseconds each.
+        # The same few thousand targets recur every minute; a cache miss costs a few microseconds.
         self.refusal = functools.lru_cache(maxsize=8192)(self._refusal)
 
     def _refusal(self, host: str) -> str | None:
-        """Returns the sentence that refuses the IP literal `host`, or None if it may be reached."""
+        """Returns the sentence that explains why the IP literal `host` is refused, or None if it is permitted."""
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
@@ -137,7 +137,7 @@ class EgressPolicy:
 
 
 def embedded_ipv4(address: IPv6Address) -> EmbeddedAddresses:
-    """Returns the IPv4 addresses that a packet to `address` may end at."""
+    """Returns the IPv4 addresses at which a packet to `address` may arrive."""
     number = int(address)
     low = IPv4Address(number & 0xFFFFFFFF)
     prefix = number >> 32
@@ -149,27 +149,27 @@ def embedded_ipv4(address: IPv6Address) -> EmbeddedAddresses:
         return EmbeddedAddresses(_local_nat64_ipv4(number))
     if number >> 112 == 0x2002:
         return EmbeddedAddresses((IPv4Address(number >> 80 & 0xFFFFFFFF), *_isatap_ipv4(number)))
-    if number >> 96 == 0x20010000:  # Teredo: the server, and the client with its bits turned (RFC 4380 section 4)
+    if number >> 96 == 0x20010000:  # Teredo: the server, and the client with inverted bits (RFC 4380 section 4)
         return EmbeddedAddresses((IPv4Address(number >> 64 & 0xFFFFFFFF), IPv4Address(~number & 0xFFFFFFFF)))
     return EmbeddedAddresses(_isatap_ipv4(number))
 
 
 # Mapped (::ffff:0:0/96) and the well-known NAT64 (64:ff9b::/96).
 _EXCLUSIVE_PREFIXES = frozenset({0xFFFF, 0x64FF9B << 64})
-# Compatible (::/96, RFC 4291) and translated (::ffff:0:0:0/96, RFC 2765): nobody uses them any more.
+# Compatible (::/96, RFC 4291) and translated (::ffff:0:0:0/96, RFC 2765): deprecated.
 _LEGACY_PREFIXES = frozenset({0, 0xFFFF << 16})
 _LOCAL_NAT64_PREFIX = 0x64FF9B0001
 
 
 def _isatap_ipv4(number: int) -> tuple[IPv4Address, ...]:
-    """ISATAP (RFC 5214): any prefix, then 5efe with or without the bit for a unique address, then the address."""
+    """ISATAP (RFC 5214): any prefix, then 5efe with or without the universal bit, then the IPv4 address."""
     return (IPv4Address(number & 0xFFFFFFFF),) if number >> 32 & 0xFCFFFFFF == 0x5EFE else ()
 
 
 def _local_nat64_ipv4(number: int) -> tuple[IPv4Address, ...]:
-    """The site chose how long its prefix is (RFC 6052 section 2.2): every place where the address can stand.
+    """Local-use NAT64 has a site-specific prefix length (RFC 6052 section 2.2): every possible position is returned.
 
-    Bits 64 to 71 are skipped; they are cut out before the prefixes of 48, 56 and 64 bits are.
+    Bits 64 to 71 are skipped; they are removed before the prefixes of 48, 56 and 64 bits are applied.
     """
     joined = (number >> 64 << 56) | (number & (1 << 56) - 1)
     return (
@@ -178,10 +178,10 @@ def _local_nat64_ipv4(number: int) -> tuple[IPv4Address, ...]:
     )
 
 
-def _parse_range(text: str, words: str) -> IpRange:
-    """Returns the range that CIDR notation means; a single address is one too. ValueError if it is none."""
+def _parse_range(text: str, label: str) -> IpRange:
+    """Returns the range of a CIDR notation or of a single address. ValueError if the text is neither."""
     network = ipaddress.ip_network(text)
-    return IpRange(network.version, int(network[0]), int(network[-1]), f"{words} ({text})")
+    return IpRange(network.version, int(network[0]), int(network[-1]), f"{label} ({text})")
 
 
 def _find_first(

@@ -1,4 +1,4 @@
-"""What is said on a wire, and in which words it tells how that went."""
+"""Interface between a connection and the protocol on it: Exchange, the connection phases, and the outcome."""
 
 import socket
 import ssl
@@ -7,20 +7,20 @@ from typing import Protocol
 
 
 class Exchange(Protocol):
-    """What is said on a wire."""
+    """Client side of an application protocol, without I/O: fed by a Wire."""
 
     def on_connected(self) -> bytes | None:
-        """Returns what to send once the connection, and TLS if asked for, stands; asked again after `start_tls`.
+        """Returns the bytes to send once the connection, and TLS if requested, is up; called again after `start_tls`.
 
-        None ends it there: with what the handshake has shown, nothing more is needed.
+        None closes the connection: the handshake alone was enough.
         """
 
     def on_data(self, data: bytes) -> bool:
-        """Takes what came; True when nothing more is needed."""
+        """Processes received data; True when the exchange is complete."""
 
 
 class Phase(StrEnum):
-    """Where on its way a connection is."""
+    """Phase of a connection, in the order in which they occur."""
 
     CONNECT = "connect"
     PROXY = "proxy"
@@ -30,23 +30,23 @@ class Phase(StrEnum):
 
 
 class End(StrEnum):
-    """How a connection ended, seen from here."""
+    """How a connection ended, from the client's point of view."""
 
-    COMPLETE = "enough"  # the talk has what it wants; in the phase of the proxy: that one refused
-    CLOSED = "closed"  # the peer closed in good order
-    BROKEN = "broken"  # an error of the socket: `error` is an OSError
+    COMPLETE = "enough"  # the exchange is complete; in Phase.PROXY: the proxy refused
+    CLOSED = "closed"  # the peer closed the connection (EOF or close_notify)
+    BROKEN = "broken"  # socket error: `error` is an OSError
     TLS_FAILED = "tls_failed"  # `error` is an ssl.SSLError
     TIMEOUT = "timeout"
 
 
 class SocketCallback(Protocol):
-    """One step of a connection, taken when the loop says that its socket is ready."""
+    """Event loop callback for a socket that is ready."""
 
     def __call__(self, sock: socket.socket, /) -> None: ...
 
 
 class ConnectionOutcome(Protocol):
-    """How a connection went, as far as a verdict needs it."""
+    """How a connection ended: the part of a Wire that verdicts need."""
 
     end: End | None
     phase: Phase

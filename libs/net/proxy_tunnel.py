@@ -1,7 +1,7 @@
-"""What is said to a proxy before the target is reached: HTTP CONNECT and SOCKS5. Pure: bytes in, bytes out.
+"""Proxy handshakes, HTTP CONNECT and SOCKS5. Sans I/O: bytes in, bytes out.
 
-A wire (libs.net.wire) that is given a tunnel says its words first, and begins its own talk, or TLS, once the proxy has
-opened the way. What came after the proxy's consent is the target's.
+A Wire (libs.net.wire) with a tunnel completes the proxy handshake first, then starts TLS or its exchange. Bytes after
+the proxy's reply come from the target.
 """
 
 import ipaddress
@@ -21,16 +21,16 @@ _HTTP = b"HTTP/1."
 
 
 class ProxyFailure(StrEnum):
-    """Why a proxy did not open the way."""
+    """Reason for which a proxy did not establish the tunnel."""
 
-    FAILED = "failed"  # it breaks the protocol, or cannot do what was asked
-    CREDENTIALS = "credentials"  # it wants some, or does not take ours
-    FORBIDDEN = "forbidden"  # its rules are against it
-    UNREACHABLE = "unreachable"  # it tried, and the target cannot be reached
+    FAILED = "failed"  # protocol violation, or a failure of the proxy itself
+    CREDENTIALS = "credentials"  # credentials are missing or were rejected
+    FORBIDDEN = "forbidden"  # forbidden by the proxy's rules
+    UNREACHABLE = "unreachable"  # the proxy could not connect to the target
 
 
 class TunnelRefusal(NamedTuple):
-    """What the proxy did instead, for the end of a sentence; `said` are its own words, uncut, not yet fit to be shown."""
+    """Failed proxy handshake. `detail` ends a sentence; `proxy_text` is raw text of the proxy, not yet redacted."""
 
     failure: ProxyFailure
     detail: str
@@ -38,7 +38,7 @@ class TunnelRefusal(NamedTuple):
 
 
 class TunnelTarget(NamedTuple):
-    """What a proxy is asked for: a name or an IP literal, and a port."""
+    """Destination of a tunnel: a host name or an IP literal, and a port."""
 
     host: str
     port: int
@@ -48,15 +48,15 @@ class TunnelTarget(NamedTuple):
 
 
 class HttpTunnel:
-    """Asks an HTTP proxy for a tunnel (RFC 9110 section 9.3.6). Reads at most HEAD_BYTES_MAX of its answer."""
+    """HTTP CONNECT handshake (RFC 9110 section 9.3.6). Reads at most HEAD_BYTES_MAX of response heads."""
 
     __slots__ = ("_buffer", "_credentials", "_head_bytes_left", "awaiting", "refusal", "rest", "target")
 
-    def __init__(self, goal: TunnelTarget, credentials: ProxyCredentials | None = None) -> None:
-        self.target = goal
+    def __init__(self, target: TunnelTarget, credentials: ProxyCredentials | None = None) -> None:
+        self.target = target
         self.refusal: TunnelRefusal | None = None
         self.rest: bytes | None = None
-        self.awaiting = f"our CONNECT to {goal}"
+        self.awaiting = f"our CONNECT to {target}"
         self._credentials = credentials
         self._buffer = b""
         self._head_bytes_left = HEAD_BYTES_MAX
@@ -66,7 +66,7 @@ class HttpTunnel:
         return f"CONNECT {self.target} HTTP/1.1\r\nHost: {self.target}\r\n{ours}\r\n".encode()
 
     def on_data(self, data: bytes) -> bytes:
-        """Takes what came; sets `rest` when the way is open, `refusal` when it will not be. Nothing more is said."""
+        """Processes received data; sets `rest` when the tunnel is open, `refusal` when it failed. Returns b""."""
         start = max(len(self._buffer) - 3, 0)
         self._buffer += data
         while self.rest is None and self.refusal is None:
@@ -81,17 +81,17 @@ class HttpTunnel:
 
     def _check_incomplete(self) -> None:
         if not self._buffer.startswith(_HTTP[: len(self._buffer)]):
-            self.refusal = TunnelRefusal(ProxyFailure.FAILED, "what it answered is not HTTP/1.1")
+            self.refusal = TunnelRefusal(ProxyFailure.FAILED, "its response is not HTTP/1.1")
         elif len(self._buffer) >= self._head_bytes_left:
             self.refusal = TunnelRefusal(
-                ProxyFailure.FAILED, f"its answer has a head of more than {HEAD_BYTES_MAX} bytes"
+                ProxyFailure.FAILED, f"its response has a head of more than {HEAD_BYTES_MAX} bytes"
             )
 
     def _read_head(self, head: bytes) -> None:
-        """Reads one head. Any 2xx opens the way, whatever length it names; interim answers are passed over."""
+        """Processes one response head. Any 2xx opens the tunnel, whatever its length header; 1xx are skipped."""
         line = _STATUS_LINE.match(head)
         if line is None:
-            self.refusal = TunnelRefusal(ProxyFailure.FAILED, "what it answered is not HTTP/1.1")
+            self.refusal = TunnelRefusal(ProxyFailure.FAILED, "its response is not HTTP/1.1")
             return
         status = int(line[1])
         if 200 <= status < 300:
@@ -101,7 +101,7 @@ class HttpTunnel:
 
 
 def _status_failure(status: int) -> ProxyFailure:
-    """Returns what a status means in answer to CONNECT (RFC 9110 section 15.6.3 to 15.6.5: the gateway's statuses)."""
+    """Returns the meaning of a status in response to CONNECT (RFC 9110 section 15.6.3 to 15.6.5: gateway errors)."""
     if status in (502, 503, 504):
         return ProxyFailure.UNREACHABLE
     if status == 407:
@@ -110,7 +110,7 @@ def _status_failure(status: int) -> ProxyFailure:
 
 
 _NO_AUTHENTICATION, _PASSWORD, _NONE_ACCEPTABLE = 0, 2, 0xFF
-# REP of RFC 1928 section 6. "General failure" is the proxy's own; many that know no better say it for everything.
+# REP of RFC 1928 section 6. "General failure" counts as the proxy's own, although many proxies use it for any error.
 _REPLY_CODES = {
     1: (ProxyFailure.FAILED, "general SOCKS server failure"),
     2: (ProxyFailure.FORBIDDEN, "connection not allowed by ruleset"),
@@ -125,18 +125,18 @@ _ADDRESS_BYTES = {1: 4, 4: 16}
 
 
 class Socks5Tunnel:
-    """Asks a SOCKS5 proxy for a connection (RFC 1928), by username and password if there are some (RFC 1929)."""
+    """SOCKS5 handshake (RFC 1928), with username and password authentication if configured (RFC 1929)."""
 
     __slots__ = ("_buffer", "_credentials", "_step", "awaiting", "refusal", "rest", "target")
 
-    def __init__(self, goal: TunnelTarget, credentials: ProxyCredentials | None = None) -> None:
-        self.target = goal
+    def __init__(self, target: TunnelTarget, credentials: ProxyCredentials | None = None) -> None:
+        self.target = target
         self.refusal: TunnelRefusal | None = None
         self.rest: bytes | None = None
         self.awaiting = "our greeting"
         self._credentials = credentials
         self._buffer = b""
-        # Not bound: a method of ours in a field of ours would be a ring for the garbage collector.
+        # Unbound: a bound method in an attribute of its own object would be a reference cycle.
         self._step: Callable[[Socks5Tunnel], bytes] = Socks5Tunnel._on_method
 
     def on_connected(self) -> bytes:
@@ -144,7 +144,7 @@ class Socks5Tunnel:
         return bytes([5, len(methods), *methods])
 
     def on_data(self, data: bytes) -> bytes:
-        """Takes what came and returns what is said to it; sets `rest` or `refusal` when that was all."""
+        """Processes received data, returns the bytes to send; sets `rest` or `refusal` at the end of the handshake."""
         self._buffer += data
         return self._step(self)
 
@@ -153,21 +153,21 @@ class Socks5Tunnel:
         if reply is None:
             return b""
         if reply[0] != 5:
-            return self._fail("what it answered is not SOCKS5")
+            return self._fail("its response is not SOCKS5")
         if reply[1] == _NO_AUTHENTICATION:
             return self._send_request()
         if reply[1] == _PASSWORD and self._credentials is not None:
             self._step, self.awaiting = Socks5Tunnel._on_auth, "our credentials"
             return _encode_credentials(self._credentials)
         if reply[1] in (_PASSWORD, _NONE_ACCEPTABLE):
-            return self._fail("it takes none of our ways to authenticate", ProxyFailure.CREDENTIALS)
-        return self._fail(f"it chose a way to authenticate that we did not offer ({reply[1]})")
+            return self._fail("it accepts none of our authentication methods", ProxyFailure.CREDENTIALS)
+        return self._fail(f"it selected an authentication method that was not offered ({reply[1]})")
 
     def _on_auth(self) -> bytes:
         reply = self._read_exactly(2)
         if reply is None:
             return b""
-        # The version in front is wrong in so many servers that no client looks at it.
+        # The version byte is not checked: many servers send a wrong one.
         return (
             self._send_request()
             if reply[1] == 0
@@ -181,32 +181,32 @@ class Socks5Tunnel:
     def _on_reply(self) -> bytes:
         reply = self._buffer
         if reply and reply[0] != 5:
-            return self._fail("what it answered is not SOCKS5")
-        if len(reply) >= 2 and reply[1] != 0:  # some servers leave the address out then
-            trouble, words = _REPLY_CODES.get(reply[1], (ProxyFailure.FAILED, "a code that RFC 1928 does not know"))
-            return self._fail(f"it answered {reply[1]}, {words}", trouble)
+            return self._fail("its response is not SOCKS5")
+        if len(reply) >= 2 and reply[1] != 0:  # some servers omit the address on failure
+            failure, detail = _REPLY_CODES.get(reply[1], (ProxyFailure.FAILED, "a code not defined by RFC 1928"))
+            return self._fail(f"it answered {reply[1]}, {detail}", failure)
         if len(reply) < 5:
             return b""
         length = 1 + reply[4] if reply[3] == 3 else _ADDRESS_BYTES.get(reply[3])
         if length is None:
-            return self._fail("it answered with an unknown kind of address")
+            return self._fail("it answered with an unknown address type")
         if len(reply) >= 4 + length + 2:
             self.rest, self._buffer = reply[4 + length + 2 :], b""
         return b""
 
     def _read_exactly(self, count: int) -> bytes | None:
-        """Returns the next reply of `count` bytes when it is there; more than that, nobody has asked for yet."""
+        """Returns the next reply of `count` bytes once it is complete; extra bytes violate the protocol."""
         if len(self._buffer) < count:
             return None
         reply, more = self._buffer[:count], self._buffer[count:]
         if more:
-            self._fail("it said more than it was asked")
+            self._fail("it sent more data than the protocol permits")
             return None
         self._buffer = b""
         return reply
 
-    def _fail(self, words: str, trouble: ProxyFailure = ProxyFailure.FAILED) -> bytes:
-        self.refusal = TunnelRefusal(trouble, words)
+    def _fail(self, detail: str, failure: ProxyFailure = ProxyFailure.FAILED) -> bytes:
+        self.refusal = TunnelRefusal(failure, detail)
         return b""
 
 
@@ -227,6 +227,6 @@ def _encode_address(host: str) -> bytes:
 Tunnel = HttpTunnel | Socks5Tunnel
 
 
-def make_tunnel(proxy: Proxy, goal: TunnelTarget, credentials: ProxyCredentials | None) -> Tunnel:
-    """Returns the words that ask `proxy` for a connection to `goal`."""
-    return HttpTunnel(goal, credentials) if proxy.scheme == "http" else Socks5Tunnel(goal, credentials)
+def make_tunnel(proxy: Proxy, target: TunnelTarget, credentials: ProxyCredentials | None) -> Tunnel:
+    """Returns the handshake by which `proxy` is requested to connect to `target`."""
+    return HttpTunnel(target, credentials) if proxy.scheme == "http" else Socks5Tunnel(target, credentials)

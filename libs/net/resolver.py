@@ -1,7 +1,7 @@
-"""Names to addresses by c-ares: one resolver per process, which reads the hosts file and resolv.conf as others do.
+"""Asynchronous DNS resolver on c-ares: one per process, honouring the hosts file and resolv.conf.
 
-Answers are kept for their TTL inside c-ares, success and absence alike. Its own patience adapts to the servers' speed
-and is no deadline; ours is the caller's.
+c-ares caches answers for their TTL, negative ones too. Its own timeouts adapt to the speed of the servers and are no
+deadline; the caller sets one.
 """
 
 import asyncio
@@ -18,25 +18,25 @@ from libs.model.outcome import Reason, Status
 from libs.net.sockets import SocketAddress
 from libs.net.verdict import Verdict
 
-# Four tries: after some fast answers c-ares waits only 250 ms for the first one.
+# Four tries: after some fast answers c-ares allows only 250 ms for the first try.
 _TRIES = 4
 _TRY_TIMEOUT_S = 1.5
-# ARES_AI_NOSORT: sorting would open a UDP socket per address, and we dial what the server named first.
+# ARES_AI_NOSORT: sorting would open a UDP socket per address, and the first address of the answer is used.
 _NO_SORT = 1 << 7
 _NOT_FOUND_CODES = frozenset({ares.ARES_ENODATA, ares.ARES_ENOTFOUND, ares.ARES_ENONAME})
-# The words that specs have for a family; all others mean any.
+# Values of the option `family` that select one family; all others mean any.
 ADDRESS_FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 _FAMILY_NAMES = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 _ERROR_TEXTS = {
-    ares.ARES_ESERVFAIL: "it could not find out",
-    ares.ARES_EREFUSED: "it refuses to answer us",
-    ares.ARES_ETIMEOUT: "it does not answer",
-    ares.ARES_ECONNREFUSED: "nothing listens at its address",
+    ares.ARES_ESERVFAIL: "server failure",
+    ares.ARES_EREFUSED: "query refused",
+    ares.ARES_ETIMEOUT: "timeout",
+    ares.ARES_ECONNREFUSED: "connection refused",
 }
 
 
 class Resolver:
-    """The resolver of this process. Entered once: it holds a thread and a few descriptors."""
+    """DNS resolver of this process. An async context manager: it owns a thread and a few file descriptors."""
 
     def __init__(self, nameservers: Sequence[str] = ()) -> None:
         self._nameservers = nameservers
@@ -53,9 +53,9 @@ class Resolver:
     async def resolve(
         self, host: str, port: int, deadline: float, family: socket.AddressFamily | None = None
     ) -> list[SocketAddress] | Verdict:
-        """Returns the addresses of `host` in one family, as the server ordered them.
+        """Returns the addresses of `host` in one family, in the order of the DNS answer.
 
-        Without a `family` they are the IPv4 ones, or the IPv6 ones if it has no other. `deadline` is an instant of
+        Without a `family`: the IPv4 addresses, or the IPv6 addresses if there are none. `deadline` is an instant of
         time.monotonic().
         """
         try:
@@ -72,15 +72,24 @@ class Resolver:
     async def resolve_family(
         self, family: socket.AddressFamily, host: str, port: int, *, wanted: str = "address"
     ) -> list[SocketAddress] | Verdict:
-        """Returns the addresses of one family. Waits as long as c-ares does: the caller sets the deadline."""
+        """Returns the addresses of one family. Has no deadline of its own beyond the retries of c-ares."""
         try:
-            found = await self._ares.getaddrinfo(host, family, type=socket.SOCK_STREAM, flags=_NO_SORT)
+            found = await self._ares.getaddrinfo(_query_name(host), family, type=socket.SOCK_STREAM, flags=_NO_SORT)
         except aiodns.error.DNSError as error:
             return _verdict(host, error.args[0], wanted)
         addresses = [
             SocketAddress(family, node.addr[0].decode(), port) for node in found.nodes if node.family == family
         ]
         return addresses or _verdict(host, ares.ARES_ENODATA, wanted)
+
+
+def _query_name(host: str) -> str:
+    """Returns `host` without the final dot of a localhost name (RFC 6761 section 6.3).
+
+    c-ares recognizes `localhost` and names below it only without that dot, and queries the servers otherwise.
+    """
+    name = host.removesuffix(".")
+    return name if name.rpartition(".")[2].lower() == "localhost" else host
 
 
 def _verdict(host: str, code: int, wanted: str) -> Verdict:

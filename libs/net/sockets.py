@@ -1,4 +1,4 @@
-"""Begins a connection to one address. The one place through which every probe's connection passes."""
+"""Socket addresses, and the start of a connection: all connections of all probes pass the egress policy here."""
 
 import errno
 import socket
@@ -9,7 +9,7 @@ from libs.net.verdict import EgressRefusedError, os_error
 
 
 class SocketAddress(NamedTuple):
-    """One address to dial: an IP literal and a port, for a stream (TCP) or for datagrams (UDP)."""
+    """An IP literal and a port, for a stream (TCP) or for datagrams (UDP)."""
 
     family: socket.AddressFamily
     host: str
@@ -21,14 +21,14 @@ class SocketAddress(NamedTuple):
 
 
 def literal_address(host: str, port: int) -> SocketAddress:
-    """Returns the address of an IP literal."""
+    """Returns the socket address of an IP literal."""
     return SocketAddress(socket.AF_INET6 if ":" in host else socket.AF_INET, host, port)
 
 
 def begin_connect(address: SocketAddress, egress: EgressPolicy) -> socket.socket:
-    """Returns a socket on its way to `address`; OSError when this machine cannot even try, or must not.
+    """Returns a non-blocking socket connecting to `address`; OSError if that fails at once or the policy refuses it.
 
-    A connected socket for datagrams (SOCK_DGRAM) takes none from strangers, and hears of ICMP errors.
+    A connected datagram socket (SOCK_DGRAM) receives from `address` only, and reports ICMP errors.
     """
     refusal = egress.refusal(address.host)
     if refusal is not None:

@@ -1,4 +1,4 @@
-"""Tells how long the event loop stood still: a timeout that fell into a stall proves nothing about the target."""
+"""Stall meter of the event loop: a timeout during a stall proves nothing about the target."""
 
 import asyncio
 import time
@@ -8,19 +8,19 @@ from typing import Self
 from libs.model.outcome import Reason, Status
 from libs.net.verdict import Verdict
 
-TOO_BUSY = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy to tell if the target was.")
+TOO_BUSY = Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober was too busy for the timeout to be conclusive.")
 
-# The share of a timeout that the loop may have stood still, and in any case the seconds, before it is our own.
+# A longer stall than this fraction of the timeout, and than these seconds, makes a timeout inconclusive.
 _STALL_FRACTION_MAX = 0.1
 _STALL_S_MIN = 0.2
 
 TIMER_INTERVAL_S = 0.1
-# Waits of a busy loop that still keeps up with its targets.
+# Delays up to this are normal for a busy loop.
 TOLERANCE_S = 0.05
 
 
 class StallMeter:
-    """Counts the seconds by which the loop was late for a timer that beats all the time."""
+    """Accumulates the seconds by which a periodic timer of the event loop fired late."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -40,11 +40,11 @@ class StallMeter:
 
     @property
     def stalled_s(self) -> float:
-        """Returns the seconds lost since the start, with the stall that may be going on."""
+        """Returns the seconds lost since the start, including a stall in progress."""
         return self._stalled_s + self._late_s()
 
     def invalidates_timeout(self, timeout_s: float, since_s: float) -> bool:
-        """Tells whether a timeout proves nothing: since `stalled_s` was `since_s` the loop stood still for too long."""
+        """Returns whether a timeout is inconclusive: since `stalled_s` was `since_s` the loop stalled too long."""
         return self.stalled_s - since_s > max(timeout_s * _STALL_FRACTION_MAX, _STALL_S_MIN)
 
     def _late_s(self) -> float:

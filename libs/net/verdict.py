@@ -1,4 +1,4 @@
-"""What kept a probe from its answer, as data, and whose fault it is."""
+"""Verdict of a probe, and the verdicts on failed connects: `down` if the target failed, `unknown` if the prober did."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ from libs.model.outcome import Reason, Status
 
 
 class Verdict(NamedTuple):
-    """One failure: `down` when the target's side caused it, `unknown` when ours did."""
+    """Status, reason and explanation of a check: `down` for failures of the target, `unknown` for the prober's."""
 
     status: Status
     reason: str
@@ -16,7 +16,7 @@ class Verdict(NamedTuple):
 
 
 class EgressRefusedError(PermissionError):
-    """Our own policy forbids the address; `sentence` says why."""
+    """The egress policy of this process refuses the address; `detail` explains why."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(errno.EACCES, sentence)
@@ -30,7 +30,7 @@ _PROBER_ERRORS = {
     errno.ENOBUFS: Reason.NO_BUFFERS,
     errno.ENOMEM: Reason.NO_BUFFERS,
     errno.EAFNOSUPPORT: Reason.NO_ROUTE,
-    # A packet filter of this machine forbids the packet to leave.
+    # Rejected by a packet filter of this machine.
     errno.EACCES: Reason.EGRESS_REFUSED,
     errno.EPERM: Reason.EGRESS_REFUSED,
 }
@@ -40,7 +40,7 @@ _TARGET_ERRORS = {
     errno.ECONNABORTED: Reason.REFUSED,
     errno.ETIMEDOUT: Reason.CONNECT_TIMEOUT,
 }
-# EINVAL is what a blackhole route says.
+# A blackhole route reports EINVAL.
 _ROUTE_ERRORS = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENETDOWN, errno.EINVAL})
 _DETAILS = {
     Reason.NO_DESCRIPTORS: "This machine has no file descriptor left to connect with.",
@@ -55,10 +55,10 @@ _DETAILS = {
 
 
 def connect_verdict(error: OSError, *, answered: bool) -> Verdict:
-    """Returns what a failed connect means; raises `error` again when nobody foresaw it.
+    """Returns the verdict on a failed connect; re-raises an unexpected `error`.
 
-    `answered` tells that the attempt left this machine: "unreachable" is then somebody's word about the target,
-    and otherwise that of our own routes.
+    `answered`: the connect was attempted and failed asynchronously, so "unreachable" comes from the network; otherwise
+    it comes from the local routing table.
     """
     if isinstance(error, EgressRefusedError):
         return Verdict(Status.UNKNOWN, Reason.EGRESS_REFUSED, error.detail)
@@ -77,5 +77,5 @@ def _verdict(status: Status, reason: Reason) -> Verdict:
 
 
 def os_error(code: int) -> OSError:
-    """Returns the exception that `code` stands for."""
+    """Returns the OSError for an error number."""
     return OSError(code, os.strerror(code))

@@ -1,7 +1,7 @@
-"""One connection to one address, driven by the event loop without streams, tasks or transports in between.
+"""One TCP or UDP connection to one address, driven by event loop callbacks, without streams, tasks or transports.
 
-It is written on a bare non-blocking socket because a verdict needs what transports hide: the error number of each
-phase, the moment of each step, the peer's certificates after a failed handshake, and a close that always happens now.
+It uses a bare non-blocking socket because verdicts need details that asyncio transports hide: the errno of each phase,
+the time of each step, the peer's certificates after a failed handshake, and an immediate close in all cases.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from libs.net.tls.sessions import TlsSession
 from libs.net.verdict import os_error
 
 _RECEIVE_BYTES = 65536
-# What is kept of the first words of a peer, for those who want to know why it failed.
+# Bytes kept of the start of the response, as evidence for failed checks.
 FIRST_BYTES_MAX = 512
 
 
 class Wire:
-    """One connection from the first packet to the close. `run` once; then read how it went."""
+    """One connection, from connect to close: await `run` once, then read the outcome from its attributes."""
 
     __slots__ = (
         *("address", "end", "ended_at", "error", "first_bytes", "marks", "phase", "session", "tunnel"),
@@ -30,10 +30,10 @@ class Wire:
         "_writing",
     )
 
-    def __init__(  # noqa: PLR0913  what it says, where, and by what rules
+    def __init__(  # noqa: PLR0913  exchange, address and policies
         self,
         loop: asyncio.AbstractEventLoop,
-        talk: Exchange,
+        exchange: Exchange,
         address: SocketAddress,
         session: TlsSession | None = None,
         *,
@@ -48,9 +48,9 @@ class Wire:
         self.error: OSError | ssl.SSLError | None = None
         self.marks: dict[Phase, float] = {}
         self.ended_at = 0.0
-        self.first_bytes = b""  # what the peer said first: to the talk, or in place of a handshake that failed
+        self.first_bytes = b""  # start of the response, or of the data received instead of a handshake
         self._loop = loop
-        self._exchange = talk
+        self._exchange = exchange
         self._egress = egress
         self._done: asyncio.Future[None] = loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -61,40 +61,40 @@ class Wire:
 
     @property
     def answered(self) -> bool:
-        """Tells whether an error of the connect came from beyond this machine."""
+        """Whether the connect left this machine, so that its error comes from the network."""
         return self._answered
 
     @property
     def local_address(self) -> str:
-        """The address of this machine on an open connection."""
+        """The local IP address of an open connection; empty if there is none."""
         return "" if self._sock is None else str(self._sock.getsockname()[0])
 
     async def run(self, deadline: float) -> End:
-        """Connects and talks until one of the ends, at the latest at `deadline` of time.monotonic()."""
+        """Connects and runs the exchange to its end, at the latest until `deadline`, an instant of time.monotonic()."""
         try:
             self._start(deadline)
             await self._done
         finally:
             self._release()
         if self.end is None:
-            raise RuntimeError("a wire ended without an end")
+            raise RuntimeError("the connection ended without an outcome")
         return self.end
 
     def send(self, data: bytes) -> None:
-        """Sends more; for a talk, from inside `received`."""
+        """Sends more data; for an exchange, from inside `on_data`."""
         if self._sock is None:
-            raise RuntimeError("nothing is said on a wire that is not open")
+            raise RuntimeError("send needs an open connection")
         self._write(self._sock, data if self.session is None else self.session.encrypt(data))
 
     def await_first_byte(self) -> None:
-        """Goes on waiting for the first byte; for a talk, from inside `received`: what came is not yet the answer."""
+        """Resets to Phase.FIRST_BYTE; for an exchange, from inside `on_data`, if the data was not yet the response."""
         self.phase = Phase.FIRST_BYTE
         self.marks.pop(Phase.FIRST_BYTE, None)
 
     def start_tls(self, session: TlsSession) -> None:
-        """Goes over to TLS on the same connection; for a talk, from inside `received`, at the peer's consent.
+        """Upgrades the connection to TLS; for an exchange, from inside `on_data`, once the peer agreed.
 
-        What the peer said in the clear after that is gone: somebody in between could have said it.
+        Plain text received after that is discarded: a man in the middle could have injected it.
         """
         if self._sock is None or self.session is not None:
             raise RuntimeError("TLS starts on an open connection, and once")
@@ -103,7 +103,7 @@ class Wire:
         self._continue_handshake(self._sock, session)
 
     def close(self, within_s: float = 0.0) -> None:
-        """Ends the connection, for a talk that is over; with `within_s` the peer may answer its goodbye in time."""
+        """Ends the connection, for a finished exchange; `within_s` gives the peer time for a last response."""
         if not within_s:
             self._finish(End.COMPLETE)
             return
@@ -114,12 +114,12 @@ class Wire:
         self._timer = self._loop.call_at(until, self._finish, End.COMPLETE)
 
     def close_gracefully(self, within_s: float) -> None:
-        """Hangs up first, for a talk that is over; inside TLS the peer is told, and has a moment to hang up, too.
+        """Closes the sending side first, for a finished exchange; within TLS it sends close_notify and waits `within_s`.
 
-        What it still sends (TLS 1.3 has tickets for later) would meet a closed socket, and it would log a reset.
+        Data that the peer still sends (TLS 1.3 session tickets) would meet a closed socket and be logged as a reset.
         """
         self.close(0.0 if self.session is None else within_s)
-        # Soon: what the talk says last is on its way only when it has returned.
+        # Deferred: the last output of the exchange is sent only after it returns.
         self._loop.call_soon(self._run_step, self._send_close_notify)
 
     def _send_close_notify(self, sock: socket.socket) -> None:
@@ -141,7 +141,7 @@ class Wire:
         self._loop.add_writer(self._fd, self._run_step, self._on_connected)
 
     def _run_step(self, step: SocketCallback) -> None:
-        """Runs one step of the loop's; a bug in it ends this wire, and is raised where it is waited for."""
+        """Runs one callback; an unexpected exception ends the connection and is raised by `run`."""
         if self._done.done() or self._sock is None:
             return
         try:
@@ -161,7 +161,7 @@ class Wire:
         if code:
             raise os_error(code)
         self._mark_phase(Phase.CONNECT)
-        # In this order: a descriptor that nobody watches in between is given up by the loop and taken on anew.
+        # In this order: a descriptor without reader and writer would be unregistered and registered anew.
         self._reading = True
         self._loop.add_reader(self._fd, self._run_step, self._on_readable)
         self._loop.remove_writer(self._fd)
@@ -173,7 +173,7 @@ class Wire:
         self._write(sock, self.tunnel.on_connected())
 
     def _continue_tunnel(self, sock: socket.socket, tunnel: Tunnel, data: bytes) -> None:
-        """Takes the words with a proxy one step on."""
+        """Continues the proxy handshake."""
         self._write(sock, tunnel.on_data(data))
         if tunnel.refusal is not None:
             self._finish(End.COMPLETE)
@@ -203,11 +203,11 @@ class Wire:
             self._finish(End.COMPLETE)
 
     def _continue_handshake(self, sock: socket.socket, session: TlsSession) -> None:
-        """Takes the handshake one step on. The last flight and the request leave together."""
+        """Continues the TLS handshake. The last flight and the request are sent together."""
         try:
             done = session.do_handshake()
         except ssl.SSLError:
-            self._write(sock, session.outgoing())  # the alert that tells the peer what we did not like
+            self._write(sock, session.outgoing())  # the alert
             raise
         if not done:
             self._write(sock, session.outgoing())
@@ -220,7 +220,7 @@ class Wire:
 
     def _on_readable(self, sock: socket.socket) -> None:
         data = sock.recv(_RECEIVE_BYTES)
-        if not data and sock.type == socket.SOCK_STREAM:  # a datagram may be empty, and ends nothing
+        if not data and sock.type == socket.SOCK_STREAM:  # an empty datagram is not EOF
             self._finish(End.CLOSED)
         elif self.phase is Phase.PROXY and self.tunnel is not None:
             self._continue_tunnel(sock, self.tunnel, data)
@@ -258,7 +258,7 @@ class Wire:
         except BlockingIOError:
             sent = 0
         except OSError:
-            return  # what the peer said before it hung up is still to be read, and says more
+            return  # data received before the close is still to be read, and is more informative
         if sent < len(data):
             self._pending = memoryview(data)[sent:]
             self._wait_writable()
@@ -282,7 +282,7 @@ class Wire:
         if self._done.done():
             return
         self.end = end
-        # Its traceback holds our frames, and those hold us: a ring that only the garbage collector could open.
+        # The traceback references frames that reference this object: a cycle that needs the garbage collector.
         self.error = error.with_traceback(None) if error is not None else None
         self.ended_at = time.monotonic()
         self._done.set_result(None)

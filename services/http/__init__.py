@@ -1,1 +1,1 @@
-"""Kind `http`: one web request, judged by its answer."""
+"""Kind `http`: one web request with its redirects, and rules on the response."""

@@ -1,4 +1,4 @@
-"""The prober of kind http, as a service."""
+"""Prober service of kind `http`."""
 
 import sys
 

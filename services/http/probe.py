@@ -1,4 +1,4 @@
-"""Kind `http`: follows a request to its answer and says what it means."""
+"""Probe of kind `http`: follows redirects and returns the outcome."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ _PATTERN_THREADS = 2
 
 
 class HttpProbe:
-    """The probe of kind http: one resolver and one set of root certificates, a fresh connection for every hop."""
+    """Probe of kind http: one resolver and one set of TLS contexts, a fresh connection for every hop."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class HttpProbe:
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
         resolver = await self._stack.enter_async_context(Resolver(self._nameservers))
-        # Of its own, so that patterns hold up nothing but patterns. A check whose time is up takes its work back.
+        # A pool of its own, so that slow patterns delay only patterns. Timed-out checks cancel their queued work.
         self._threads = ThreadPoolExecutor(_PATTERN_THREADS, "patterns")
         self._stack.callback(self._threads.shutdown, wait=False, cancel_futures=True)
         self._stall_meter = await self._stack.enter_async_context(StallMeter(loop))
@@ -72,45 +72,45 @@ class HttpProbe:
         begun_at = time.monotonic()
         stalled_s = self._stall_meter.stalled_s
         deadline = begun_at + time_budget_s(timeout_s)
-        visits, verdict = await self._follow_redirects(spec, deadline)
+        hops, verdict = await self._follow_redirects(spec, deadline)
         late = None
         if spec.time_s_max is not None and verdict.status is Status.UP:
             late = time_verdict(spec, time.monotonic() - begun_at)
             verdict = late or verdict
-        failed = None if verdict.status is Status.UP else visits[-1]
+        failed = None if verdict.status is Status.UP else hops[-1]
         if failed is None:
-            verdict = next((visit.warning for visit in visits if visit.warning is not None), verdict)
-        timed_out = late is not None or visits[-1].timed_out
+            verdict = next((hop.warning for hop in hops if hop.warning is not None), verdict)
+        timed_out = late is not None or hops[-1].timed_out
         if timed_out and self._stall_meter.invalidates_timeout(timeout_s, stalled_s):
             verdict = TOO_BUSY
         return Outcome(
             status=verdict.status,
             reason=verdict.reason,
             detail=verdict.detail,
-            samples=self._samples(visits, time.monotonic() - begun_at),
-            hops=_to_hops(spec, visits, failed),
+            samples=self._samples(hops, time.monotonic() - begun_at),
+            hops=_to_hops(spec, hops, failed),
         )
 
     async def _follow_redirects(self, spec: HttpSpec, deadline: float) -> tuple[list[HttpHop], Verdict]:
-        """Returns the hops to the answer that decides, and what it says."""
+        """Returns the hops up to the deciding response, and the verdict."""
         request = first_request(spec)
-        visits: list[HttpHop] = []
+        hops: list[HttpHop] = []
         while True:
-            visits.append(await self._hop_runner.run(spec, request, deadline))
-            if spec.has_final_rules and visits[-1].verdict.status is Status.UP:
-                visits[-1].verdict = await check_final_rules(spec, visits[-1], deadline, self._threads)
-            if visits[-1].verdict.status is not Status.UP or not visits[-1].exchange.is_redirect:
-                return visits, visits[-1].verdict
-            step = next_hop(spec, visits)
-            if not isinstance(step, HttpRequest):
-                return visits, step
-            request = step
+            hops.append(await self._hop_runner.run(spec, request, deadline))
+            if spec.has_final_rules and hops[-1].verdict.status is Status.UP:
+                hops[-1].verdict = await check_final_rules(spec, hops[-1], deadline, self._threads)
+            if hops[-1].verdict.status is not Status.UP or not hops[-1].exchange.is_redirect:
+                return hops, hops[-1].verdict
+            following = next_hop(spec, hops)
+            if not isinstance(following, HttpRequest):
+                return hops, following
+            request = following
 
-    def _samples(self, visits: list[HttpHop], total_s: float) -> dict[str, float]:
-        last = visits[-1]
-        samples = dict(last.phases) if len(visits) == 1 else _sum_phases(visits)
+    def _samples(self, hops: list[HttpHop], total_s: float) -> dict[str, float]:
+        last = hops[-1]
+        samples = dict(last.phases) if len(hops) == 1 else _sum_phases(hops)
         samples["total_s"] = total_s
-        samples["redirects"] = len(visits) - 1
+        samples["redirects"] = len(hops) - 1
         if last.exchange.has_head:
             samples["status_code"] = last.exchange.status
             samples["header_bytes"] = last.exchange.header_bytes
@@ -124,79 +124,81 @@ class HttpProbe:
         return samples
 
 
-async def check_final_rules(spec: HttpSpec, visit: HttpHop, deadline: float, threads: Executor) -> Verdict:
-    """Returns the verdict on a good hop after the rules that come last: its versions, and what the body holds.
+async def check_final_rules(spec: HttpSpec, hop: HttpHop, deadline: float, threads: Executor) -> Verdict:
+    """Returns the verdict on a good hop after the remaining rules: protocol versions and the buffered body.
 
-    Patterns run in `threads`: RE2 goes without the GIL, so that other checks go on beside the worst of them.
+    Patterns run in `threads`: RE2 releases the GIL, so even the slowest pattern does not block other checks.
     """
-    answer = visit.exchange
-    if answer.is_redirect:
-        return visit.verdict
-    if spec.tls_version_min is not None and visit.request.url.scheme != "https":
+    exchange = hop.exchange
+    if exchange.is_redirect:
+        return hop.verdict
+    if spec.tls_version_min is not None and hop.request.url.scheme != "https":
         return tls_version_verdict(spec, None)
-    plain = http_version_verdict(spec, answer)
-    if plain is not None or answer.body is None:
-        return plain or visit.verdict
+    plain = http_version_verdict(spec, exchange)
+    if plain is not None or exchange.body is None:
+        return plain or hop.verdict
     if not spec.patterns:
-        flaw = answer.body.check_buffered()
-        return visit.verdict if flaw is None else _down(*flaw)
+        flaw = exchange.body.check_buffered()
+        return hop.verdict if flaw is None else _down(*flaw)
     try:
         async with asyncio.timeout(deadline - time.monotonic()):
-            flaw = await asyncio.get_running_loop().run_in_executor(threads, answer.body.check_buffered)
+            flaw = await asyncio.get_running_loop().run_in_executor(threads, exchange.body.check_buffered)
     except TimeoutError:
-        return Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober did not get through the patterns in time.")
-    return visit.verdict if flaw is None else _down(*flaw)
+        return Verdict(Status.UNKNOWN, Reason.LATE_LOOP, "This prober did not finish the patterns in time.")
+    return hop.verdict if flaw is None else _down(*flaw)
 
 
-def next_hop(spec: HttpSpec, visits: list[HttpHop]) -> HttpRequest | Verdict:
-    """Returns the request that the last answer sends us to, or why we do not go."""
-    last = visits[-1]
+def next_hop(spec: HttpSpec, hops: list[HttpHop]) -> HttpRequest | Verdict:
+    """Returns the request that follows a redirect, or the verdict that forbids it."""
+    last = hops[-1]
     try:
-        step = redirect_request(last.request, last.exchange.status, last.exchange.location or "", last.exchange.cookies)
+        following = redirect_request(
+            last.request, last.exchange.status, last.exchange.location or "", last.exchange.cookies
+        )
     except ValueError as error:
         return _down(HttpReason.REDIRECT_INVALID, f"The server redirects to an address that {error}.")
-    if step.url.is_address and not matches_family(spec.family, step.url.host):
-        detail = f"The server redirects to {step.url.host}, which cannot be reached over IPv{spec.family}."
+    if following.url.is_address and not matches_family(spec.family, following.url.host):
+        detail = f"The server redirects to {following.url.host}, which cannot be reached over IPv{spec.family}."
         return _down(HttpReason.REDIRECT_INVALID, detail)
-    if (stray := _check_redirect_target(spec, visits, step)) is not None:
+    if (stray := _check_redirect_target(spec, hops, following)) is not None:
         return stray
-    if any(step == visit.request for visit in visits):
-        return _down(HttpReason.REDIRECT_LOOP, f"The server redirects to {step.url.redacted} again.")
-    if len(visits) > spec.redirects_max:
+    if any(following == hop.request for hop in hops):
+        return _down(HttpReason.REDIRECT_LOOP, f"The server redirects to {following.url.redacted} again.")
+    if len(hops) > spec.redirects_max:
         return _down(HttpReason.REDIRECTS_EXCEEDED, f"The server redirects more than {spec.redirects_max} times.")
-    return step
+    return following
 
 
-def _check_redirect_target(spec: HttpSpec, visits: list[HttpHop], step: HttpRequest) -> Verdict | None:
-    """Returns why a redirect leads too far from where the user wanted to go."""
-    if spec.redirects_same_host and step.url.host not in (spec.parsed_url.host, visits[0].request.host):
-        return _down(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {step.url.host}.")
-    if step.body and not _is_same_server(visits[-1].request.url, step.url):
-        detail = f"The server redirects the body to another origin, {step.url.redacted}, where it is not sent."
+def _check_redirect_target(spec: HttpSpec, hops: list[HttpHop], following: HttpRequest) -> Verdict | None:
+    """Returns a verdict if the redirect goes to a host that the spec does not permit."""
+    if spec.redirects_same_host and following.url.host not in (spec.parsed_url.host, hops[0].request.host):
+        return _down(HttpReason.REDIRECT_OTHER_HOST, f"The server redirects to another host, {following.url.host}.")
+    if following.body and not _is_same_server(hops[-1].request.url, following.url):
+        detail = f"The server redirects the body to another origin, {following.url.redacted}, where it is not sent."
         return _down(HttpReason.REDIRECT_WITH_BODY, detail)
     return None
 
 
 def _is_same_server(before: Url, then: Url) -> bool:
-    """Tells whether a body that was sent to the one may be sent to the other: one origin, or its step up to TLS."""
+    """Returns whether the body may be sent again: same origin, or an upgrade to https on the same host."""
     return then.origin == before.origin or (
         then.host == before.host and (before.scheme, then.scheme) == ("http", "https")
     )
 
 
-def _to_hops(spec: HttpSpec, visits: list[HttpHop], failed: HttpHop | None) -> list[Hop]:
-    """Returns the hops; the one that failed has the peer's first words."""
-    begun_at = visits[0].begun_at
+def _to_hops(spec: HttpSpec, hops: list[HttpHop], failed: HttpHop | None) -> list[Hop]:
+    """Returns the hops; the failed one with an excerpt of the response."""
+    begun_at = hops[0].begun_at
     if failed is None or not failed.first_bytes or (failed.exchange.binary_only and not failed.exchange.has_head):
-        return [visit.to_hop(begun_at) for visit in visits]
-    words = response_excerpt(failed.exchange, failed.first_bytes, failed.request, spec.secrets)
-    return [visit.to_hop(begun_at, words if visit is failed else "") for visit in visits]
+        return [hop.to_hop(begun_at) for hop in hops]
+    excerpt = response_excerpt(failed.exchange, failed.first_bytes, failed.request, spec.secrets)
+    return [hop.to_hop(begun_at, excerpt if hop is failed else "") for hop in hops]
 
 
 def _down(reason: HttpReason, detail: str) -> Verdict:
     return Verdict(Status.DOWN, reason, detail)
 
 
-def _sum_phases(visits: list[HttpHop]) -> dict[str, float]:
-    seen = {name for visit in visits for name in visit.phases}
-    return {name: sum(visit.phases.get(name, 0.0) for visit in visits) for name in _PHASES if name in seen}
+def _sum_phases(hops: list[HttpHop]) -> dict[str, float]:
+    seen = {name for hop in hops for name in hop.phases}
+    return {name: sum(hop.phases.get(name, 0.0) for hop in hops) for name in _PHASES if name in seen}

@@ -1,4 +1,4 @@
-"""What Prometheus asks kind `http` for, and what it is told, in the words of blackbox_exporter. Pure."""
+"""Prometheus mapping of kind `http`, compatible with blackbox_exporter: modules, targets and series. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
@@ -10,7 +10,7 @@ from libs.model.gauge import Gauge
 from libs.model.outcome import Fact, Hop
 from libs.model.spec import Spec
 
-# What blackbox_exporter takes for a good answer: any 2xx, and a body of any length that we read at all.
+# Defaults of blackbox_exporter: any 2xx, and a body up to the maximum.
 _ANY_2XX: Mapping[str, Any] = {"expect_status": ["200-299"], "body_bytes_max": 64 * 1024 * 1024}
 _SCHEMES = ("http://", "https://")
 _PHASES = {
@@ -20,15 +20,15 @@ _PHASES = {
     "processing": "first_byte_s",
     "transfer": "transfer_s",
 }
-# A rule of the module about the head or the body did not hold.
+# Reasons that mean a failed header or body assertion.
 _RULE_REASONS = frozenset({"header_mismatch", "body_mismatch"})
-# Go's word for a length that was not announced.
+# Go's value for an unknown length.
 _UNKNOWN_LENGTH = -1
 _BODYLESS = frozenset({204, 304})
 
 
 class HttpPrometheusMapping(Spec, frozen=True, kw_only=True):
-    """A request as a module of a Prometheus scrape."""
+    """Spec base class that maps http options and results to Prometheus."""
 
     prometheus_modules: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "http_2xx": _ANY_2XX,
@@ -38,9 +38,9 @@ class HttpPrometheusMapping(Spec, frozen=True, kw_only=True):
 
     @classmethod
     def with_target(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
-        """Returns the options of a request to `target`, of plain HTTP if it says nothing else.
+        """Returns `options` with the URL of `target`; plain HTTP without a scheme.
 
-        `hostname` is what the Host header says, and with it the name in TLS.
+        `hostname` sets the Host header, and thereby the TLS server name.
         """
         url = target if target.startswith(_SCHEMES) else f"http://{target}"
         if hostname is None:
@@ -49,7 +49,7 @@ class HttpPrometheusMapping(Spec, frozen=True, kw_only=True):
 
     @classmethod
     def gauges(cls, result: Result) -> Sequence[Gauge]:
-        """Returns the series whose names begin with `probe_http_`, about the last answer."""
+        """Returns the `probe_http_*` series of the last response."""
         last = result.hops[-1] if result.hops else Hop(target="")
         return [
             *_response_gauges(result, last),
@@ -87,18 +87,18 @@ def _response_gauges(result: Result, last: Hop) -> Iterator[Gauge]:
 
 
 def _duration_gauges(result: Result, last: Hop) -> Iterator[Gauge]:
-    """Yields how long each phase took on all hops together; one that was not finished counts nothing."""
+    """Yields the duration of each phase, summed over all hops; an unfinished phase counts 0."""
     unfinished = _unfinished_phase(last)
     for name, sample in _PHASES.items():
         if name != "resolve" and last.address is None:
             return
         spent_s = result.samples.get(sample, 0.0) - (last.phases[sample] if sample == unfinished else 0.0)
-        said = "Seconds of each phase, over all redirects"
-        yield Gauge("probe_http_duration_seconds", said, max(spent_s, 0.0), {"phase": name})
+        help_text = "Seconds of each phase, over all redirects"
+        yield Gauge("probe_http_duration_seconds", help_text, max(spent_s, 0.0), {"phase": name})
 
 
 def _unfinished_phase(last: Hop) -> str | None:
-    """Returns the phase in which a hop without an answer ended. A failed look-up is one that took its time."""
+    """Returns the phase in which a hop without a response ended. A failed DNS look-up counts as finished."""
     ended_in = next(reversed(last.phases), None)
     return None if "status_code" in last.facts or ended_in == _PHASES["resolve"] else ended_in
 

@@ -1,6 +1,6 @@
-"""The way through a proxy: whom to dial, what to ask for, and what it means when the way does not open.
+"""Route through a proxy: its address, the tunnel target, and verdicts on failures before the target is reached.
 
-What lies between us and the target is ours: only the proxy's own word that the target cannot be reached is `down`.
+Such failures are `unknown`; only a proxy that reports the target as unreachable makes it `down`.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ _FAILURES = {
 
 
 class ProxyRoute(NamedTuple):
-    """One way to a target: the proxy's address, and what it is asked for. `goal` is None where it forwards requests."""
+    """Address of the proxy and target of the tunnel; `target` is None if the proxy forwards plain requests."""
 
     proxy: Proxy
     address: SocketAddress
@@ -38,19 +38,19 @@ class ProxyRoute(NamedTuple):
     credentials: ProxyCredentials | None
 
     def new_tunnel(self) -> Tunnel | None:
-        """Returns the words for one connection."""
+        """Returns the proxy handshake for one connection; None if requests are forwarded."""
         return None if self.target is None else make_tunnel(self.proxy, self.target, self.credentials)
 
 
 def needs_resolver(spec: HttpSpec, proxy: Proxy, url: Url) -> bool:
-    """Tells whether the way to `url` needs our resolver."""
+    """Returns whether the route to `url` needs our resolver."""
     return not proxy.is_address or (not proxy.resolves_names and spec.fixed_address(url) is None)
 
 
-async def find_route(  # noqa: PLR0913  what a visitor holds, and what it visits
+async def find_route(  # noqa: PLR0913  shared resources and the request
     spec: HttpSpec, proxy: Proxy, request: HttpRequest, *, resolver: Resolver, egress: EgressPolicy, deadline: float
 ) -> ProxyRoute | Verdict:
-    """Returns the way to where `request` goes, or why there is none. The policy holds for the target's address too."""
+    """Returns the route for `request`, or the verdict that prevents it. The egress policy also covers the target."""
     address = await _resolve_proxy(proxy, resolver, deadline)
     if isinstance(address, Verdict):
         return address
@@ -61,11 +61,11 @@ async def find_route(  # noqa: PLR0913  what a visitor holds, and what it visits
         if isinstance(found, Verdict):
             return found
         host = found[0].host
-    # The proxy's own address is judged where it is dialled. Names that it looks up are its network's matter.
+    # The proxy's own address is checked at connect. Names that the proxy resolves are outside this policy.
     if host is not None and (refusal := egress.refusal(host)) is not None:
         return Verdict(Status.UNKNOWN, Reason.EGRESS_REFUSED, refusal)
-    goal = None if request.is_forwarded else TunnelTarget(host or url.host, url.port)
-    return ProxyRoute(proxy, address, goal, spec.proxy_auth)
+    target = None if request.is_forwarded else TunnelTarget(host or url.host, url.port)
+    return ProxyRoute(proxy, address, target, spec.proxy_auth)
 
 
 async def _resolve_proxy(proxy: Proxy, resolver: Resolver, deadline: float) -> SocketAddress | Verdict:
@@ -76,64 +76,65 @@ async def _resolve_proxy(proxy: Proxy, resolver: Resolver, deadline: float) -> S
 
 
 def judge_route(
-    way: ProxyRoute,
+    route: ProxyRoute,
     wire: ConnectionOutcome,
     refusal: TunnelRefusal | None,
-    answer: HttpExchange,
+    exchange: HttpExchange,
     secrets: Iterable[str],
 ) -> Verdict | None:
-    """Returns what the way alone explains; None when the target is to be judged by what it did."""
+    """Returns the verdict on a failure of the route; None if the target's behaviour decides."""
     if wire.phase is Phase.CONNECT:
-        return _connect_failure(way, wire)
+        return _connect_failure(route, wire)
     if refusal is not None:
         status, reason = _FAILURES[refusal.failure]
-        said = f" {quote_excerpt(refusal.proxy_text, secrets)}" if refusal.proxy_text else ""
+        text = f" {quote_excerpt(refusal.proxy_text, secrets)}" if refusal.proxy_text else ""
         return Verdict(
-            status, reason, f"The proxy {way.proxy.authority} did not reach {way.target}: {refusal.detail}{said}."
+            status, reason, f"The proxy {route.proxy.authority} did not reach {route.target}: {refusal.detail}{text}."
         )
     if wire.phase is Phase.PROXY:
-        return _tunnel_failure(way, wire)
-    return _forward_failure(way, wire, answer) if way.target is None else None
+        return _tunnel_failure(route, wire)
+    return _forward_failure(route, wire, exchange) if route.target is None else None
 
 
-def _connect_failure(way: ProxyRoute, wire: ConnectionOutcome) -> Verdict:
+def _connect_failure(route: ProxyRoute, wire: ConnectionOutcome) -> Verdict:
     if isinstance(wire.error, OSError):
-        return _as_proxy_failure(way.proxy, connect_verdict(wire.error, answered=wire.answered))
-    return _failed_verdict(way, "did not accept the connection in time")
+        return _as_proxy_failure(route.proxy, connect_verdict(wire.error, answered=wire.answered))
+    return _failed_verdict(route, "did not accept the connection in time")
 
 
-def _tunnel_failure(way: ProxyRoute, wire: ConnectionOutcome) -> Verdict:
+def _tunnel_failure(route: ProxyRoute, wire: ConnectionOutcome) -> Verdict:
     if wire.end is End.TIMEOUT:
-        return _timeout_verdict(way, f"to {way.target}")
+        return _timeout_verdict(route, f"to {route.target}")
     how = "closed" if wire.end is End.CLOSED else "reset"
-    return _failed_verdict(way, f"{how} the connection before it opened the way to {way.target}")
+    return _failed_verdict(route, f"{how} the connection before it opened the tunnel to {route.target}")
 
 
-def _forward_failure(way: ProxyRoute, wire: ConnectionOutcome, answer: HttpExchange) -> Verdict | None:
-    """Judges an HTTP proxy that forwards a plain request. From its answer's head on, the answer is the target's."""
-    if answer.has_head:
-        wants = answer.status == _PROXY_AUTHENTICATION_REQUIRED
-        return _failed_verdict(way, "wants other credentials: it answered 407") if wants else None
-    if answer.problem is not None and answer.problem.reason is HttpReason.HEADERS_TOO_LARGE:
+def _forward_failure(route: ProxyRoute, wire: ConnectionOutcome, exchange: HttpExchange) -> Verdict | None:
+    """Judges a proxy that forwards plain requests. From the response head on, the response is the target's."""
+    if exchange.has_head:
+        wants = exchange.status == _PROXY_AUTHENTICATION_REQUIRED
+        return _failed_verdict(route, "rejected the credentials: it answered 407") if wants else None
+    if exchange.problem is not None and exchange.problem.reason is HttpReason.HEADERS_TOO_LARGE:
         return None
     if wire.end is End.TIMEOUT:
-        return _timeout_verdict(way, "to our request")
+        return _timeout_verdict(route, "to our request")
     return _failed_verdict(
-        way, "ended the connection without a whole answer" if answer.problem is None else "does not speak HTTP"
+        route,
+        "ended the connection without a whole answer" if exchange.problem is None else "does not respond with HTTP",
     )
 
 
-def _timeout_verdict(way: ProxyRoute, what: str) -> Verdict:
-    detail = f"The proxy {way.proxy.authority} did not answer {what} in time: it or the target is silent."
+def _timeout_verdict(route: ProxyRoute, what: str) -> Verdict:
+    detail = f"The proxy {route.proxy.authority} did not answer {what} in time: either it or the target hangs."
     return Verdict(Status.UNKNOWN, HttpReason.PROXY_TIMEOUT, detail)
 
 
-def _failed_verdict(way: ProxyRoute, what: str) -> Verdict:
-    return Verdict(Status.UNKNOWN, HttpReason.PROXY_FAILED, f"The proxy {way.proxy.authority} {what}.")
+def _failed_verdict(route: ProxyRoute, what: str) -> Verdict:
+    return Verdict(Status.UNKNOWN, HttpReason.PROXY_FAILED, f"The proxy {route.proxy.authority} {what}.")
 
 
 def _as_proxy_failure(proxy: Proxy, fault: Verdict) -> Verdict:
-    """Returns a fault of the way to the proxy, which is never the target's."""
+    """Returns the verdict on a failure to reach the proxy, which is never the target's."""
     if fault.status is not Status.DOWN:
         return fault
     return Verdict(

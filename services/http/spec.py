@@ -1,4 +1,4 @@
-"""What kind `http` can be asked for, and the reasons it answers with. Pure data."""
+"""Spec of kind `http` with its validation, and its reasons. Pure."""
 
 import functools
 from enum import StrEnum
@@ -44,61 +44,61 @@ TLS_EXPIRY_FRACTION_MAX = 0.9
 BODY_LENGTH_MAX = 64 * 1024
 REDIRECTS_MAX = 20
 BODY_BYTES_MAX = 64 * 1024 * 1024
-# What the answer to these is would depend on who reads the request (RFC 9110 section 9.3).
+# A body with these methods has no defined semantics (RFC 9110 section 9.3).
 _BODYLESS = frozenset({"GET", "HEAD", "TRACE"})
 _BODY_RULES = ("body_contains", "body_lacks", "body_matches", "body_lacks_match", "json_assertions", "body_bytes_min")
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 
-# A body that patterns or paths look through is held in memory until its end.
+# Bodies for patterns or JSON paths are buffered completely.
 BUFFERED_BODY_BYTES_MAX = 1024 * 1024
 TIME_S_MAX = 3600.0
 
 
 class HttpReason(StrEnum):
-    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason)."""
+    """Reasons of this kind, beside those shared by all kinds (libs.model.outcome.Reason)."""
 
-    # Silence: the phase in which the time ran out.
-    FIRST_BYTE_TIMEOUT = "first_byte_timeout"  # the request is sent, and not one byte came back
-    TRANSFER_TIMEOUT = "transfer_timeout"  # the answer began and did not end
-    # The connection broke: where.
-    FIRST_BYTE_RESET = "first_byte_reset"  # reset before the first byte of the answer
-    TRANSFER_RESET = "transfer_reset"  # reset inside the answer
-    EMPTY_ANSWER = "empty_answer"  # closed in good order before the first byte
-    INCOMPLETE_HEADERS = "incomplete_headers"  # closed in good order inside the headers
+    # Timeouts, by phase.
+    FIRST_BYTE_TIMEOUT = "first_byte_timeout"  # the request was sent, no byte was received
+    TRANSFER_TIMEOUT = "transfer_timeout"  # the response began and did not end
+    # Broken connections, by phase.
+    FIRST_BYTE_RESET = "first_byte_reset"  # reset before the first byte of the response
+    TRANSFER_RESET = "transfer_reset"  # reset within the response
+    EMPTY_ANSWER = "empty_answer"  # closed (EOF) before the first byte
+    INCOMPLETE_HEADERS = "incomplete_headers"  # closed (EOF) within the headers
     INCOMPLETE_BODY = "incomplete_body"  # closed before the announced end of the body
     # One of the two address families.
     FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
-    # The answer is not HTTP, or too much of it.
-    PROTOCOL_ERROR = "protocol_error"  # the answer breaks HTTP
-    HTTP_VERSION = "http_version"  # the server does not speak the HTTP that http_version names
-    HEADERS_TOO_LARGE = "headers_too_large"  # more header bytes or lines than we read
+    # Invalid or oversized responses.
+    PROTOCOL_ERROR = "protocol_error"  # the response violates HTTP
+    HTTP_VERSION = "http_version"  # the server does not support the http_version
+    HEADERS_TOO_LARGE = "headers_too_large"  # header bytes or lines exceed the limit
     BODY_TOO_LARGE = "body_too_large"  # more body than body_bytes_max
     BODY_TOO_SMALL = "body_too_small"  # less body than body_bytes_min
-    CODING_UNSUPPORTED = "coding_unsupported"  # a rule needs the body, and it is in a content coding we do not read
-    CODING_INVALID = "coding_invalid"  # the body is not what its content coding says
-    DECOMPRESSION_BOMB = "decompression_bomb"  # a small body that its content coding makes huge
-    # The answer is HTTP, and not what was asked for.
+    CODING_UNSUPPORTED = "coding_unsupported"  # a rule needs the body, and its content coding is unsupported
+    CODING_INVALID = "coding_invalid"  # the body is invalid in its content coding
+    DECOMPRESSION_BOMB = "decompression_bomb"  # a small body that decodes to a huge one
+    # Valid responses that violate a rule.
     STATUS_UNEXPECTED = "status_unexpected"  # the status is not in expect_status
-    HEADER_MISMATCH = "header_mismatch"  # one of header_assertions does not hold
-    BODY_MISMATCH = "body_mismatch"  # a text or pattern is missing, or one is there that must not be
-    JSON_MISMATCH = "json_mismatch"  # one of json_assertions does not hold, or the body is not JSON
-    TIME_EXCEEDED = "time_exceeded"  # the answer was right, and later than time_s_max
-    TLS_VERSION = "tls_version"  # less than tls_version_min, or no TLS at all
-    REDIRECT_LOOP = "redirect_loop"  # a redirect led to where we had been
+    HEADER_MISMATCH = "header_mismatch"  # a header assertion failed
+    BODY_MISMATCH = "body_mismatch"  # a text or pattern is missing, or an unwanted one was found
+    JSON_MISMATCH = "json_mismatch"  # a JSON assertion failed, or the body is not JSON
+    TIME_EXCEEDED = "time_exceeded"  # a good response, later than time_s_max
+    TLS_VERSION = "tls_version"  # below tls_version_min, or no TLS
+    REDIRECT_LOOP = "redirect_loop"  # a redirect to a URL already visited
     REDIRECTS_EXCEEDED = "redirects_exceeded"  # more redirects than redirects_max
     REDIRECT_OTHER_HOST = "redirect_other_host"  # a redirect to another host, and redirects_same_host is set
-    REDIRECT_WITH_BODY = "redirect_with_body"  # a redirect that would take the request's body to another origin
-    REDIRECT_INVALID = "redirect_invalid"  # a redirect to nowhere that can be requested
-    PROXY_TARGET_UNREACHABLE = "proxy_target_unreachable"  # the proxy says that it cannot reach the target
-    # Ours: `unknown`, never `down`.
-    PROXY_FAILED = "proxy_failed"  # the proxy cannot be reached, breaks its protocol or wants other credentials
-    PROXY_REFUSED = "proxy_refused"  # the proxy's rules are against this target
-    PROXY_TIMEOUT = "proxy_timeout"  # the proxy took what we said and answered nothing: it or the target is silent
-    TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not fit
+    REDIRECT_WITH_BODY = "redirect_with_body"  # a redirect that would send the request body to another origin
+    REDIRECT_INVALID = "redirect_invalid"  # a redirect to a location that cannot be requested
+    PROXY_TARGET_UNREACHABLE = "proxy_target_unreachable"  # the proxy reports that it cannot reach the target
+    # Failures of the prober or the proxy: `unknown`, never `down`.
+    PROXY_FAILED = "proxy_failed"  # the proxy is unreachable, violates its protocol or rejects the credentials
+    PROXY_REFUSED = "proxy_refused"  # the proxy's rules forbid this target
+    PROXY_TIMEOUT = "proxy_timeout"  # the proxy accepted the request and sent nothing: either it or the target hangs
+    TLS_CLIENT_CERTIFICATE_UNUSABLE = "tls_client_certificate_unusable"  # client_certificate and its key do not match
 
 
 class HttpSpec(HttpPrometheusMapping, frozen=True, kw_only=True, tag="http", dict=True):
-    """One web request and what its answer must be."""
+    """One web request and the rules for its response."""
 
     schemes = ("http", "https")
     secret_options = ("basic_auth", "bearer_token", "client_certificate", "proxy_auth")
@@ -167,7 +167,7 @@ class HttpSpec(HttpPrometheusMapping, frozen=True, kw_only=True, tag="http", dic
         return CERTIFICATE_PLACEHOLDER if path == ("client_certificate",) else super().placeholder(path)
 
     def fixed_address(self, url: Url) -> str | None:
-        """Returns the address at which `url` is dialled without asking for it; None for a name to resolve."""
+        """Returns the IP address to connect to for `url` without resolving; None if its name must be resolved."""
         if url.is_address:
             return url.host
         return self.resolve_to if url.host == self.parsed_url.host else None
@@ -177,7 +177,7 @@ class HttpSpec(HttpPrometheusMapping, frozen=True, kw_only=True, tag="http", dic
 
     @functools.cached_property
     def sent_headers(self) -> tuple[tuple[str, str], ...]:
-        """The headers of the first request, one pair for each line, with the credentials."""
+        """Header lines of the first request, including credentials."""
         if self.basic_auth is not None:
             return (*header_lines(self.headers), ("Authorization", self.basic_auth.header_value))
         if self.bearer_token is not None:
@@ -186,34 +186,34 @@ class HttpSpec(HttpPrometheusMapping, frozen=True, kw_only=True, tag="http", dic
 
     @functools.cached_property
     def secrets(self) -> frozenset[str]:
-        """What must not be shown even when a server says it back: credentials and values of telling headers."""
+        """Values to redact even when the server echoes them: credentials and values of secret headers."""
         return secret_values(self.sent_headers, self.basic_auth) | (proxy_secrets(self.proxy_auth) - {""})
 
     @functools.cached_property
     def patterns(self) -> tuple[str, ...]:
-        """All patterns that a body is held against."""
+        """All patterns for the body."""
         return (*self.body_matches, *self.body_lacks_match)
 
     @functools.cached_property
     def has_final_rules(self) -> bool:
-        """Whether there are rules that come last, when the answer is all there."""
+        """Whether there are rules to check after the response is complete."""
         return self.tls_version_min is not None or self.http_version == "2" or self.buffered_bytes_max > 0
 
     @functools.cached_property
     def reads_body(self) -> bool:
-        """Whether anything is looked for in the body."""
+        """Whether a rule needs the body's content."""
         return bool(self.body_contains or self.body_lacks or self.buffered_bytes_max)
 
     @functools.cached_property
     def buffered_bytes_max(self) -> int:
-        """How much of a body is held for rules that need all of it; 0 if there are none."""
+        """Maximum buffered body size for rules that need the whole body; 0 without such rules."""
         if self.patterns:
             return min(BUFFERED_BODY_BYTES_MAX, text_bytes_max(self.patterns))
         return BUFFERED_BODY_BYTES_MAX if self.json_assertions else 0
 
     @functools.cached_property
     def parsed_url(self) -> Url:
-        """Where the first request goes."""
+        """URL of the first request."""
         try:
             return parse_url(self.url)
         except ValueError as error:
@@ -221,12 +221,12 @@ class HttpSpec(HttpPrometheusMapping, frozen=True, kw_only=True, tag="http", dic
 
     @functools.cached_property
     def parsed_proxy(self) -> Proxy | None:
-        """The proxy through which every request goes."""
+        """Proxy for all requests."""
         return None if self.proxy is None else parse_proxy_option(self.proxy)
 
     @functools.cached_property
     def expected_statuses(self) -> tuple[range, ...]:
-        """The statuses that are expected, as ranges."""
+        """Expected statuses, as ranges."""
         return status_ranges(self.expect_status)
 
 

@@ -1,4 +1,4 @@
-"""From what was seen on one hop to a verdict. Pure, so that every rule has a test without a server."""
+"""Verdict on one hop. Pure, so every rule is tested without a server."""
 
 import ssl
 
@@ -18,8 +18,7 @@ from services.http.client.exchange import HttpExchange
 from services.http.redaction.redact import quote_excerpt
 from services.http.spec import HttpReason, HttpSpec
 
-# A status, its reason and a sentence: a fault of the network is one already.
-UNFINISHED = Verdict(Status.UNKNOWN, Reason.PROBE_CRASHED, "The visit was not finished.")
+UNFINISHED = Verdict(Status.UNKNOWN, Reason.PROBE_CRASHED, "The check was not finished.")
 
 
 _TIMEOUTS = {
@@ -28,7 +27,7 @@ _TIMEOUTS = {
     Phase.FIRST_BYTE: Verdict(
         Status.DOWN, HttpReason.FIRST_BYTE_TIMEOUT, "The request was sent, and no answer began in time."
     ),
-    Phase.TRANSFER: Verdict(Status.DOWN, HttpReason.TRANSFER_TIMEOUT, "The answer began and did not end in time."),
+    Phase.TRANSFER: Verdict(Status.DOWN, HttpReason.TRANSFER_TIMEOUT, "The response began and did not end in time."),
 }
 _RESETS = {
     Phase.TLS: HANDSHAKE_RESET,
@@ -37,17 +36,17 @@ _RESETS = {
     ),
     Phase.TRANSFER: Verdict(Status.DOWN, HttpReason.TRANSFER_RESET, "The connection was reset inside the answer."),
 }
-# RFC 7301 section 3.2: the server shares none of the protocols that we offered.
+# RFC 7301 section 3.2: the server supports none of the offered protocols.
 _NO_ALPN_PROTOCOL = "tlsv1 alert no application protocol"
 NO_PEER = TlsPeer()
 
 
 def judge(
-    spec: HttpSpec, wire: ConnectionOutcome, answer: HttpExchange, peer: TlsPeer = NO_PEER, *, has_roots: bool
+    spec: HttpSpec, wire: ConnectionOutcome, exchange: HttpExchange, peer: TlsPeer = NO_PEER, *, has_roots: bool
 ) -> Verdict:
-    """Returns what one finished hop means. An answer that redirects is up: where it leads decides."""
-    if answer.decided:
-        return _response_verdict(spec, answer)
+    """Returns the verdict on a finished hop. A redirect is up: the final response decides."""
+    if exchange.decided:
+        return _response_verdict(spec, exchange)
     if wire.end is End.TIMEOUT:
         return _TIMEOUTS[wire.phase]
     if wire.end is End.TLS_FAILED and isinstance(wire.error, ssl.SSLError):
@@ -56,29 +55,29 @@ def judge(
         return _broken_verdict(wire, wire.error)
     if wire.end is End.CLOSED and wire.phase is not Phase.TRANSFER:
         return _closed_verdict(wire.phase)
-    return _response_verdict(spec, answer)
+    return _response_verdict(spec, exchange)
 
 
 def certificate_warning(spec: HttpSpec, peer: TlsPeer) -> Verdict | None:
-    """Returns what is worth a warning about certificates that were accepted."""
+    """Returns a warning about accepted certificates that expire soon."""
     return expiry_warning(peer) if spec.tls_verify else None
 
 
 def tls_version_verdict(spec: HttpSpec, version: Fact) -> Verdict:
-    """Returns what is wrong with the TLS version of a hop, such as "TLSv1.2"; None stands for plain HTTP."""
+    """Returns the verdict on a TLS version below the minimum, such as "TLSv1.2"; None means plain HTTP."""
     seen = "The answer came without TLS" if version is None else f"The server speaks {version}"
     return _down(HttpReason.TLS_VERSION, f"{seen}, and tls_version_min is {spec.tls_version_min}.")
 
 
-def http_version_verdict(spec: HttpSpec, answer: HttpExchange) -> Verdict | None:
-    """Returns what is wrong with the last answer's HTTP version. Over TLS, the handshake has decided already."""
-    if spec.http_version != "2" or answer.is_redirect or answer.version == "2":
+def http_version_verdict(spec: HttpSpec, exchange: HttpExchange) -> Verdict | None:
+    """Returns the verdict if the final response has the wrong HTTP version. With TLS, ALPN has decided already."""
+    if spec.http_version != "2" or exchange.is_redirect or exchange.version == "2":
         return None
-    return _down(HttpReason.HTTP_VERSION, f"The answer came over HTTP/{answer.version}, and http_version is 2.")
+    return _down(HttpReason.HTTP_VERSION, f"The answer came over HTTP/{exchange.version}, and http_version is 2.")
 
 
 def time_verdict(spec: HttpSpec, total_s: float) -> Verdict | None:
-    """Returns what is wrong with the time that everything took."""
+    """Returns the verdict if the check took longer than time_s_max."""
     if spec.time_s_max is None or total_s <= spec.time_s_max:
         return None
     return _down(HttpReason.TIME_EXCEEDED, f"It took {total_s:.3f} s in all, and time_s_max is {spec.time_s_max:g}.")
@@ -88,32 +87,32 @@ def _tls_verdict(spec: HttpSpec, error: ssl.SSLError, peer: TlsPeer, *, has_root
     if isinstance(error, TlsTooOldError):
         return tls_version_verdict(spec, error.version)
     if error_text(error) == _NO_ALPN_PROTOCOL and spec.http_version != "any":
-        detail = f"The server does not speak HTTP/{spec.http_version} ({error_text(error)})."
+        detail = f"The server does not support HTTP/{spec.http_version} ({error_text(error)})."
         return _down(HttpReason.HTTP_VERSION, detail)
     return handshake_verdict(error, peer, has_roots=has_roots)
 
 
-def _response_verdict(spec: HttpSpec, answer: HttpExchange) -> Verdict:
-    if answer.problem is not None:
-        return _down(answer.problem.reason, answer.problem.detail)
-    if not answer.status_expected and not answer.is_redirect:
+def _response_verdict(spec: HttpSpec, exchange: HttpExchange) -> Verdict:
+    if exchange.problem is not None:
+        return _down(exchange.problem.reason, exchange.problem.detail)
+    if not exchange.status_expected and not exchange.is_redirect:
         expected = ", ".join(map(str, spec.expect_status))
-        return _down(HttpReason.STATUS_UNEXPECTED, f"The server answered {answer.status}, not {expected}.")
-    return _text_verdict(spec, answer) or Verdict(Status.UP, Reason.OK, f"The server answered {answer.status}.")
+        return _down(HttpReason.STATUS_UNEXPECTED, f"The server answered {exchange.status}, not {expected}.")
+    return _text_verdict(spec, exchange) or Verdict(Status.UP, Reason.OK, f"The server answered {exchange.status}.")
 
 
-def _text_verdict(spec: HttpSpec, answer: HttpExchange) -> Verdict | None:
-    if answer.text_search is None or answer.is_redirect:
+def _text_verdict(spec: HttpSpec, exchange: HttpExchange) -> Verdict | None:
+    if exchange.text_search is None or exchange.is_redirect:
         return None
-    if answer.text_search.found is not None:
+    if exchange.text_search.found is not None:
         return _down(
-            HttpReason.BODY_MISMATCH, f"The body holds {quote_excerpt(answer.text_search.found, spec.secrets)}."
+            HttpReason.BODY_MISMATCH, f"The body contains {quote_excerpt(exchange.text_search.found, spec.secrets)}."
         )
-    if not answer.text_search.missing:
+    if not exchange.text_search.missing:
         return None
     return _down(
         HttpReason.BODY_MISMATCH,
-        f"The body does not hold {quote_excerpt(answer.text_search.missing[0], spec.secrets)}.",
+        f"The body does not contain {quote_excerpt(exchange.text_search.missing[0], spec.secrets)}.",
     )
 
 

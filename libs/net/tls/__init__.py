@@ -1,1 +1,1 @@
-"""TLS connections, certificates and their findings."""
+"""TLS sessions, certificates and what is wrong with them."""

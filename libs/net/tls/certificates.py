@@ -1,4 +1,4 @@
-"""What a certificate says, read once and kept: most checks meet a certificate that they know. Pure."""
+"""Certificate parsing with a cache: most checks meet a certificate seen before. Pure."""
 
 import hashlib
 import warnings
@@ -20,7 +20,7 @@ NAMES_SHOWN_MAX = 16
 NAME_LENGTH_MAX = 256
 DN_LENGTH_MAX = 512
 
-# Two thousand certificates, each a few kilobytes of facts; the bytes themselves are not kept.
+# Two thousand entries of a few kilobytes each; the DER bytes are not kept.
 _CACHE_MAX = 2048
 _STATUS_REQUEST = x509.TLSFeatureType.status_request
 _WEAK_HASHES = frozenset({"md2", "md4", "md5", "sha1"})
@@ -33,7 +33,7 @@ _facts_cache: "dict[bytes, CertificateFacts | None]" = {}
 
 
 class CertificateFacts(NamedTuple):
-    """One certificate, in words and numbers. Names are cut to a bound, `names_count` is what they were."""
+    """Parsed certificate. Names are truncated to a bound; `names_count` is the full number."""
 
     subject: str
     issuer: str
@@ -42,8 +42,8 @@ class CertificateFacts(NamedTuple):
     names: tuple[str, ...]
     names_count: int
     serial: str  # in hexadecimal, two digits for each byte: leading zeros are part of it
-    fingerprint: str  # SHA-256 of the whole, in hexadecimal
-    spki: str  # SHA-256 of the public key, in hexadecimal: it stays when the same key is signed again
+    fingerprint: str  # SHA-256 of the DER certificate, in hexadecimal
+    spki: str  # SHA-256 of the public key, in hexadecimal: unchanged when a renewal keeps the key
     key: str
     key_is_weak: bool
     signature: str
@@ -52,11 +52,11 @@ class CertificateFacts(NamedTuple):
     expires_at: datetime
     is_self_issued: bool
     must_staple: bool
-    has_issuer_url: bool  # it names an address where its issuer's certificate is found
+    has_issuer_url: bool  # authority information access has a CA issuers URL
 
 
 def read_certificate(der: bytes) -> CertificateFacts | None:
-    """Returns the facts of one certificate; None if it cannot be read."""
+    """Returns the facts of one certificate; None if it cannot be parsed."""
     fingerprint = hashlib.sha256(der).digest()
     if fingerprint in _facts_cache:
         return _facts_cache[fingerprint]
@@ -67,13 +67,13 @@ def read_certificate(der: bytes) -> CertificateFacts | None:
 
 
 def load_certificate(der: bytes) -> x509.Certificate | None:
-    """Returns the certificate itself, for what its facts do not say; None if it has none that can be read."""
+    """Returns the certificate object, for data beyond its facts; None if it cannot be parsed."""
     with _ignore_deprecations():
         return None if read_certificate(der) is None else x509.load_der_x509_certificate(der)
 
 
 def subject_alt_names(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
-    """Returns the host names, in lower case, and the addresses that a certificate is for, all of them."""
+    """Returns all DNS names, in lower case, and all IP addresses of the subject alternative name extension."""
     names = _extension(certificate, x509.SubjectAlternativeName)
     if names is None:
         return [], []
@@ -91,7 +91,7 @@ def _parse_facts(der: bytes, fingerprint: bytes) -> CertificateFacts | None:
 
 @contextmanager
 def _ignore_deprecations() -> Iterator[None]:
-    """Mutes warnings of what later versions of the library will refuse, such as the serial numbers of some old roots."""
+    """Mutes deprecation warnings of `cryptography`, such as those about serial numbers of some old roots."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         yield
@@ -126,7 +126,7 @@ def _build_facts(certificate: x509.Certificate, fingerprint: bytes) -> Certifica
 
 
 def _display_name(name: x509.Name) -> str:
-    """Returns the name that people know a certificate by: the common name, or all that it has instead."""
+    """Returns the common name, or the whole distinguished name if there is none."""
     names = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     return (str(names[0].value) if names else name.rfc4514_string())[:NAME_LENGTH_MAX]
 
@@ -152,7 +152,7 @@ def _describe_signature(certificate: x509.Certificate) -> tuple[str, bool]:
         hashed = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         hashed = None
-    name = certificate.signature_algorithm_oid._name  # noqa: SLF001  the only place that has the words
+    name = certificate.signature_algorithm_oid._name  # noqa: SLF001  the only source of the name
     return name, hashed is not None and hashed.name in _WEAK_HASHES
 
 

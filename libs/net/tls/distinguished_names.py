@@ -1,12 +1,12 @@
-"""Distinguished names as text: RFC 4514, in the order and the spelling of Go's crypto/x509.
+"""Distinguished names as text: RFC 4514, in the order and spelling of Go's crypto/x509.
 
-Prometheus users know certificates by these texts (labels of blackbox_exporter), so they are the same here.
+The same texts as the labels of blackbox_exporter, by which Prometheus users identify certificates.
 """
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-# From the first to the last that is written, which is from the machine to the country.
+# In output order, from the machine to the country.
 _ATTRIBUTE_NAMES = {
     NameOID.SERIAL_NUMBER: "SERIALNUMBER",
     NameOID.COMMON_NAME: "CN",
@@ -18,7 +18,7 @@ _ATTRIBUTE_NAMES = {
     NameOID.STATE_OR_PROVINCE_NAME: "ST",
     NameOID.COUNTRY_NAME: "C",
 }
-# Of these a name has one; the last one counts.
+# Single-valued attributes: the last value wins.
 _SINGLE_VALUED = frozenset({NameOID.SERIAL_NUMBER, NameOID.COMMON_NAME})
 _ESCAPED_CHARACTERS = frozenset(',+"\\<>;')
 _PRINTABLE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 '()+,-./:=?")
@@ -26,7 +26,7 @@ _PRINTABLE_STRING, _UTF8_STRING = 19, 12
 
 
 def format_dn(name: x509.Name) -> str:
-    """Returns the known attributes in a fixed order, equal ones joined by "+", then the others as OID=#hex of DER."""
+    """Returns the known attributes in a fixed order, repeated ones joined by "+", then others as OID=#hex of DER."""
     parts = []
     for oid, word in _ATTRIBUTE_NAMES.items():
         values = [str(each.value) for each in name.get_attributes_for_oid(oid)]
@@ -38,7 +38,7 @@ def format_dn(name: x509.Name) -> str:
 
 
 def _escape(value: str) -> str:
-    """Returns `value` as RFC 4514 section 2.4 has it."""
+    """Returns `value` escaped by RFC 4514 section 2.4."""
     last = len(value) - 1
     return "".join(
         f"\\{char}"
@@ -49,7 +49,7 @@ def _escape(value: str) -> str:
 
 
 def _encode_der(attribute: x509.NameAttribute[str | bytes]) -> bytes:
-    """Returns the value in DER as Go writes it anew: PrintableString if its alphabet allows, UTF8String otherwise."""
+    """Returns the value in DER as Go re-encodes it: PrintableString if its alphabet allows, UTF8String otherwise."""
     value = attribute.value
     data = value if isinstance(value, bytes) else value.encode()
     tag = _PRINTABLE_STRING if _PRINTABLE.issuperset(data) else _UTF8_STRING

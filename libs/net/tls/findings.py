@@ -1,4 +1,4 @@
-"""What is wrong with the certificates of a server, all of it: a handshake ends at the first thing it dislikes. Pure."""
+"""All problems of a server's certificate chain: a TLS handshake reports only the first. Pure."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -12,19 +12,19 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from libs.net.tls.certificates import CertificateFacts, load_certificate, read_certificate, subject_alt_names
 
-# A hostile chain of a hundred look-alikes must not cost a hundred times a hundred signatures.
+# A hostile chain of a hundred similar certificates must not cost ten thousand signature checks.
 _SIGNATURES_MAX = 32
 _DEPTH_MAX = 10
 _PATHS_MAX = 512
-# A certificate of ten years is not "expiring" two years before its end.
+# Upper bound of the warning period: a ten-year certificate is not "expiring" two years before its end.
 _EXPIRING_MAX = timedelta(days=30)
-# Nor does one of many weeks leave anybody less than this; those of a few days live by their fraction alone.
+# Lower bound for lifetimes from _SHORT_LIVED; for shorter ones the fraction alone decides.
 _EXPIRING_MIN = timedelta(days=3)
 _SHORT_LIVED = timedelta(days=47)
 
 
 class CertificateProblem(StrEnum):
-    """What can be wrong with a certificate, the gravest first. The words are also reasons of the kinds that speak TLS."""
+    """Problem of a certificate, most severe first. The values are also reasons of the kinds that use TLS."""
 
     SELF_SIGNED = "tls_self_signed"
     UNTRUSTED = "tls_untrusted"
@@ -38,7 +38,7 @@ class CertificateProblem(StrEnum):
     EXPIRING = "tls_expiring"
 
 
-# Three names for one question: does a root that we trust stand behind the certificate?
+# The three ways in which a chain does not end at a trusted root.
 UNTRUSTED_CHAIN = frozenset(
     {CertificateProblem.SELF_SIGNED, CertificateProblem.UNTRUSTED, CertificateProblem.INCOMPLETE_CHAIN}
 )
@@ -46,14 +46,14 @@ _SEVERITY = {flaw: place for place, flaw in enumerate(CertificateProblem)}
 
 
 class CertificateFinding(NamedTuple):
-    """One thing that is wrong, and the sentence that says so."""
+    """One problem, with the sentence that describes it."""
 
     problem: CertificateProblem
     detail: str
 
 
 class CertificatePath(NamedTuple):
-    """From the leaf up as far as signatures carry; `anchored` when they carry to a root that is trusted."""
+    """Chain from the leaf as far as signatures verify; `anchored` if it ends at a trusted root."""
 
     certificates: tuple[x509.Certificate, ...]
     anchored: bool
@@ -65,7 +65,7 @@ class CertificatePath(NamedTuple):
 
 
 class TrustStore:
-    """The certificates that are trusted, and the paths that were found to them."""
+    """Trusted root certificates, with a cache of the paths built to them."""
 
     def __init__(self, ders: Iterable[bytes]) -> None:
         self._by_subject: dict[bytes, list[x509.Certificate]] = {}
@@ -79,11 +79,11 @@ class TrustStore:
         return certificate in self._by_subject.get(certificate.subject.public_bytes(), ())
 
     def issuers(self, certificate: x509.Certificate) -> list[x509.Certificate]:
-        """Returns those whose name stands as the issuer of `certificate`."""
+        """Returns the roots whose subject is the issuer of `certificate`."""
         return self._by_subject.get(certificate.issuer.public_bytes(), [])
 
     def best_path(self, chain: Sequence[bytes], now: datetime) -> CertificatePath | None:
-        """Returns the best path from the first of `chain`; None if that cannot be read."""
+        """Returns the best path from the first certificate of `chain`; None if it cannot be parsed."""
         known = (facts.fingerprint for facts in map(read_certificate, chain) if facts is not None)
         key: tuple[int | str, ...] = (now.toordinal(), *known)
         if key not in self._paths:
@@ -96,13 +96,13 @@ class TrustStore:
         sent = [certificate for certificate in map(load_certificate, chain) if certificate is not None]
         if not sent or load_certificate(chain[0]) is None:
             return None
-        # Where two certificates have one name and one key, the one that is in its time makes the path.
+        # Of two certificates with the same name and key, the one that is currently valid is preferred.
         sent[1:] = sorted(sent[1:], key=lambda each: not _is_valid_at(each, now))
         return _PathBuilder(self, sent).extend((sent[0],))
 
 
 class _PathBuilder:
-    """One search for a path, within its budget of signatures."""
+    """Depth-first path search with a limited number of signature checks."""
 
     def __init__(self, roots: TrustStore, sent: list[x509.Certificate]) -> None:
         self._roots = roots
@@ -129,9 +129,9 @@ class _PathBuilder:
 
 
 def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tells whether the key of `issuer` signed `certificate`.
+    """Returns whether the key of `issuer` signed `certificate`.
 
-    A signature by MD5 or SHA-1 is taken at the word of the names: the library does not check it, and it is a finding.
+    For MD5 and SHA-1 only the names are compared: `cryptography` does not verify those, and they are a finding anyway.
     """
     facts = read_certificate(certificate.public_bytes(Encoding.DER))
     if facts is not None and facts.signature_is_weak:
@@ -146,7 +146,7 @@ def is_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 def find_problems(
     chain: Sequence[bytes], server_name: str, roots: TrustStore, now: datetime
 ) -> list[CertificateFinding]:
-    """Returns all that is wrong with a chain as it was sent, leaf first, for the name that was asked for."""
+    """Returns all problems of a chain as sent, leaf first, for the requested server name."""
     path = roots.best_path(chain, now)
     if path is None:
         return [CertificateFinding(CertificateProblem.CERTIFICATE_INVALID, "The certificate cannot be read")]
@@ -161,12 +161,12 @@ def find_problems(
 
 
 def by_severity(found: Iterable[CertificateFinding]) -> list[CertificateFinding]:
-    """Returns the findings with the gravest first."""
+    """Returns the findings, most severe first."""
     return sorted(found, key=lambda finding: _SEVERITY[finding.problem])
 
 
 def find_expiring(chain: Iterable[CertificateFacts], fraction: float, now: datetime) -> CertificateFinding | None:
-    """Returns the first certificate with less than `fraction` of its lifetime left; one that has expired is not it."""
+    """Returns a finding for the first certificate with less than `fraction` of its lifetime left, but not expired."""
     for facts in chain:
         left = facts.expires_at - now
         if left > _EXPIRING_MAX or not fraction:
@@ -181,10 +181,9 @@ def find_expiring(chain: Iterable[CertificateFacts], fraction: float, now: datet
 
 
 def matches_host(certificate: x509.Certificate, server_name: str) -> bool:
-    """Tells whether a certificate is for a name or an address, by RFC 6125.
+    """Returns whether a certificate is valid for a host name or an address, by RFC 6125.
 
-    A wildcard stands for one whole label, and for none of a name with an underscore, as in OpenSSL; the common name
-    stands for nothing.
+    A wildcard matches one whole label, and not in names with an underscore, as in OpenSSL; the common name is ignored.
     """
     hosts, addresses = subject_alt_names(certificate)
     try:
@@ -212,7 +211,7 @@ def _trust_findings(path: CertificatePath, facts: list[CertificateFacts]) -> lis
         ]
     return [
         CertificateFinding(
-            CertificateProblem.UNTRUSTED, f"The issuer {title!r} was not sent and is none that this machine trusts"
+            CertificateProblem.UNTRUSTED, f"The issuer {title!r} was not sent and is not trusted by this machine"
         )
     ]
 
@@ -229,7 +228,7 @@ def _validity_findings(path: list[CertificateFacts], now: datetime) -> list[Cert
             )
         if facts.begins_at > now:
             span = _format_duration(facts.begins_at - now)
-            detail = f"The certificate of {facts.subject!r} is not valid yet, but in {span}"
+            detail = f"The certificate of {facts.subject!r} is not valid before {span} from now"
             found.append(CertificateFinding(CertificateProblem.CERTIFICATE_NOT_YET_VALID, detail))
     return found
 
@@ -240,7 +239,7 @@ def _name_findings(leaf: x509.Certificate, server_name: str) -> list[Certificate
     hosts, addresses = subject_alt_names(leaf)
     names = hosts + addresses
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    shown = ", ".join(name[:80] for name in names[:3]) or "no name at all"
+    shown = ", ".join(name[:80] for name in names[:3]) or "no name"
     return [
         CertificateFinding(
             CertificateProblem.HOSTNAME_MISMATCH, f"The certificate is not for {server_name}, but for {shown}{more}"
@@ -249,7 +248,7 @@ def _name_findings(leaf: x509.Certificate, server_name: str) -> list[Certificate
 
 
 def _weakness_findings(path: list[CertificateFacts]) -> list[CertificateFinding]:
-    """Returns the weak keys and signatures; a signature of one's own on oneself protects nothing and is not one."""
+    """Returns weak keys and signatures; the signature of a self-issued certificate protects nothing and is skipped."""
     keys = [
         CertificateFinding(
             CertificateProblem.WEAK_KEY, f"The certificate of {facts.subject!r} has a weak key, {facts.key}"

@@ -1,8 +1,8 @@
-"""The OpenSSL that comes with `cryptography`, as far as a client needs it: contexts, and streams in memory.
+"""Client-side binding to the OpenSSL bundled with `cryptography`: contexts, and streams on memory BIOs.
 
-It is there for its speed: the interpreter's own OpenSSL is the system's, often 3.0, whose handshakes cost half as much
-again. Contexts are made by pyOpenSSL. Streams call the library below it, as pyOpenSSL's connections do: those cost a
-tenth of a handshake, and do not know how to ask for a host.
+Used for speed: the interpreter links the system's OpenSSL, often 3.0, whose handshakes cost half as much again.
+Contexts are pyOpenSSL's. Streams use the bindings below it: pyOpenSSL connections cost a tenth of a handshake more,
+and cannot set the expected host.
 """
 
 import contextlib
@@ -20,30 +20,30 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL._util import ffi, lib
 
-# What browsers accept for TLS 1.2; the suites of TLS 1.3 are always on.
+# Cipher suites that browsers accept for TLS 1.2; those of TLS 1.3 are always enabled.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:ECDHE+AES:DHE+AES:RSA+AESGCM:RSA+AES:!AESCCM:!aNULL:!eNULL"
-# 112 bits of security and more; a certificate that is taken as it is may be as weak as it likes.
+# At least 112 bits of security; without verification any strength is accepted.
 _SECURITY_LEVEL_STRICT = "@SECLEVEL=2"
 _SECURITY_LEVEL_LENIENT = "@SECLEVEL=0"
-# Without the hybrid groups, whose key share alone costs a fifth of a handshake: a check has no secret to keep for long.
-# Those of finite fields are for servers of TLS 1.3 that have nothing else.
+# Without the hybrid groups, whose key share alone costs a fifth of a handshake: a check has no long-term secret.
+# The finite field groups are for TLS 1.3 servers that support nothing else.
 _GROUPS = b"X25519:P-256:X448:P-521:P-384:ffdhe2048:ffdhe3072:ffdhe4096:ffdhe6144:ffdhe8192"
-# One record (RFC 8446 section 5.1): the library never gives more at once.
+# One record (RFC 8446 section 5.1): SSL_read never returns more at once.
 _RECORD_BYTES_MAX = 16384
 _MEMORY_BIO = lib.BIO_s_mem()
-# Only names that are alternatives of the subject count, and a wildcard stands for a whole label.
+# Only subject alternative names are compared, and a wildcard matches a whole label.
 _HOST_FLAGS = lib.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | lib.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
-# RFC 6066 section 3 allows more, the library does not.
+# RFC 6066 section 3 allows more, OpenSSL does not.
 _NAME_LENGTH_MAX = 255
 HOST_MISMATCH, _ADDRESS_MISMATCH = 62, 64
-# It stands above the reason proper.
+# Queued after the actual reason.
 _RECORD_LAYER = "record layer failure"
 _RENAMED_ALERT = re.compile(r"^(SSL/)?TLS_ALERT")
 _allocate = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class TlsError(ssl.SSLError):
-    """A handshake or a record that failed; `reason` has the library's words, as the interpreter would write them."""
+    """Failed handshake or record; `reason` is OpenSSL's reason in the spelling of the ssl module."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -51,7 +51,7 @@ class TlsError(ssl.SSLError):
 
 
 class CertificateRefusedError(ssl.SSLCertVerificationError):
-    """A certificate that did not pass: `verify_code` is one of X509_V_ERR_*, `verify_message` says it in words."""
+    """Failed certificate verification: `verify_code` is an X509_V_ERR_* number, `verify_message` its text."""
 
     def __init__(self, verify_code: int, verify_message: str) -> None:
         super().__init__(verify_message)
@@ -66,10 +66,10 @@ class _ExpectedHost(NamedTuple):
 
 
 class OpenSslStream:
-    """A client's side of TLS between two memory buffers. A `server_name` is checked if the context verifies.
+    """Client side of a TLS connection on two memory BIOs. `server_name` is verified if the context verifies.
 
-    The library does not take every name to check: then `is_name_unchecked`, and it is left to who reads the chain.
-    ValueError if it is empty, too long, or begins with a dot.
+    OpenSSL does not accept every name for verification: `is_name_unchecked` is then True, and the reader of the chain
+    must compare it. ValueError if the name is empty, too long, or starts with a dot.
     """
 
     __slots__ = ("_buffer", "_host", "_in", "_out", "_ssl", "is_name_unchecked", "verifies")
@@ -77,7 +77,7 @@ class OpenSslStream:
     def __init__(self, context: SSL.Context, server_name: str) -> None:
         self._host = host = _parse_host(server_name)
         self._ssl = tls = ffi.gc(_check_alloc(lib.SSL_new(context._context)), lib.SSL_free)  # noqa: SLF001
-        # The stream owns both from here on.
+        # SSL_set_bio transfers ownership of both.
         self._in, self._out = _check_alloc(lib.BIO_new(_MEMORY_BIO)), _check_alloc(lib.BIO_new(_MEMORY_BIO))
         lib.SSL_set_bio(tls, self._in, self._out)
         lib.SSL_set_connect_state(tls)
@@ -88,7 +88,7 @@ class OpenSslStream:
         self.is_name_unchecked = self.verifies and not _set_expected_host(tls, host)
 
     def do_handshake(self) -> bool:
-        """Takes the handshake on; True when it is done, TlsError or CertificateRefusedError when it failed."""
+        """Continues the handshake; True when complete, TlsError or CertificateRefusedError when it failed."""
         lib.ERR_clear_error()
         result = lib.SSL_do_handshake(self._ssl)
         return result == 1 or self._wants_more(result)
@@ -98,7 +98,7 @@ class OpenSslStream:
             raise MemoryError
 
     def read(self) -> tuple[list[bytes], bool]:
-        """Returns what was said in the records that were fed, and whether the peer said goodbye."""
+        """Returns the decrypted data of the records fed so far, and whether the peer sent close_notify."""
         pieces: list[bytes] = []
         lib.ERR_clear_error()
         while (length := lib.SSL_read(self._ssl, self._buffer, _RECORD_BYTES_MAX)) > 0:
@@ -117,12 +117,12 @@ class OpenSslStream:
             self._wants_more(result)
 
     def shutdown(self) -> None:
-        """Says goodbye. The peer's own, or what it says instead of one, is its business."""
+        """Queues close_notify. Pending data or errors of the peer are ignored."""
         lib.SSL_shutdown(self._ssl)
         lib.ERR_clear_error()
 
     def outgoing(self) -> bytes:
-        """Returns what waits to be sent, and forgets it."""
+        """Returns and removes the bytes to send."""
         pieces: list[bytes] = []
         while (length := lib.BIO_read(self._out, self._buffer, _RECORD_BYTES_MAX)) > 0:
             pieces.append(ffi.buffer(self._buffer, length)[:])
@@ -130,7 +130,7 @@ class OpenSslStream:
 
     @property
     def version(self) -> str:
-        """The version that both sides agreed on, such as "TLSv1.3"; without meaning before they have."""
+        """The negotiated version, such as "TLSv1.3"; meaningless before the handshake is complete."""
         return str(ffi.string(lib.SSL_get_version(self._ssl)), "ascii")
 
     @property
@@ -140,21 +140,21 @@ class OpenSslStream:
 
     @property
     def alpn_protocol(self) -> str | None:
-        """What the server chose to speak next, by ALPN."""
+        """The protocol selected by the server through ALPN."""
         data, length = ffi.new("unsigned char **"), ffi.new("unsigned int *")
         lib.SSL_get0_alpn_selected(self._ssl, data, length)
         return str(ffi.buffer(data[0], length[0])[:], "ascii", "replace") if length[0] else None
 
     def sent_chain(self) -> list[bytes]:
-        """Returns the server's certificates as it sent them, in DER."""
+        """Returns the certificates sent by the server, in DER."""
         return _chain_to_der(lib.SSL_get_peer_cert_chain(self._ssl))
 
     def verified_chain(self) -> list[bytes]:
-        """Returns the chain that was verified up to a root, in DER."""
+        """Returns the verified chain up to a root, in DER."""
         return _chain_to_der(lib.SSL_get0_verified_chain(self._ssl))
 
     def _wants_more(self, result: int) -> bool:
-        """Returns False if nothing but bytes from the peer is missing, and raises what else stopped the library."""
+        """Returns False if OpenSSL only needs more data from the peer; raises any other error."""
         if lib.SSL_get_error(self._ssl, result) == lib.SSL_ERROR_WANT_READ:
             return False
         reason = _pop_error_reason()
@@ -164,7 +164,7 @@ class OpenSslStream:
         raise TlsError(reason)
 
     def certificate_error(self, code: int = HOST_MISMATCH) -> CertificateRefusedError:
-        """Returns the error for one of X509_V_ERR_*."""
+        """Returns the exception for an X509_V_ERR_* code."""
         kind = {HOST_MISMATCH: "Hostname", _ADDRESS_MISMATCH: "IP address"}.get(code)
         if kind is None:
             return CertificateRefusedError(code, str(ffi.string(lib.X509_verify_cert_error_string(code)), "ascii"))
@@ -173,7 +173,7 @@ class OpenSslStream:
 
 
 def client_context(alpn: Sequence[str], *, verify: bool) -> SSL.Context:
-    """Returns a context whose rules are all said here: the library's defaults move from version to version."""
+    """Returns a client context with explicit settings: OpenSSL's defaults change between versions."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_ALL | SSL.OP_NO_COMPRESSION)
@@ -189,7 +189,7 @@ def client_context(alpn: Sequence[str], *, verify: bool) -> SSL.Context:
 
 
 def load_roots(context: SSL.Context, ca_file: Path | None) -> None:
-    """Loads the roots: those of a file, or those that the interpreter's OpenSSL would take, which may be none."""
+    """Loads the roots of `ca_file`, or the default ones of the interpreter's OpenSSL, which may not exist."""
     if ca_file is not None:
         context.load_verify_locations(str(ca_file))
         return
@@ -201,7 +201,7 @@ def load_roots(context: SSL.Context, ca_file: Path | None) -> None:
 
 
 def use_certificate(context: SSL.Context, certificate_pem: str, key_pem: str) -> None:
-    """Makes a context show a certificate, with what follows it as its chain; ValueError if it cannot."""
+    """Configures a client certificate with its chain; ValueError if it cannot be used."""
     try:
         own, *chain = x509.load_pem_x509_certificates(f"{certificate_pem}\n{key_pem}".encode())
         context.use_certificate(own)
@@ -222,9 +222,9 @@ def use_certificate(context: SSL.Context, certificate_pem: str, key_pem: str) ->
 
 
 def _set_expected_host(tls: object, host: _ExpectedHost) -> bool:
-    """Asks for a certificate of this host; False if the library does not take the name.
+    """Sets the host to verify; False if OpenSSL does not accept the name.
 
-    It is strict since 4.0: nothing of one letter, no label with a dash at its end. Servers have such names.
+    Since 4.0 it rejects names of one letter and labels that end with a dash. Some servers have such names.
     """
     rules = lib.SSL_get0_param(tls)
     lib.X509_VERIFY_PARAM_set_hostflags(rules, _HOST_FLAGS)
@@ -250,14 +250,14 @@ def _check_alloc(pointer: object) -> object:
 
 
 def _pop_error_reason() -> str:
-    """Empties the library's queue of errors; returns the last reason, such as "WRONG_VERSION_NUMBER"."""
-    said = ""
+    """Empties OpenSSL's error queue; returns the last reason, such as "WRONG_VERSION_NUMBER"."""
+    reason = ""
     while code := lib.ERR_get_error():
-        text = lib.ERR_reason_error_string(code)
-        words = "" if text == ffi.NULL else str(ffi.string(text), "ascii", "replace")
-        said = said if said and words == _RECORD_LAYER else words
-    # The library has renamed these alerts twice; the interpreter has not.
-    return _RENAMED_ALERT.sub("SSLV3_ALERT", said.upper().replace(" ", "_"))
+        found = lib.ERR_reason_error_string(code)
+        text = "" if found == ffi.NULL else str(ffi.string(found), "ascii", "replace")
+        reason = reason if reason and text == _RECORD_LAYER else text
+    # OpenSSL has renamed these alerts twice; the ssl module has not.
+    return _RENAMED_ALERT.sub("SSLV3_ALERT", reason.upper().replace(" ", "_"))
 
 
 def _chain_to_der(stack: object) -> list[bytes]:

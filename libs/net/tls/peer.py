@@ -1,4 +1,4 @@
-"""What a server showed of itself in TLS: facts to read, findings to judge by."""
+"""Facts and findings about a server, read from a TLS session."""
 
 import functools
 import itertools
@@ -19,18 +19,18 @@ from libs.net.tls.findings import (
 )
 from libs.net.tls.sessions import TlsContexts, TlsFailure, TlsSession, classify_error, error_text
 
-# A server may send as many certificates as it likes; nobody wants to read them all.
+# Bound on the certificates listed as facts.
 _CHAIN_SHOWN_MAX = 6
 
 
 @dataclass(frozen=True, slots=True)
 class TlsPeer:
-    """A server's certificates: `verified` is the chain to a root if the handshake found one."""
+    """A server's certificates, as sent and as verified; `verified_chain` is empty if verification failed."""
 
     sent_chain: tuple[CertificateFacts, ...] = ()
     verified_chain: tuple[CertificateFacts, ...] = ()
     findings: list[CertificateFinding] = field(default_factory=list)
-    failure: TlsFailure | CertificateProblem | None = None  # what ended the handshake
+    failure: TlsFailure | CertificateProblem | None = None  # cause of a failed handshake
     facts: dict[str, Fact] = field(default_factory=dict)
 
     @property
@@ -39,7 +39,7 @@ class TlsPeer:
 
     @property
     def chain_expires_at(self) -> datetime | None:
-        """When the verified chain breaks: with the first of its members that expires."""
+        """Earliest expiry date in the verified chain."""
         return min((facts.expires_at for facts in self.verified_chain), default=None)
 
 
@@ -51,7 +51,7 @@ def inspect_peer(
     expiry_fraction: float,
     error: BaseException | None = None,
 ) -> TlsPeer:
-    """Returns what `session` saw. `error` is how its handshake ended, if it ended badly."""
+    """Returns the facts and findings of `session`. `error` is the exception that ended its handshake, if any."""
     chain = session.sent_chain()
     sent, verified = _read_chain(chain), _read_chain(session.verified_chain())
     found: list[CertificateFinding] = []
@@ -67,7 +67,7 @@ def inspect_peer(
 
 
 def session_facts(session: TlsSession) -> dict[str, Fact]:
-    """Returns what both sides agreed on."""
+    """Returns the negotiated version, cipher and protocol."""
     facts: dict[str, Fact] = {}
     if session.version is not None:
         facts = {"tls_version": session.version, "tls_cipher": session.cipher}
@@ -79,7 +79,7 @@ def session_facts(session: TlsSession) -> dict[str, Fact]:
 def _add_handshake_finding(
     found: list[CertificateFinding], error: ssl.SSLCertVerificationError
 ) -> list[CertificateFinding]:
-    """Returns the findings with the handshake's own verdict among them: it knows rules that we do not."""
+    """Returns the findings including OpenSSL's own: it checks rules that find_problems does not."""
     flaw = classify_error(error)
     if not isinstance(flaw, CertificateProblem) or any(
         each.problem is flaw or {each.problem, flaw} <= UNTRUSTED_CHAIN for each in found
@@ -127,7 +127,7 @@ def _leaf_facts(leaf: CertificateFacts) -> dict[str, Fact]:
 
 @functools.lru_cache(maxsize=2048)
 def _chain_facts(sent: tuple[CertificateFacts, ...], verified: tuple[CertificateFacts, ...]) -> dict[str, Fact]:
-    """Returns the chain as sent, a line for each, and what stands out about it."""
+    """Returns one line for each certificate as sent, and irregularities of the chain."""
     facts: dict[str, Fact] = {
         f"tls_chain_{place}": f"{each.subject} by {each.issuer} until {_format_time(each.expires_at)}, {each.key}"
         for place, each in enumerate(sent[:_CHAIN_SHOWN_MAX], 1)

@@ -1,4 +1,4 @@
-"""TLS without a socket: sessions in memory, so that the peer's certificates can be read even when they are refused."""
+"""Sans-I/O TLS sessions on memory buffers: the peer's certificates stay readable after a failed verification."""
 
 import functools
 import ssl
@@ -16,7 +16,7 @@ from libs.net.tls.trust_store import read_root_folder, root_files
 
 
 class TlsFailure(StrEnum):
-    """Why a handshake failed, certificates apart (Flaw). The words are also reasons of the kinds that speak TLS."""
+    """Cause of a failed handshake, other than a CertificateProblem. The values are also reasons of the TLS kinds."""
 
     CLIENT_CERTIFICATE_REQUIRED = "tls_client_certificate_required"
     CLIENT_CERTIFICATE_REFUSED = "tls_client_certificate_refused"
@@ -25,7 +25,7 @@ class TlsFailure(StrEnum):
 
 
 _UNCOMMON_CONTEXTS_MAX = 64
-# X509_V_ERR_* of OpenSSL, which have been stable for decades.
+# X509_V_ERR_* of OpenSSL; stable for decades.
 _VERIFY_CODES = {
     2: CertificateProblem.UNTRUSTED,  # unable to get issuer certificate
     9: CertificateProblem.CERTIFICATE_NOT_YET_VALID,
@@ -41,15 +41,15 @@ _VERIFY_CODES = {
     67: CertificateProblem.WEAK_KEY,  # of an authority
     68: CertificateProblem.WEAK_SIGNATURE,
 }
-# The library's words for an answer that is no TLS record.
+# OpenSSL's reasons for a response that is not a TLS record.
 _NOT_TLS_REASONS = frozenset(
     {
         *("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"),
         *("PACKET_LENGTH_TOO_LONG", "DATA_LENGTH_TOO_LONG"),
     }
 )
-# Alerts about the client's certificate, or about its absence. The second set says so only once the server has shown
-# its own certificate: TLS 1.2 has no alert for "I want yours", and before that it means "no common parameters".
+# Alerts about the client certificate or its absence. The second set has this meaning only once the server has sent
+# its own certificate: TLS 1.2 has no alert for "certificate required", and earlier they mean "no common parameters".
 _CERTIFICATE_REQUIRED_ALERTS = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED"})
 _CLIENT_CERTIFICATE_ALERTS = frozenset(
     {
@@ -62,7 +62,7 @@ _CLIENT_CERTIFICATE_ALERTS = frozenset(
 
 
 class TlsClientCertificate(NamedTuple):
-    """What a client shows of itself: its certificate, with the chain to its authority, and the key to it."""
+    """A client certificate with the chain to its authority, and its private key, in PEM."""
 
     certificate_pem: str
     key_pem: str
@@ -72,7 +72,7 @@ class TlsClientCertificate(NamedTuple):
 
 
 class TlsTooOldError(ssl.SSLError):
-    """The handshake went well, with an older `version` than was wanted."""
+    """The handshake succeeded with an older TLS `version` than required."""
 
     def __init__(self, version: str | None) -> None:
         super().__init__()
@@ -81,10 +81,10 @@ class TlsTooOldError(ssl.SSLError):
 
 
 class TlsSession:
-    """One TLS session between two memory buffers: bytes in, bytes out, no waiting.
+    """One client TLS session on two memory buffers: bytes in, bytes out, no waiting.
 
-    With a `version_min`, such as "1.3", a handshake that agrees on less fails: nothing is ever said over it. The
-    library would refuse it too, but could not say what the server speaks.
+    With a `version_min`, such as "1.3", a handshake that negotiates less fails before any application data is sent.
+    OpenSSL could refuse it too, but would not report the server's version.
     """
 
     __slots__ = (
@@ -109,9 +109,9 @@ class TlsSession:
         self.closed = False
 
     def do_handshake(self) -> bool:
-        """Takes the handshake on with what was fed; True when it is done, ssl.SSLError when it failed.
+        """Continues the handshake with the data fed so far; True when complete, ssl.SSLError when it failed.
 
-        TlsTooOldError when it agreed on less than `version_min`.
+        TlsTooOldError if it negotiated less than `version_min`.
         """
         if not self._stream.do_handshake():
             return False
@@ -130,14 +130,14 @@ class TlsSession:
         self._stream.feed(data)
 
     def decrypt(self) -> bytes:
-        """Returns what the peer said, as far as it is fed; sets `closed` when the peer said goodbye."""
+        """Returns the application data fed so far; sets `closed` when the peer sent close_notify."""
         if self.closed:
             return b""
         pieces, self.closed = self._stream.read()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def encrypt(self, data: bytes) -> bytes:
-        """Returns the records that carry `data`, with whatever else waits to be sent."""
+        """Returns the records that carry `data`, after any other pending output."""
         self._stream.write(data)
         return self._stream.outgoing()
 
@@ -145,7 +145,7 @@ class TlsSession:
         return self._stream.outgoing()
 
     def close_notify(self) -> bytes:
-        """Returns the records that tell the peer that nothing more is said (RFC 8446 section 6.1)."""
+        """Returns the records that end the session (close_notify, RFC 8446 section 6.1)."""
         self._stream.shutdown()
         return self._stream.outgoing()
 
@@ -159,19 +159,19 @@ class TlsSession:
 
     @property
     def alpn_protocol(self) -> str | None:
-        """Returns what was agreed on to speak next, by ALPN; None before that, and when the server agreed to nothing."""
+        """Returns the protocol selected by ALPN; None before the handshake is done, or if none was selected."""
         return self._stream.alpn_protocol if self.handshake_done else None
 
     def sent_chain(self) -> list[bytes]:
-        """Returns the server's certificates as it sent them, in DER, also after a refused handshake."""
+        """Returns the server's certificates as sent, in DER, also after a failed handshake."""
         return self._stream.sent_chain()
 
     def verified_chain(self) -> list[bytes]:
-        """Returns the chain that was verified, from the server's certificate to a root; empty if none was."""
+        """Returns the verified chain from the server's certificate to a root, in DER; empty if there is none."""
         return self._stream.verified_chain() if self.handshake_done and self.verifies else []
 
     def classify_error(self, error: ssl.SSLError) -> TlsFailure | CertificateProblem:
-        """Returns what an error of the handshake, or of the first words after it, means."""
+        """Returns the meaning of an error during the handshake, or in the first records after it."""
         found = classify_error(error)
         about_ours = found is TlsFailure.CLIENT_CERTIFICATE_REQUIRED or (
             error.reason in _CLIENT_CERTIFICATE_ALERTS and found is TlsFailure.FAILED and bool(self.sent_chain())
@@ -184,15 +184,15 @@ class TlsSession:
 
 
 class TlsContexts:
-    """The client contexts of this process, made once: loading root certificates takes far longer than a check.
+    """Client TLS contexts of this process, created once: loading root certificates takes far longer than a check.
 
-    `alpn` is what a session offers to speak, in order of preference, if it is not told otherwise.
+    `alpn` is the default list of protocols to offer, in order of preference.
     """
 
     def __init__(self, ca_file: Path | None = None, alpn: Sequence[str] = ()) -> None:
         self._ca_file = ca_file
         self._alpn = tuple(alpn)
-        # The interpreter's own context knows where the roots are, and tells them one by one.
+        # The ssl module's context locates the default roots and can list them.
         self._root_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if ca_file is None:
             self._root_context.set_default_verify_paths()
@@ -220,7 +220,7 @@ class TlsContexts:
 
     @functools.cached_property
     def trust_store(self) -> TrustStore:
-        """The root certificates one by one, read when a chain is first in doubt."""
+        """The trusted root certificates, loaded when a chain first fails verification."""
         ders = self._root_context.get_ca_certs(binary_form=True)
         return TrustStore([*ders, *read_root_folder()] if self._ca_file is None else ders)
 
@@ -245,7 +245,7 @@ class TlsContexts:
 
 
 def classify_error(error: ssl.SSLError) -> TlsFailure | CertificateProblem:
-    """Returns what an error of a handshake says by itself."""
+    """Returns the meaning of a handshake error, without the context of its session."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY_CODES.get(error.verify_code, CertificateProblem.CERTIFICATE_INVALID)
     word = error.reason or ""
@@ -255,7 +255,7 @@ def classify_error(error: ssl.SSLError) -> TlsFailure | CertificateProblem:
 
 
 def error_text(error: ssl.SSLError) -> str:
-    """Returns the library's own words for an error, for the end of a sentence."""
+    """Returns OpenSSL's text for an error, for the end of a sentence."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     return error.reason.lower().replace("_", " ") if error.reason else "no reason given"

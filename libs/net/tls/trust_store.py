@@ -1,4 +1,4 @@
-"""The root certificates in the folder of this machine: a context tells only those that it has used."""
+"""Root certificates in the system's CA directory, which SSLContext.get_ca_certs does not list until they are used."""
 
 import re
 import ssl
@@ -14,7 +14,7 @@ def root_files() -> Iterator[Path]:
 
 
 def read_root_folder() -> Iterator[bytes]:
-    """Yields the certificates of the folder of roots, of which a context tells only those that it has used."""
+    """Yields the certificates in the system's CA directory, in DER."""
     for path in root_files():
         try:
             yield ssl.PEM_cert_to_DER_cert(path.read_text())

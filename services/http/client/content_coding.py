@@ -1,4 +1,4 @@
-"""Content codings, undone in pieces of bounded size: gzip, deflate, br and zstd. Pure."""
+"""Streaming decoders for the content codings gzip, deflate, br and zstd, with bounded output chunks. Pure."""
 
 import sys
 import zlib
@@ -13,28 +13,28 @@ else:
     from backports import zstd
 
 PIECE_BYTES = 65536
-# A stream may be made of many: some servers write one for each flush, and none writes a thousand.
+# Some servers write a new stream for each flush; none writes a thousand.
 _STREAMS_MAX = 256
-# RFC 9659: more is not to be asked of a receiver.
+# RFC 9659: the largest window that a receiver must support.
 _ZSTD_WINDOW_LOG_MAX = 23
 
 
 class CodingError(ValueError):
-    """The body is not what its coding says."""
+    """The body is not valid in its content coding."""
 
 
 class DecompressStream(Protocol):
-    """One compressed stream."""
+    """Decoder of one compressed stream."""
 
     done: bool
     rest: bytes
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Returns what `data` holds, in pieces of at most PIECE_BYTES or little more."""
+        """Yields the decoded data in chunks of about PIECE_BYTES at most."""
 
 
 class ContentDecoder:
-    """Undoes one coding: streams one after another, each of them whole."""
+    """Decoder of one content coding, including concatenated streams."""
 
     def __init__(self, coding: str) -> None:
         self._open_stream, self._allows_many = _CODINGS[coding]
@@ -44,11 +44,11 @@ class ContentDecoder:
 
     @property
     def at_end(self) -> bool:
-        """Tells whether the body could end here."""
+        """Whether the body may end here."""
         return self._stream is None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yields what the next piece of the body holds; CodingError if it cannot be read."""
+        """Yields the decoded data of the next part of the body; CodingError if it is invalid."""
         try:
             while data:
                 if self._stream is None:
@@ -72,7 +72,7 @@ def is_known(coding: str) -> bool:
 
 
 class _ZlibStream:
-    """gzip, and deflate as the standard has it and as old servers send it: with and without a zlib header."""
+    """Decoder of gzip and deflate, the latter with and without a zlib header (old servers omit it)."""
 
     def __init__(self, bits: int) -> None:
         self._bits = bits
@@ -105,7 +105,7 @@ class _BrotliStream:
     def feed(self, data: bytes) -> Iterator[bytes]:
         yield self._decompressor.process(data, output_buffer_limit=PIECE_BYTES)
         while not self._decompressor.is_finished():
-            # It takes more input while it still holds output back, so that only an empty piece is the end.
+            # It accepts more input while output is pending: only an empty chunk means that all is decoded.
             piece = self._decompressor.process(b"", output_buffer_limit=PIECE_BYTES)
             if not piece and self._decompressor.can_accept_more_data():
                 break

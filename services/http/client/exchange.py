@@ -1,6 +1,6 @@
-"""Reads one answer as it arrives, within bounds, and no further than the verdict needs.
+"""HTTP exchange of one hop: sends the request and reads the response, within bounds, only as far as the verdict needs.
 
-httptools cuts HTTP/1.1 and http2.py cuts HTTP/2 into the same pieces, which are judged here.
+HTTP/1.1 is parsed by httptools and HTTP/2 by http2.py; both call the same methods.
 """
 
 from typing import Protocol
@@ -19,10 +19,10 @@ from services.http.spec import REDIRECT_STATUSES, HttpReason, HttpSpec
 
 HEADER_BYTES_MAX = 64 * 1024
 HEADER_LINES_MAX = 256
-# Chunks of one byte are legal and cost six bytes each; more framing than that is abuse.
+# Chunks of one byte are legal and take six bytes each; more framing than that is an attack.
 _FRAMING_RATIO_MAX = 8
 
-# What is kept of a body for those who want to know why it failed.
+# Bytes of the body kept as evidence for failed checks.
 BODY_START_BYTES = 512
 
 _BODYLESS = frozenset({204, 304})
@@ -30,7 +30,7 @@ _INTERPRETED_HEADERS = frozenset({b"location", b"content-length", b"transfer-enc
 
 
 class HttpTransport(Protocol):
-    """What the talk needs of its wire: what the handshake agreed on, and a way to say more than the request."""
+    """The part of a Wire that an exchange uses: the TLS session, and sending beyond the first request."""
 
     session: TlsSession | None
 
@@ -39,7 +39,7 @@ class HttpTransport(Protocol):
 
 
 class HttpExchange:
-    """The talk of one hop: sends the request, takes the answer, and knows when it has seen enough."""
+    """One request and its response on one connection; implements libs.net.exchange.Exchange."""
 
     __slots__ = (
         *(
@@ -79,11 +79,11 @@ class HttpExchange:
         self.is_redirect = False
         self.complete = False
         self.problem: ResponseProblem | None = None
-        self.wants_http1 = False  # the server said over HTTP/2 that it serves this over HTTP/1.1 only
-        self.binary_only = False  # what came are frames, of which people can read nothing
+        self.wants_http1 = False  # the server requires HTTP/1.1 (HTTP_1_1_REQUIRED)
+        self.binary_only = False  # HTTP/2 frames were received, which are unreadable as evidence
         self.body = BodyChecker(spec) if spec.reads_body else None
-        self.body_start = b""  # of the body, as sent
-        self.message_complete = False  # nothing more will come
+        self.body_start = b""  # first bytes of the body, not decoded
+        self.message_complete = False  # the response was received completely
         self._awaits_body_start = False
         self._spec = spec
         self._request = request
@@ -96,17 +96,17 @@ class HttpExchange:
 
     @property
     def decided(self) -> bool:
-        """Tells whether the verdict is clear."""
+        """Whether the verdict is certain."""
         return self.complete or self.problem is not None
 
     @property
     def done(self) -> bool:
-        """Tells whether nothing more is read, for the verdict or for those who want to know why."""
+        """Whether nothing more is read, for the verdict or as evidence."""
         return self.decided and not self._awaits_body_start
 
     @property
     def location(self) -> str | None:
-        """Returns where a redirect points."""
+        """Returns the target of a redirect."""
         value = self._known_headers.get(b"location")
         return None if value is None else decode_location(value)
 
@@ -116,7 +116,7 @@ class HttpExchange:
 
     @property
     def facts(self) -> dict[str, Fact]:
-        """Returns what the head of the answer says of itself, for the hop; nothing before there is one."""
+        """Returns the facts in the response head; empty without one."""
         if not self.has_head:
             return {}
         own: dict[str, Fact] = {"status_code": self.status, "http_version": self.version}
@@ -127,13 +127,13 @@ class HttpExchange:
         return None if self.body is None else self.body.text_search
 
     def on_connected(self) -> bytes | None:
-        """Begins to speak what the handshake agreed on: without an agreement, HTTP/1.1 (RFC 7301 section 3.1)."""
+        """Starts the protocol negotiated by ALPN; HTTP/1.1 if none was (RFC 7301 section 3.1)."""
         session = None if self.wire is None else self.wire.session
         if session is not None and session.alpn_protocol == "h2":
             self._parser = self._http2 = Http2Connection(self, HEADER_BYTES_MAX + 32 * HEADER_LINES_MAX)
             return self._http2.start(self._request)
         if session is not None and self._spec.http_version == "2":
-            self._fail(HttpReason.HTTP_VERSION, "The server does not agree to HTTP/2, and http_version is 2.")
+            self._fail(HttpReason.HTTP_VERSION, "The server did not negotiate HTTP/2, and http_version is 2.")
             return None
         return encode_http1(self._request)
 
@@ -158,7 +158,7 @@ class HttpExchange:
         return self.done
 
     def on_closed(self) -> None:
-        """Takes the peer's orderly close, which ends a body without an announced length."""
+        """Handles EOF, which ends a body without an announced length."""
         if self.decided:
             return
         if self._until_close:
@@ -172,7 +172,7 @@ class HttpExchange:
             )
 
     def release(self) -> None:
-        """Lets go of wire and parser, which hold this answer: nothing is left for the garbage collector."""
+        """Drops wire and parser, which reference this object: leaves no reference cycle."""
         if self._http2 is not None:
             self._http2.release()
         self.wire = self._parser = self._http2 = None
@@ -187,20 +187,20 @@ class HttpExchange:
     def _send_replies(self, http2: Http2Connection, wire: HttpTransport, *, last: bool) -> None:
         self.binary_only = http2.received_frames
         if not http2.response_started:
-            wire.await_first_byte()  # settings and the like come before the server has thought
+            wire.await_first_byte()  # SETTINGS and the like precede the response
         if owed := http2.pending_data(last=last):
             wire.send(owed)
 
     def _open_parser(self) -> httptools.HttpResponseParser:
         self._parser = httptools.HttpResponseParser(self)
-        # What browsers take, we take (RFC 9112 sections 2.2 and 6.3): a bare LF, and a length beside chunks.
+        # As lenient as browsers (RFC 9112 sections 2.2 and 6.3): a bare LF, and Content-Length beside chunks.
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_chunked_length=True)
         return self._parser
 
-    # The parser calls these.
+    # Callbacks of the parser.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.complete or self.problem is not None or self.has_head:  # `enough`, without a call for every line
+        if self.complete or self.problem is not None or self.has_head:  # `decided`, without a call for every line
             return
         self.headers.append((name, value))
         if (known := name.lower()) in _INTERPRETED_HEADERS:
@@ -272,7 +272,7 @@ class HttpExchange:
             self.problem = body.problem
 
     def _finish_body(self) -> None:
-        """Takes the end of a body that is all there."""
+        """Handles the end of a complete body."""
         if self.body_bytes < self._spec.body_bytes_min:
             detail = f"The body has {self.body_bytes} bytes, and body_bytes_min is {self._spec.body_bytes_min}."
             self._fail(HttpReason.BODY_TOO_SMALL, detail)
@@ -281,9 +281,9 @@ class HttpExchange:
         self.complete = self.problem is None
 
     def _skip_interim(self, status: int) -> None:
-        """Forgets an interim answer; the final one follows. Its bytes stay counted."""
+        """Discards an interim (1xx) response; the final one follows. Its bytes stay counted."""
         if status == 101 or status < 100:
-            self._fail(HttpReason.PROTOCOL_ERROR, f"The server answered {status}, which nobody asked for.")
+            self._fail(HttpReason.PROTOCOL_ERROR, f"The server answered {status}, which was not requested.")
         self.headers.clear()
         self._known_headers.clear()
 

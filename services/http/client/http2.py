@@ -1,8 +1,8 @@
-"""Reads one answer over HTTP/2 (RFC 9113), frame by frame, and says what the connection owes the server meanwhile.
+"""HTTP/2 client connection for one request (RFC 9113): parses the response and produces the frames to send.
 
-It is shaped like the parser of httptools and calls the same methods of the answer, which judges both alike. The frames
-are cut here and handed to h2 one by one: what a frame says is not lost when the next one is wrong, none is waited for
-that is too long, and a flood of them is counted before it costs.
+It has the interface of an httptools parser and calls the same methods of the sink. Frames are split here and passed to
+h2 one by one: data before an invalid frame is not lost, oversized frames are not awaited, and floods of frames are
+counted before they cost.
 """
 
 from enum import IntEnum
@@ -20,25 +20,25 @@ from services.http.redaction.redact import quote_excerpt
 from services.http.rules.body import ResponseProblem
 from services.http.spec import HttpReason
 
-# Frames beside those that carry body: an honest answer needs a dozen.
+# Frames without body data: a normal response needs a dozen.
 FRAMES_MAX = 1024
 _BODY_BYTES_PER_FRAME = 16
-# Each costs as much as all settings that are known by then. Servers send one or two, of a handful.
+# The cost of each grows with the number of known settings. Servers send one or two, with a few settings each.
 _SETTINGS_FRAMES_MAX = 16
 _SETTINGS_BYTES_MAX = 64 * 6
 _FRAME_HEAD_BYTES = 9
 _FRAME_BYTES_MAX = 16384
-# As much as the way to a far server holds at any time, so that waiting for our consent does not slow it down.
+# Bandwidth-delay product of a distant server, so that flow control does not slow it down.
 _WINDOW_BYTES = 4 << 20
 _WINDOW_BYTES_DEFAULT = 65535
 _STREAM_ID = 1
 _CONFIG = H2Configuration(client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False)
-# GOAWAY without an error, after streams of ours only (RFC 9113 section 6.8).
+# GOAWAY with NO_ERROR and last stream id 0 (RFC 9113 section 6.8).
 _GOAWAY = b"\x00\x00\x08\x07" + bytes(13)
 
 
 class _FrameType(IntEnum):
-    """The types of frames that are looked at here (RFC 9113 section 6)."""
+    """Frame types handled here (RFC 9113 section 6)."""
 
     HEADERS = 1
     SETTINGS = 4
@@ -46,9 +46,9 @@ class _FrameType(IntEnum):
 
 
 class Http2Error(Exception):
-    """The answer cannot go on. `flaw` says why; None means that headers are too large.
+    """The response cannot continue. `problem` is the reason; None means that the headers are too large.
 
-    `wants_http1`: the server says that it serves this over HTTP/1.1 only.
+    `wants_http1`: the server requires HTTP/1.1 for this request.
     """
 
     def __init__(self, flaw: ResponseProblem | None, *, wants_http1: bool = False) -> None:
@@ -58,7 +58,7 @@ class Http2Error(Exception):
 
 
 class ResponseSink(Protocol):
-    """What is told of an answer, by the names of httptools."""
+    """Callbacks for a response, named as in httptools."""
 
     @property
     def done(self) -> bool: ...
@@ -69,17 +69,17 @@ class ResponseSink(Protocol):
 
 
 class Http2Connection:
-    """One connection with one request, seen from the client."""
+    """Client connection with a single stream."""
 
     __slots__ = (
         "response_started",
         *("_body", "_body_bytes", "_connection", "_frames", "_has_head", "_sink", "_settings", "_status", "_buffer"),
     )
 
-    def __init__(self, hearer: ResponseSink, header_list_max: int) -> None:
-        """`header_list_max` bounds a head: its bytes, with 32 more for each line (RFC 9113 section 6.5.2)."""
-        self.response_started = False  # the first frame of the answer itself has come
-        self._sink = hearer
+    def __init__(self, sink: ResponseSink, header_list_max: int) -> None:
+        """`header_list_max` bounds the header list: its bytes, plus 32 per line (RFC 9113 section 6.5.2)."""
+        self.response_started = False  # the first HEADERS frame was received
+        self._sink = sink
         self._connection = H2Connection(_CONFIG)
         settings = {
             SettingCodes.ENABLE_PUSH: 0,
@@ -94,7 +94,7 @@ class Http2Connection:
         self._has_head = False
 
     def start(self, request: HttpRequest) -> bytes:
-        """Returns the start of the connection: its preface, the request, and as much of its body as may go at once."""
+        """Returns the connection preface, the request, and as much of its body as flow control permits."""
         connection = self._connection
         connection.initiate_connection()
         connection.increment_flow_control_window(_WINDOW_BYTES - _WINDOW_BYTES_DEFAULT)
@@ -104,17 +104,17 @@ class Http2Connection:
         return connection.data_to_send()
 
     def pending_data(self, *, last: bool) -> bytes:
-        """Returns what is to be sent: acknowledgements, more of the body, and at the end a goodbye."""
+        """Returns the bytes to send: acknowledgements, more of the body, and a final GOAWAY if `last`."""
         data = self._connection.data_to_send()
         return data + _GOAWAY if last else data
 
     def release(self) -> None:
-        """Opens the ring in which the connection holds its own methods: nothing is left for the garbage collector."""
+        """Breaks the reference cycle of h2's connection, which stores its own bound methods."""
         vars(self._connection).clear()
 
     @property
     def received_frames(self) -> bool:
-        """Tells whether the server spoke HTTP/2 at all."""
+        """Whether the server sent HTTP/2 frames at all."""
         return self._frames > 0
 
     def get_status_code(self) -> int:
@@ -124,7 +124,7 @@ class Http2Connection:
         return "2"
 
     def feed_data(self, data: bytes) -> None:
-        """Takes what came, as far as the answer needs it; Broken when it cannot go on."""
+        """Processes received data until the sink is done; Http2Error if the response cannot continue."""
         self._buffer += data
         at = 0
         while not self._sink.done and (frame := self._next_frame(at)):
@@ -133,7 +133,7 @@ class Http2Connection:
         del self._buffer[:at]
 
     def _next_frame(self, at: int) -> bytes:
-        """Returns the frame that begins there, or nothing if it is not all there yet (RFC 9113 section 4.1)."""
+        """Returns the frame at offset `at`, or b"" if it is incomplete (RFC 9113 section 4.1)."""
         unread = self._buffer
         if len(unread) < at + _FRAME_HEAD_BYTES:
             return b""
@@ -169,18 +169,18 @@ class Http2Connection:
         if frame[3] == _FrameType.SETTINGS and not frame[4] & 1:
             self._settings += 1
             if self._settings > _SETTINGS_FRAMES_MAX or len(frame) > _FRAME_HEAD_BYTES + _SETTINGS_BYTES_MAX:
-                raise _protocol_error("the server never stops to change its settings")
+                raise _protocol_error("the server keeps changing its settings")
         if self._frames > FRAMES_MAX + self._body_bytes // _BODY_BYTES_PER_FRAME:
             raise Http2Error(ResponseProblem(HttpReason.PROTOCOL_ERROR, "The answer has far more framing than body."))
 
     def _on_event(self, event: Event) -> None:
-        hearer = self._sink
+        sink = self._sink
         if isinstance(event, DataReceived):
             self._on_data(event)
         elif isinstance(event, ResponseReceived | InformationalResponseReceived):
             self._on_head(event.headers, final=isinstance(event, ResponseReceived))
         elif isinstance(event, StreamEnded):
-            hearer.on_message_complete()
+            sink.on_message_complete()
         elif isinstance(event, StreamReset):
             raise self._reset_error("The server reset the stream", event.error_code)
 
@@ -205,9 +205,9 @@ class Http2Connection:
         self._sink.on_headers_complete()
 
     def _on_goaway(self, payload: bytes) -> None:
-        """Takes a GOAWAY. Without an error, it leaves the answer to a request that was taken to come (section 6.8).
+        """Handles GOAWAY. With NO_ERROR, streams up to its last stream id are still answered (section 6.8).
 
-        h2 holds the connection for closed and would refuse that answer, so it does not get to see this.
+        h2 would treat the connection as closed and reject that response, so the frame is not passed on to it.
         """
         last_stream, code = int.from_bytes(payload[:4]) & 0x7FFFFFFF, int.from_bytes(payload[4:8])
         if len(payload) < 8:
@@ -223,18 +223,18 @@ class Http2Connection:
         return Http2Error(flaw, wants_http1=code == ErrorCodes.HTTP_1_1_REQUIRED and not self._has_head)
 
     def _send_body(self) -> None:
-        """Sends of the body what the server has room for; the rest goes when it makes room."""
+        """Sends as much of the body as the flow control window permits."""
         connection = self._connection
         while self._body:
-            room = min(connection.local_flow_control_window(_STREAM_ID), connection.max_outbound_frame_size)
-            if room <= 0:
+            window = min(connection.local_flow_control_window(_STREAM_ID), connection.max_outbound_frame_size)
+            if window <= 0:
                 return
-            piece, self._body = self._body[:room], self._body[room:]
+            piece, self._body = self._body[:window], self._body[window:]
             connection.send_data(_STREAM_ID, piece.tobytes(), end_stream=not self._body)
 
 
-def _protocol_error(words: str) -> Http2Error:
-    return Http2Error(ResponseProblem(HttpReason.PROTOCOL_ERROR, f"The answer is not HTTP/2: {words}."))
+def _protocol_error(detail: str) -> Http2Error:
+    return Http2Error(ResponseProblem(HttpReason.PROTOCOL_ERROR, f"The answer is not HTTP/2: {detail}."))
 
 
 def _length_error(actual: int, announced: int) -> Http2Error:

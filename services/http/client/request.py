@@ -1,4 +1,4 @@
-"""What is sent, on the first hop and after each redirect. Pure."""
+"""HTTP requests of a check: the first one, those after redirects, and their encoding for HTTP/1.1 and HTTP/2. Pure."""
 
 import re
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from services.http.spec import HttpSpec
 USER_AGENT = "Vedette/0.1"
 COOKIES_LENGTH_MAX = 8192
 
-# What a user's header may tell a host that the user did not name.
+# Spec headers that are also sent to other origins.
 _CROSS_ORIGIN_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
-# Servers wait for a length from these, even when it is 0.
+# Servers expect Content-Length with these methods, even if it is 0.
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 _COOKIE = re.compile(r"[!-+\--:<>-~]+=[ -:<-~]*")
 _DEFAULTS = (("User-Agent", USER_AGENT), ("Accept", "*/*"), ("Accept-Encoding", "identity"))
@@ -20,9 +20,9 @@ _DEFAULT_LINES = "".join(f"{name}: {value}\r\n" for name, value in _DEFAULTS)
 
 
 class HttpRequest(NamedTuple):
-    """One request on the way. `cookies` are those that this chain's own host has set; `named` is the user's server_name.
+    """One HTTP request. `cookies` were set by this host earlier in the chain; `server_name_option` is from the spec.
 
-    `forwarder` holds the header lines for an HTTP proxy; None if there is no such proxy.
+    `proxy_headers` holds the header lines for an HTTP proxy; None without such a proxy.
     """
 
     method: str
@@ -38,14 +38,14 @@ class HttpRequest(NamedTuple):
 
     @property
     def is_forwarded(self) -> bool:
-        """Tells whether an HTTP proxy reads this request; what goes over TLS passes by it in a tunnel."""
+        """Whether an HTTP proxy forwards this request; https requests use a tunnel."""
         return self.proxy_headers is not None and self.url.scheme == "http"
 
     @property
     def server_name(self) -> str:
-        """Returns the name to ask for in TLS: the one that the user named, that of the Host header, that of the URL.
+        """Returns the name for SNI and verification: the option server_name, the Host header, or the URL's host.
 
-        An address among them is compared with the certificate and, as RFC 6066 wants it, not sent.
+        An IP address is verified but not sent as SNI (RFC 6066).
         """
         return (
             parse_authority(self.server_name_option)[0].rstrip(".")
@@ -55,7 +55,7 @@ class HttpRequest(NamedTuple):
 
     @property
     def host(self) -> str:
-        """Returns the host that the answer is chosen by: that of the Host header, which is mostly that of the URL."""
+        """Returns the host of the Host header, by default that of the URL."""
         if not self.headers:
             return self.url.host
         host = next((value for name, value in self.headers if name.lower() == "host"), None)
@@ -73,7 +73,7 @@ def first_request(spec: HttpSpec) -> HttpRequest:
 
 
 def encode_http1(request: HttpRequest) -> bytes:
-    """Returns the request as it goes on the wire; in absolute-form where a proxy forwards it (RFC 9112 section 3.2.2)."""
+    """Returns the HTTP/1.1 bytes; in absolute-form if a proxy forwards the request (RFC 9112 section 3.2.2)."""
     host = f"Host: {request.url.authority}\r\n"
     own = f"{host}{_DEFAULT_LINES}" if not request.headers and not request.cookies else _header_lines(request, host)
     length = f"Content-Length: {len(request.body)}\r\n" if request.body or request.method in _BODY_METHODS else ""
@@ -85,9 +85,9 @@ def encode_http1(request: HttpRequest) -> bytes:
 
 
 def http2_headers(request: HttpRequest) -> list[tuple[bytes, bytes]]:
-    """Returns the head of the request as HTTP/2 has it: pseudo-headers first, names in lower case (RFC 9113 8.3).
+    """Returns the HTTP/2 header list: pseudo-headers first, names in lower case (RFC 9113 section 8.3).
 
-    A Host header becomes :authority, and nothing is said about a connection.
+    A Host header becomes :authority, and connection headers are omitted.
     """
     own = _effective_headers(request)
     authority = next((value for name, value in request.headers if name.lower() == "host"), request.url.authority)
@@ -100,10 +100,10 @@ def http2_headers(request: HttpRequest) -> list[tuple[bytes, bytes]]:
 
 
 def redirect_request(request: HttpRequest, status: int, location: str, cookies: list[str]) -> HttpRequest:
-    """Returns the request that a redirect asks for; ValueError when it leads nowhere that can be requested.
+    """Returns the request that follows a redirect; ValueError if the location cannot be requested.
 
-    303 turns all but HEAD into GET, and 301 and 302 do so with POST, as every browser does. What the user gave for
-    one origin (credentials, cookies, keys in headers) never reaches another.
+    303 changes every method but HEAD to GET, 301 and 302 change POST, as browsers do. Credentials, cookies and headers
+    set for one origin are never sent to another.
     """
     url = join_url(request.url, location)
     if status == 303 or (status in (301, 302) and request.method == "POST"):
@@ -116,7 +116,7 @@ def redirect_request(request: HttpRequest, status: int, location: str, cookies: 
 
 
 def proxy_header_lines(proxy: Proxy, credentials: ProxyCredentials | None) -> str | None:
-    """Returns the header lines that are meant for a proxy alone; None for one that reads no requests."""
+    """Returns the header lines for the proxy only; None if the proxy does not read requests."""
     if proxy.scheme != "http":
         return None
     return "" if credentials is None else f"Proxy-Authorization: {credentials.basic_auth}\r\n"
@@ -129,7 +129,7 @@ def _header_lines(request: HttpRequest, host: str) -> str:
 
 
 def _effective_headers(request: HttpRequest) -> list[tuple[str, str]]:
-    """Returns our defaults, the user's headers and the cookies, without what the connection needs."""
+    """Returns defaults, spec headers and cookies, without connection headers."""
     names = {name.lower() for name, _ in request.headers}
     pairs = [pair for pair in _DEFAULTS if pair[0].lower() not in names]
     pairs += [pair for pair in request.headers if pair[0].lower() != "cookie"]
@@ -148,9 +148,9 @@ def _cookie_header(request: HttpRequest) -> str:
 
 
 def _next_cookies(request: HttpRequest, then: Url, cookies: list[str]) -> tuple[tuple[str, str], ...]:
-    """Returns the cookies for the next hop: sites set one, redirect to themselves and look for it.
+    """Returns the cookies for the next hop: some sites set one, redirect to themselves and require it.
 
-    They stay on the host that set them, and none that TLS has protected goes out in plain.
+    Cookies stay on the host that set them, and secure ones are not sent without TLS.
     """
     before = request.url
     if then.host != before.host or (before.scheme, then.scheme) == ("https", "http"):

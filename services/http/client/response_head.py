@@ -1,17 +1,17 @@
-"""What the head of an answer says, in a form to work with. Pure."""
+"""Parsing of response header fields: Location, Set-Cookie, Content-Encoding, Last-Modified. Pure."""
 
 from collections.abc import Sequence
 
 from libs.model.outcome import Fact
 
-# An HTTP date has 29 characters (RFC 9110 section 5.6.7); what is longer is none.
+# An HTTP date has 29 characters (RFC 9110 section 5.6.7); anything longer is invalid.
 _DATE_LENGTH_MAX = 64
 
 HeaderLines = Sequence[tuple[bytes, bytes]]
 
 
 def decode_location(value: bytes) -> str:
-    """Returns where a redirect points, as text: UTF-8 if it is, and blanks encoded as browsers do."""
+    """Returns the Location header as text: UTF-8, otherwise Latin-1, with blanks percent-encoded as browsers do."""
     try:
         text = value.decode()
     except UnicodeDecodeError:
@@ -25,12 +25,12 @@ def set_cookies(headers: HeaderLines) -> list[str]:
 
 
 def content_codings(headers: HeaderLines) -> str:
-    """Returns the content codings as one list, which several lines may make up (RFC 9110 section 8.4); "" for none."""
+    """Returns all Content-Encoding lines joined as one list (RFC 9110 section 8.4); "" without any."""
     return b",".join(value for name, value in headers if name.lower() == b"content-encoding").decode("latin-1")
 
 
 def announced_facts(length: int | None, changed_at: bytes) -> dict[str, Fact]:
-    """Returns what the server announced, as facts: the length of the body, and when it was changed last."""
+    """Returns the facts `content_length` and `last_modified`, if the server sent them."""
     facts: dict[str, Fact] = {}
     if length is not None:
         facts["content_length"] = length

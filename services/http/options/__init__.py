@@ -1,1 +1,1 @@
-"""Option types of the kind."""
+"""Types and validation of the options of an http spec."""

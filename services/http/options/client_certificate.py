@@ -1,4 +1,4 @@
-"""The client certificate of a request, as an option. Pure."""
+"""Option `client_certificate`. Pure."""
 
 import re
 
@@ -9,7 +9,7 @@ PEM_LENGTH_MAX = 64 * 1024
 _CERTIFICATES_PEM = re.compile(r"(?:\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----)+\s*")
 _KEY_PEM = re.compile(r"\s*-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----[A-Za-z0-9+/=\s]+-----END \1-----\s*")
 
-# What passes for both where the real ones are not known.
+# Passes validation where the sealed values are not available.
 CERTIFICATE_PLACEHOLDER = {
     "certificate_pem": "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----",
     "key_pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----",
@@ -17,7 +17,7 @@ CERTIFICATE_PLACEHOLDER = {
 
 
 class ClientCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the probe shows to a server that asks for a certificate: its own first, then those up to the authority."""
+    """Client certificate, leaf first with its intermediates, and its private key, in PEM."""
 
     certificate_pem: str
     key_pem: str
@@ -27,7 +27,7 @@ class ClientCertificate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 def check_client_certificate(certificate: ClientCertificate, *, secure: bool) -> None:
-    """Raises ValueError if this cannot be a certificate and its key. What is wrong is told without what it is."""
+    """Raises ValueError if this cannot be a certificate and its key. The message does not contain the value."""
     if not secure:
         raise ValueError("client_certificate needs a url of https://")
     if max(len(certificate.certificate_pem), len(certificate.key_pem)) > PEM_LENGTH_MAX:

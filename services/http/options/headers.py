@@ -1,4 +1,4 @@
-"""What a spec may send in its head: method, headers, credentials and names. Pure, and refused at save time."""
+"""Options for the request head: method, headers, credentials and server name, with their validation. Pure."""
 
 import base64
 import re
@@ -11,16 +11,16 @@ HEADERS_MAX = 64
 HEADERS_LENGTH_MAX = 16 * 1024
 CREDENTIAL_LENGTH_MAX = 4096
 
-# The engine writes these itself: a second one would make two readers of the request disagree.
+# Written by the client itself: duplicates would enable request smuggling.
 _RESERVED_HEADERS = frozenset(
     {
         *("connection", "content-length", "expect", "keep-alive", "proxy-connection"),
         *("te", "trailer", "transfer-encoding", "upgrade"),
     }
 )
-# Servers read only one of these, and not all the same one.
+# Servers read only one line of these, and differ in which one.
 _SINGLE_VALUE_HEADERS = frozenset({"authorization", "content-type", "cookie", "host", "referer", "user-agent"})
-# What is secret in a header that a user sets: its value is never shown, even if the server echoes it.
+# Names of headers with secret values, which are redacted everywhere, even when echoed by the server.
 _SECRET_NAME = re.compile(r"auth|cookie|key|pass|secret|session|token|credential|signature", re.IGNORECASE)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -31,7 +31,7 @@ HeaderValue = str | tuple[str, ...]
 
 
 class BasicAuth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A name and a password (RFC 7617), sent as UTF-8."""
+    """User name and password (RFC 7617), encoded as UTF-8."""
 
     username: str
     password: str
@@ -46,12 +46,12 @@ class BasicAuth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def is_secret_name(name: str) -> bool:
-    """Tells whether the value of a header of this name may be a secret."""
+    """Returns whether a header of this name may carry a secret."""
     return _SECRET_NAME.search(name) is not None
 
 
 def header_lines(headers: dict[str, HeaderValue]) -> tuple[tuple[str, str], ...]:
-    """Returns one pair for each line that is sent."""
+    """Returns one (name, value) pair per header line."""
     return tuple(
         (name, value)
         for name, values in headers.items()

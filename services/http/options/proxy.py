@@ -1,4 +1,4 @@
-"""The proxy as an option, and what cannot be meant beside it. Pure."""
+"""Options `proxy` and `proxy_auth`, and the options that cannot be combined with them. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ from libs.model.fields.proxy import Proxy, ProxyCredentials, parse_proxy
 from libs.model.fields.url import Url
 
 _LENGTH_MAX = 4096
-# One byte holds the length of each (RFC 1929).
+# The length is one byte each (RFC 1929).
 _SOCKS_BYTES_MAX = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def parse_proxy_option(text: str) -> Proxy:
-    """Returns the proxy that the option names; the ValueError starts with the option's name."""
+    """Returns the parsed option; the message of a ValueError starts with the option's name."""
     try:
         return parse_proxy(text)
     except ValueError as error:
@@ -22,13 +22,13 @@ def parse_proxy_option(text: str) -> Proxy:
 
 
 def check_proxy_route(proxy: Proxy, family: AddressFamily, resolve_to: str | None) -> None:
-    """Refuses what only this prober could hold to, where the proxy finds the way."""
+    """Raises ValueError for options that have no effect if the proxy resolves the name."""
     if family == "both":
-        raise ValueError("family both cannot be told apart through a proxy: take 4 or 6, with socks5://")
+        raise ValueError("family both cannot be combined with a proxy: use 4 or 6, with socks5://")
     if family != "any" and proxy.resolves_names:
-        raise ValueError(f"family must be any with a proxy of {proxy.scheme}://, which looks names up: take socks5://")
+        raise ValueError(f"family must be any with a proxy of {proxy.scheme}://, which resolves names: use socks5://")
     if resolve_to is not None and proxy.scheme == "http":
-        raise ValueError("resolve_to needs a proxy of socks5:// or socks5h://: an HTTP proxy goes by the name")
+        raise ValueError("resolve_to needs a proxy of socks5:// or socks5h://: an HTTP proxy connects by name")
 
 
 def check_proxy_headers(proxy: Proxy, headers: Iterable[str], url: Url) -> None:
@@ -40,7 +40,7 @@ def check_proxy_headers(proxy: Proxy, headers: Iterable[str], url: Url) -> None:
 
 
 def check_proxy_auth(proxy: Proxy | None, credentials: ProxyCredentials) -> None:
-    """Raises ValueError if these can never be sent. What is wrong is told without what it is."""
+    """Raises ValueError if the credentials can never be sent. The message does not contain the values."""
     if proxy is None:
         raise ValueError("proxy_auth needs a proxy")
     both = (credentials.username, credentials.password)
@@ -54,7 +54,7 @@ def check_proxy_auth(proxy: Proxy | None, credentials: ProxyCredentials) -> None
 
 
 def proxy_secrets(credentials: ProxyCredentials | None) -> set[str]:
-    """Returns what must not be shown: the password, and the header that holds it, whole and in part."""
+    """Returns the values to redact: the password, and the Proxy-Authorization value, whole and without its scheme."""
     if credentials is None:
         return set()
     return {credentials.password, credentials.basic_auth, credentials.basic_auth.partition(" ")[2]}

@@ -1,1 +1,1 @@
-"""Redaction of secrets in evidence."""
+"""Redaction of secrets, and excerpts of responses as evidence."""

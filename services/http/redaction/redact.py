@@ -1,4 +1,4 @@
-"""What of a server's words may be shown: cut, in one line, and without secrets. Pure."""
+"""Redaction of secrets in texts from a server, and quoted one-line excerpts. Pure."""
 
 import base64
 import codecs
@@ -15,9 +15,9 @@ from libs.model.outcome import Fact, Hop, Outcome
 QUOTE_LENGTH_MAX = 100
 REDACTED = "[redacted]"
 
-# Only the start is looked at: far more than is shown, far less than a hostile answer holds.
+# Only the start is scanned: far more than is shown, far less than a hostile response.
 _SCANNED_LENGTH_MAX = 4096
-# Names that answers give to secrets, in JSON, in forms, in queries and in headers.
+# Common names of secrets in JSON, forms, queries and headers.
 _NAMED_SECRET = re.compile(
     r"""((?:pass(?:word|wd)?|secret|token|api[_-]?key|authorization|cookie|session(?:[_-]?id)?|signature)
     ["']?\s*[:=]\s*["']?(?:(?:basic|bearer)\s+)?)[^\s"'&<>,;}]+""",
@@ -26,19 +26,19 @@ _NAMED_SECRET = re.compile(
 _AUTH_SCHEME_SECRET = re.compile(r"\b((?:basic|bearer)\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE)
 
 
-# Of a base64 text only the inner letters of a secret are its own; fewer than these would be found by chance.
+# Only the inner characters of a base64 text depend on the secret alone; fewer than these would match by chance.
 _BASE64_LENGTH_MIN = 8
 
 
 def redact_text(secrets: Iterable[str], text: str) -> str:
-    """Returns `text` without the secrets themselves, as they are or in one of their `forms`; all else stays."""
+    """Returns `text` without the secrets, in any of their `encodings`."""
     for form in encodings(secrets):
         text = text.replace(form, REDACTED)
     return text
 
 
 def encodings(secrets: Iterable[str]) -> list[str]:
-    """Returns how a server may say secrets back, longest first: plain, percent-encoded, base64, escaped for JSON, HTML."""
+    """Returns the secrets as a server may echo them, longest first: plain, percent-encoded, base64, JSON, HTML."""
     found: dict[str, None] = {}
     for secret in secrets:
         quoted = urllib.parse.quote(secret, safe="")
@@ -48,14 +48,14 @@ def encodings(secrets: Iterable[str]) -> list[str]:
 
 
 def redact_bytes(secrets: Iterable[str], data: bytes) -> bytes:
-    """Returns what was received without the secrets, whether it is UTF-8 or Latin-1."""
+    """Returns `data` without the secrets, in UTF-8 and Latin-1."""
     for form in _byte_encodings(secrets):
         data = data.replace(form, REDACTED.encode())
     return data
 
 
 def trim_partial(secrets: Iterable[str], data: bytes) -> bytes:
-    """Returns the start of something longer, without the piece of a character or of a secret that the cut has left."""
+    """Returns truncated data without a partial character or a partial secret at its end."""
     known = _byte_encodings(secrets)
     firsts = {form[0] for form in known}
     for place in range(len(data)):
@@ -66,25 +66,25 @@ def trim_partial(secrets: Iterable[str], data: bytes) -> bytes:
 
 
 def redact_named_values(text: str) -> str:
-    """Returns `text` without what stands behind a telling name, such as a token or a password."""
+    """Returns `text` without values that follow a name such as token or password."""
     return _AUTH_SCHEME_SECRET.sub(rf"\1{REDACTED}", _NAMED_SECRET.sub(rf"\1{REDACTED}", text))
 
 
 def redact_outcome(outcome: Outcome, secrets: Iterable[str]) -> Outcome:
-    """Returns the outcome without what the user gave in confidence: a server may say it back anywhere."""
+    """Returns the outcome with the spec's secrets redacted: a server may echo them anywhere."""
 
-    def told(fact: Fact) -> Fact:
+    def redact_fact(fact: Fact) -> Fact:
         return redact_text(secrets, fact) if isinstance(fact, str) else fact
 
-    def step(hop: Hop) -> Hop:
-        facts = {name: told(fact) for name, fact in hop.facts.items()}
+    def redact_hop(hop: Hop) -> Hop:
+        facts = {name: redact_fact(fact) for name, fact in hop.facts.items()}
         return replace(hop, target=redact_text(secrets, hop.target), facts=facts, said=redact_text(secrets, hop.said))
 
-    return replace(outcome, detail=redact_text(secrets, outcome.detail), hops=[step(hop) for hop in outcome.hops])
+    return replace(outcome, detail=redact_text(secrets, outcome.detail), hops=[redact_hop(hop) for hop in outcome.hops])
 
 
 def quote_excerpt(seen: str | bytes, secrets: Iterable[str] = ()) -> str:
-    """Returns what was seen as a quoted line for people, at most about 100 characters of it."""
+    """Returns a quoted one-line excerpt of about 100 characters at most."""
     text = seen.decode(errors="replace") if isinstance(seen, bytes) else seen
     text = redact_named_values(redact_text(secrets, text)[:_SCANNED_LENGTH_MAX])
     return repr(text if len(text) <= QUOTE_LENGTH_MAX else f"{text[: QUOTE_LENGTH_MAX - 1]}…")
@@ -101,7 +101,7 @@ def _lower_hex(quoted: str) -> str:
 
 
 def _base64_encodings(secret: bytes) -> Iterator[str]:
-    """Yields what a secret looks like inside of base64, for each place in a group of three at which it may begin."""
+    """Yields the invariant part of a base64-encoded secret for each of its three possible alignments."""
     for before in range(3):
         text = base64.b64encode(bytes(before) + secret).decode().rstrip("=")
         inner = text[(before * 8 + 5) // 6 : (before + len(secret)) * 8 // 6]

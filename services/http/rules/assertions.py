@@ -1,4 +1,4 @@
-"""What an answer's headers and its JSON must be. Pure; what can never hold is refused at save time."""
+"""Header and JSON assertions. Pure; unsatisfiable ones are rejected when the spec is saved."""
 
 import math
 import operator
@@ -26,7 +26,7 @@ JsonScalar = str | int | float | bool | None
 
 
 class HeaderAssertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One rule for the headers of a name: a header that stands there more than once needs to hold once."""
+    """Assertion on a header; of repeated header lines one must match."""
 
     name: str
     op: Literal["present", "absent", "equals", "matches"] = "present"
@@ -34,7 +34,7 @@ class HeaderAssertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class JsonAssertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One rule for the value at a path. Types count: "1" is not 1, and true is not 1."""
+    """Assertion on the value at a JSON path. Types matter: "1" is not 1, and true is not 1."""
 
     path: str
     op: Literal["==", "!=", "<", "<=", ">", ">=", "contains", "exists"] = "exists"
@@ -44,7 +44,7 @@ class JsonAssertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 def unmet_header(
     rules: Iterable[HeaderAssertion], headers: Sequence[tuple[bytes, bytes]], secrets: Iterable[str]
 ) -> str | None:
-    """Returns a sentence about the first rule that does not hold, with what was seen; None if all do."""
+    """Returns a sentence about the first failed assertion, with the actual value; None if all hold."""
     for rule in rules:
         key = rule.name.lower().encode()
         values = [value.strip() for name, value in headers if name.lower() == key]
@@ -54,7 +54,7 @@ def unmet_header(
 
 
 def unmet_json(rules: Iterable[JsonAssertion], body: bytes, secrets: Iterable[str]) -> str | None:
-    """Returns a sentence about the first rule that does not hold, with what was seen; None if all do."""
+    """Returns a sentence about the first failed assertion, with the actual value; None if all hold."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -79,7 +79,7 @@ def json_holds(rule: JsonAssertion, seen: Any) -> bool:
 
 
 def check_header_rules(rules: Sequence[HeaderAssertion]) -> None:
-    """Raises a ValueError that names the field when a rule is none, or two cannot hold together."""
+    """Raises ValueError, naming the field, for an invalid assertion or a contradiction."""
     if len(rules) > ASSERTIONS_MAX:
         raise ValueError(f"header_assertions must be at most {ASSERTIONS_MAX}")
     for rule in rules:
@@ -91,7 +91,7 @@ def check_header_rules(rules: Sequence[HeaderAssertion]) -> None:
 
 
 def check_json_rules(rules: Sequence[JsonAssertion]) -> None:
-    """Raises a ValueError that names the field when a rule is none, or can never hold, alone or with the others."""
+    """Raises ValueError, naming the field, for an invalid or unsatisfiable assertion, or a contradiction."""
     if len(rules) > ASSERTIONS_MAX:
         raise ValueError(f"json_assertions must be at most {ASSERTIONS_MAX}")
     for rule in rules:
@@ -133,7 +133,7 @@ def _check_json_rule(rule: JsonAssertion) -> None:
 
 
 def _check_json_consistency(rules: list[JsonAssertion]) -> None:
-    """Refuses rules for one path that exclude each other: another value, no value at all, or an empty range."""
+    """Rejects contradictory assertions on one path: different values, a value and none, or an empty range."""
     for rule in rules:
         if rule.op == "==" and not all(json_holds(other, rule.value) for other in rules if other.op != "contains"):
             raise ValueError(f"json_assertions can never hold together: those for {rule.path[:40]!r}")
@@ -144,7 +144,7 @@ def _check_json_consistency(rules: list[JsonAssertion]) -> None:
 
 
 def _is_empty_range(low: JsonAssertion, high: JsonAssertion) -> bool:
-    """Tells whether no number is above the one and below the other."""
+    """Returns whether no number satisfies both bounds."""
     if (
         low.op not in (">", ">=")
         or high.op not in ("<", "<=")

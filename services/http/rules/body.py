@@ -1,4 +1,4 @@
-"""What a body must hold: it passes by in pieces, is undone if it is coded, and is kept only if a rule needs all of it."""
+"""Body rules, checked on the stream after content decoding; the body is buffered only if a rule needs all of it."""
 
 from typing import NamedTuple
 
@@ -9,23 +9,23 @@ from services.http.rules.patterns import compile_pattern
 from services.http.rules.text_search import TextSearch
 from services.http.spec import HttpReason, HttpSpec
 
-# Pages shrink to a tenth, logs to a fiftieth; what grows more than this, and is not small, is made to hurt.
+# Pages compress to a tenth, logs to a fiftieth; a higher ratio in a large body is an attack.
 _RATIO_MAX = 200
 _RATIO_UNCHECKED_BYTES = 1 << 20
-# Small, so that the ratio is seen before the bound.
+# Small, so that the ratio is checked before the size limit.
 _FEED_BYTES = 4096
 _EXCERPT_BYTES = 4096
 
 
 class ResponseProblem(NamedTuple):
-    """What is wrong with the answer, as the reason and a sentence."""
+    """Reason and sentence of a rejected response."""
 
     reason: HttpReason
     detail: str
 
 
 class BodyChecker:
-    """One body on its way. `flaw` is set as soon as it cannot be what it should."""
+    """Incremental check of one body. `problem` is set as soon as a rule is violated."""
 
     __slots__ = ("_buffer", "_coded_bytes", "_decoder", "_limit", "_spec", "decoded_bytes", "problem", "text_search")
 
@@ -50,11 +50,11 @@ class BodyChecker:
         return self.problem is not None or (self.text_search is not None and self.text_search.found is not None)
 
     def set_coding(self, coding: str) -> None:
-        """Takes the value of Content-Encoding."""
+        """Sets the decoder from the value of Content-Encoding."""
         codings = [word for part in coding.lower().split(",") if (word := part.strip()) not in ("", "identity")]
         if len(codings) > 1 or not all(is_known(word) for word in codings):
             self.problem = ResponseProblem(
-                HttpReason.CODING_UNSUPPORTED, f"The body is coded as {quote_excerpt(coding)}, which is not read."
+                HttpReason.CODING_UNSUPPORTED, f"The body is coded as {quote_excerpt(coding)}, which is not supported."
             )
         elif codings:
             self._decoder = ContentDecoder(codings[0])
@@ -70,13 +70,13 @@ class BodyChecker:
             self.problem = ResponseProblem(HttpReason.CODING_INVALID, f"The body {error}.")
 
     def finish(self) -> ResponseProblem | None:
-        """Takes the end of the body; returns the flaw that only the end shows."""
+        """Handles the end of the body; returns the problem, if any."""
         if self.problem is None and self._decoder is not None and not self._decoder.at_end:
-            self.problem = ResponseProblem(HttpReason.CODING_INVALID, "The body ends inside its coding.")
+            self.problem = ResponseProblem(HttpReason.CODING_INVALID, "The body ends within its compressed stream.")
         return self.problem
 
     def check_buffered(self) -> ResponseProblem | None:
-        """Returns what the rules for the whole body find. Slow with patterns: it is made for a thread."""
+        """Checks patterns and JSON assertions on the buffered body. Slow with patterns: run it in a thread."""
         if self._buffer is None:
             return None
         body, spec = bytes(self._buffer), self._spec
@@ -112,11 +112,15 @@ class BodyChecker:
 
     def _check_size(self) -> ResponseProblem | None:
         if self.is_coded and self.decoded_bytes > max(_RATIO_UNCHECKED_BYTES, _RATIO_MAX * self._coded_bytes):
-            detail = f"The body grows more than {_RATIO_MAX} times when its coding is undone."
+            detail = f"The body expands more than {_RATIO_MAX} times when decoded."
             return ResponseProblem(HttpReason.DECOMPRESSION_BOMB, detail)
         if self.decoded_bytes <= self._limit:
             return None
-        rule = "body_bytes_max allows" if self._limit == self._spec.body_bytes_max else "its patterns or paths can read"
+        rule = (
+            "body_bytes_max allows"
+            if self._limit == self._spec.body_bytes_max
+            else "can be searched by its patterns or paths"
+        )
         return ResponseProblem(
             HttpReason.BODY_TOO_LARGE, f"The body has more than the {self._limit} bytes that {rule}."
         )

@@ -1,4 +1,4 @@
-"""Paths into JSON: `a.b`, `items[0].state`, `["a key"][-1]`, with or without `$` in front. Pure."""
+"""JSON paths such as `a.b`, `items[0].state` and `["a key"][-1]`, optionally with a leading `$`. Pure."""
 
 import functools
 import re
@@ -19,7 +19,7 @@ MISSING = msgspec.UNSET
 
 @functools.lru_cache(maxsize=1024)
 def parse_path(path: str) -> tuple[str | int, ...]:
-    """Returns the keys and indexes of a path; a ValueError, which begins with a verb, if it is none."""
+    """Returns the keys and indexes of a path; ValueError, whose message starts with a verb, if it is invalid."""
     if len(path) > PATH_LENGTH_MAX:
         raise ValueError(f"must have paths of at most {PATH_LENGTH_MAX} characters")
     rooted = path.startswith("$")
@@ -39,7 +39,7 @@ def parse_path(path: str) -> tuple[str | int, ...]:
 
 
 def value_at(document: Any, path: str) -> Any:
-    """Returns what stands at `path`; NOWHERE if nothing does. A key of digits is no index, nor the other way round."""
+    """Returns the value at `path`, or MISSING. Numeric keys are not indexes, nor the reverse."""
     for step in parse_path(path):
         if isinstance(step, str):
             if not isinstance(document, dict) or step not in document:

@@ -1,4 +1,4 @@
-"""Patterns that cannot stall a worker: RE2 matches in linear time, and program size times text length is bounded."""
+"""Regular expressions with bounded cost: RE2 runs in linear time, and program size times text length is limited."""
 
 import functools
 from typing import NamedTuple, Protocol
@@ -7,15 +7,15 @@ import re2  # type: ignore[import-untyped]
 
 PATTERNS_MAX = 8
 PATTERN_LENGTH_MAX = 512
-# Instructions of RE2's program. Its slowest way through a text takes about 7 ns for each instruction and byte.
+# RE2 program size in instructions. The worst case takes about 7 ns per instruction and byte.
 PROGRAM_SIZE_MAX = 2048
-# So one check's patterns take at most about half a second, off the loop, on a text that was made to hurt.
+# Limits the patterns of one check to about half a second, outside the event loop, on a hostile text.
 STEPS_MAX = 1 << 26
 _MEMORY_BYTES_MAX = 1 << 20
 
 
 class _Matcher(Protocol):
-    """What this room uses of RE2."""
+    """The part of an RE2 pattern used here."""
 
     programsize: int
     reverseprogramsize: int
@@ -28,21 +28,21 @@ class _Match(Protocol):
 
 
 class CompiledPattern(NamedTuple):
-    """One compiled pattern and the size of its program."""
+    """A compiled pattern and its program size."""
 
     text: str
     size: int
     matcher: _Matcher
 
     def search(self, text: bytes) -> bytes | None:
-        """Returns the first piece of `text` that matches; None if there is none."""
+        """Returns the first match in `text`; None if there is none."""
         match = self.matcher.search(text, 0, len(text))
         return None if match is None else match.group()
 
 
 @functools.lru_cache(maxsize=256)
 def compile_pattern(text: str) -> CompiledPattern:
-    """Returns the pattern; a ValueError, which begins with a verb, says why it is none that can be used."""
+    """Returns the compiled pattern; ValueError, whose message starts with a verb, if it is invalid or too large."""
     if not 1 <= len(text) <= PATTERN_LENGTH_MAX:
         raise ValueError(f"must hold patterns of 1 to {PATTERN_LENGTH_MAX} characters")
     options = re2.Options()
@@ -69,7 +69,7 @@ def check_patterns(field: str, texts: tuple[str, ...]) -> None:
 
 
 def text_bytes_max(patterns: tuple[str, ...]) -> int:
-    """Returns how long a text may be that all these patterns look through in bounded time."""
+    """Returns the maximum text length for which all these patterns stay within STEPS_MAX."""
     return STEPS_MAX // max(1, sum(compile_pattern(text).size for text in patterns))
 
 

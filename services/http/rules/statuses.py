@@ -1,4 +1,4 @@
-"""The statuses that a spec expects. Pure."""
+"""Parsing of the option `expect_status`. Pure."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ _STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 @functools.lru_cache(maxsize=1024)
 def status_ranges(expected: tuple[int | str, ...]) -> tuple[range, ...]:
-    """Returns the ranges that `expect_status` means; ValueError if one entry is neither a status nor a range."""
+    """Returns the ranges of `expect_status`; ValueError if an entry is neither a status nor a range."""
     if not 1 <= len(expected) <= STATUSES_MAX:
         raise ValueError(f"expect_status must have 1 to {STATUSES_MAX} entries")
     return tuple(_status_range(entry) for entry in expected)

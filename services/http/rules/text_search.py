@@ -1,4 +1,4 @@
-"""Finds texts in a body that passes by in pieces, holding no more of it than the longest text is long."""
+"""Streaming text search: buffers no more than the length of the longest text between chunks."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ TEXT_LENGTH_MAX = 1024
 
 
 class TextSearch:
-    """Which of the wanted texts are still `missing`, and which unwanted one was `found`."""
+    """Tracks which wanted texts are still `missing`, and which unwanted text was `found`."""
 
     __slots__ = ("_overlap", "_tail", "_unwanted", "found", "missing")
 

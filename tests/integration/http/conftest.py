@@ -1,4 +1,4 @@
-"""These tests run on the loop of production and on that of the standard library."""
+"""Runs these tests on uvloop, as in production, and on asyncio's own loop."""
 
 import asyncio
 from collections.abc import Callable, Mapping

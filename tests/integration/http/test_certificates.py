@@ -1,4 +1,4 @@
-"""Certificates: every server of the zoo gets its verdict, and everything that is wrong is told."""
+"""Certificates: the verdict on every test server, and all findings."""
 
 import ssl
 from pathlib import Path
@@ -49,7 +49,7 @@ async def test_a_certificate_gets_its_verdict(
         assert outcome.samples["tls_chain_expires_in_s"] > 0
 
 
-async def test_everything_that_is_wrong_is_told_after_one_handshake(authority: Authority, tmp_path: Path) -> None:
+async def test_all_findings_are_reported_after_one_handshake(authority: Authority, tmp_path: Path) -> None:
     worst = Authority(tmp_path, "A stranger").server("elsewhere.example", days=(-90, -2))
     outcome = await visit(authority, HELLO, worst)
     facts = outcome.hops[0].facts
@@ -61,7 +61,7 @@ async def test_everything_that_is_wrong_is_told_after_one_handshake(authority: A
     assert -3 * 86400 < outcome.samples["tls_expires_in_s"] < -86400
 
 
-async def test_a_certificate_that_is_taken_as_it_is_still_has_its_findings_told(authority: Authority) -> None:
+async def test_an_unverified_certificate_has_findings(authority: Authority) -> None:
     outcome = await visit(authority, HELLO, authority.server("127.0.0.1", days=(-9, -1)), tls_verify=False)
     assert (outcome.status, outcome.hops[0].facts["tls_findings"]) == (Status.UP, "tls_certificate_expired")
 
@@ -83,16 +83,12 @@ async def test_must_staple_is_a_fact(authority: Authority, contexts: dict[str, s
     assert outcome.hops[0].facts["tls_must_staple"] is True
 
 
-async def test_an_answer_that_is_down_stays_down_beside_a_warning(
-    authority: Authority, contexts: dict[str, ssl.SSLContext]
-) -> None:
+async def test_a_warning_does_not_replace_down(authority: Authority, contexts: dict[str, ssl.SSLContext]) -> None:
     outcome = await visit(authority, says(page(status="500 No")), contexts["one hour left"])
     assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.STATUS_UNEXPECTED)
 
 
-async def test_a_warning_of_a_hop_on_the_way_is_not_lost(
-    authority: Authority, contexts: dict[str, ssl.SSLContext]
-) -> None:
+async def test_a_warning_of_an_earlier_hop_is_kept(authority: Authority, contexts: dict[str, ssl.SSLContext]) -> None:
     async with serving(HELLO) as port:
         there = says(moved(f"http://127.0.0.1:{port}/"))
         outcome = await visit(authority, there, contexts["one hour left"])
@@ -100,13 +96,13 @@ async def test_a_warning_of_a_hop_on_the_way_is_not_lost(
 
 
 @pytest.mark.parametrize("fraction", [0, 0.0005])
-async def test_how_soon_is_soon_can_be_said(authority: Authority, fraction: float) -> None:
+async def test_the_expiry_fraction_is_an_option(authority: Authority, fraction: float) -> None:
     short = authority.server("127.0.0.1", days=(-9, 1))
     assert (await visit(authority, HELLO, short)).status is Status.DEGRADED
     assert (await visit(authority, HELLO, short, tls_expiry_fraction=fraction)).status is Status.UP
 
 
-async def test_a_server_that_needs_a_name_gets_none_for_an_address(authority: Authority) -> None:
+async def test_no_sni_is_sent_for_an_address(authority: Authority) -> None:
     def choose(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> int | None:
         return None if name == "localhost" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
 
@@ -117,6 +113,6 @@ async def test_a_server_that_needs_a_name_gets_none_for_an_address(authority: Au
     assert (outcome.reason, "unrecognized name" in outcome.detail) == (TlsReason.TLS_FAILED, True)
 
 
-async def test_a_server_that_hangs_up_without_a_goodbye_has_answered(authority: Authority) -> None:
+async def test_a_close_without_close_notify_ends_a_response(authority: Authority) -> None:
     outcome = await visit(authority, shakes_hands(authority.server("127.0.0.1"), page()), None)
     assert outcome.status is Status.UP

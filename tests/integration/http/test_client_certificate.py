@@ -1,4 +1,4 @@
-"""Client certificates: shown to the one origin that they are for, and to nobody else."""
+"""Client certificates are sent to the origin of the URL only."""
 
 import ssl
 from pathlib import Path
@@ -40,7 +40,7 @@ async def probe(authority: Authority, port: int, **options: object) -> Outcome:
 
 
 @VERSIONS
-async def test_a_server_that_wants_one_gets_it(authority: Authority, version: ssl.TLSVersion) -> None:
+async def test_a_required_client_certificate_is_sent(authority: Authority, version: ssl.TLSVersion) -> None:
     identity = option(authority)
     async with serving(says(page()), demanding(authority, version)) as port:
         outcome = await probe(authority, port, client_certificate=identity)
@@ -49,14 +49,14 @@ async def test_a_server_that_wants_one_gets_it(authority: Authority, version: ss
 
 
 @VERSIONS
-async def test_a_server_that_wants_one_is_told_apart(authority: Authority, version: ssl.TLSVersion) -> None:
+async def test_a_required_client_certificate_has_its_own_reason(authority: Authority, version: ssl.TLSVersion) -> None:
     async with serving(shakes_hands(demanding(authority, version), page())) as port:
         outcome = await probe(authority, port)
     assert (outcome.status, outcome.reason) == (Status.DOWN, TlsReason.TLS_CLIENT_CERTIFICATE_REQUIRED), outcome
 
 
 @VERSIONS
-async def test_a_server_that_does_not_take_ours_is_told_apart(
+async def test_a_rejected_client_certificate_has_its_own_reason(
     authority: Authority, version: ssl.TLSVersion, tmp_path: Path
 ) -> None:
     strange = option(Authority(tmp_path, "A stranger"))
@@ -65,7 +65,7 @@ async def test_a_server_that_does_not_take_ours_is_told_apart(
     assert (outcome.status, outcome.reason) == (Status.DOWN, TlsReason.TLS_CLIENT_CERTIFICATE_REFUSED), outcome
 
 
-async def test_a_certificate_never_crosses_to_another_origin(authority: Authority) -> None:
+async def test_a_client_certificate_is_not_sent_to_another_origin(authority: Authority) -> None:
     async with serving(shakes_hands(demanding(authority), page())) as there:
         away = says(moved(f"https://127.0.0.1:{there}/"))
         async with serving(away, demanding(authority)) as port:
@@ -73,14 +73,14 @@ async def test_a_certificate_never_crosses_to_another_origin(authority: Authorit
     assert (len(outcome.hops), outcome.reason) == (2, TlsReason.TLS_CLIENT_CERTIFICATE_REQUIRED)
 
 
-async def test_a_key_that_does_not_fit_is_our_own_fault(authority: Authority) -> None:
+async def test_a_key_that_does_not_match_is_unknown(authority: Authority) -> None:
     mixed = option(authority) | {"key_pem": option(authority)["key_pem"]}
     async with serving(says(page()), demanding(authority)) as port:
         outcome = await probe(authority, port, client_certificate=mixed)
     assert (outcome.status, outcome.reason) == (Status.UNKNOWN, HttpReason.TLS_CLIENT_CERTIFICATE_UNUSABLE)
 
 
-def test_what_cannot_be_a_certificate_is_refused_without_being_repeated(authority: Authority) -> None:
+def test_an_invalid_client_certificate_is_refused_without_its_value(authority: Authority) -> None:
     good = option(authority)
     for name in good:
         bad = good | {name: "-----BEGIN SECRET-----"}

@@ -1,4 +1,4 @@
-"""The policy holds on every hop, for whatever way an address is written or named."""
+"""The egress policy applies to every hop, however an address is written or named."""
 
 import pytest
 
@@ -37,7 +37,7 @@ async def test_a_redirect_to_metadata_is_refused_where_private_addresses_are_rea
     assert (len(outcome.hops), outcome.hops[1].phases.keys()) == (2, {"connect_s"})
 
 
-async def test_a_redirect_into_our_network_is_refused_where_tenants_share_a_prober() -> None:
+async def test_a_redirect_to_a_private_address_is_refused_on_a_shared_prober() -> None:
     egress = EgressPolicy(private=False, allow=["127.0.0.1"])
     async with serving(says(moved("http://127.0.0.2:9/"))) as port:
         outcome = await check_probe(HttpSpec(url=f"http://127.0.0.1:{port}/"), egress=egress)
@@ -45,7 +45,7 @@ async def test_a_redirect_into_our_network_is_refused_where_tenants_share_a_prob
     assert outcome.detail == "Our egress policy refuses 127.0.0.2: loopback (127.0.0.0/8)."
 
 
-async def test_the_address_behind_a_name_is_judged() -> None:
+async def test_the_resolved_address_is_checked() -> None:
     seen: list[bytes] = []
     zone: dict[tuple[str, str] | str, str] = {("rebound.example", "A"): "127.0.0.1"}
     async with name_server(zone) as (server, _), serving(routes({"/": page()}, seen)) as port:

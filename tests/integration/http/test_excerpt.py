@@ -1,4 +1,4 @@
-"""A result that is not up keeps what the server said first, on the hop that decided, and no other result does."""
+"""A result that is not up keeps the start of the response on the deciding hop; no other result does."""
 
 import asyncio
 import ssl
@@ -32,29 +32,29 @@ def words(outcome: Outcome) -> list[str]:
     return [hop.said for hop in outcome.hops]
 
 
-async def test_an_answer_that_is_up_keeps_nothing() -> None:
+async def test_a_result_that_is_up_has_no_excerpt() -> None:
     assert words(await visit(says(page()))) == [""]
 
 
-async def test_the_hop_that_decided_keeps_the_answer() -> None:
+async def test_the_deciding_hop_has_the_excerpt() -> None:
     outcome = await visit(routes({"/": moved("/gone"), "/gone": ERROR}))
     assert (outcome.reason, words(outcome)) == (HttpReason.STATUS_UNEXPECTED, ["", TOLD])
     assert outcome.hops[0].begun_s == 0 < outcome.hops[1].begun_s
 
 
-async def test_a_rule_that_comes_last_keeps_the_answer_too() -> None:
+async def test_a_failed_final_rule_has_an_excerpt_too() -> None:
     outcome = await visit(says(page()), body_matches=["moon"])
     assert words(outcome) == ["HTTP/1.1 200 OK\nContent-Length: 12\n\nHello, world"]
     assert words(await visit(says(page()), time_s_max=0.000001)) == words(outcome)
 
 
-async def test_a_redirect_that_leads_nowhere_is_told_without_its_query() -> None:
+async def test_an_invalid_redirect_is_reported_without_its_query() -> None:
     (said,) = words(await visit(says(moved("ftp://a.example/?key=abc", "302 Found"))))
     assert "Location: ftp://a.example/?[redacted]" in said
 
 
 @pytest.mark.parametrize("options", [{}, {"expect_status": ["200-599"], "header_assertions": [{"name": "X-A"}]}])
-async def test_the_start_of_a_body_that_comes_later_is_waited_for(options: dict[str, Any]) -> None:
+async def test_the_start_of_a_late_body_is_awaited(options: dict[str, Any]) -> None:
     async def halves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await web.request_of(reader)
         for half in (ERROR[:-11], ERROR[-11:]):
@@ -67,18 +67,18 @@ async def test_the_start_of_a_body_that_comes_later_is_waited_for(options: dict[
     assert words(outcome) == [TOLD]
 
 
-async def test_a_body_that_never_comes_changes_no_verdict() -> None:
+async def test_a_missing_body_changes_no_verdict() -> None:
     outcome = await visit(web.then_silence(ERROR[:-11]), timeout_s=0.3)
     assert (outcome.reason, words(outcome)) == (HttpReason.STATUS_UNEXPECTED, [TOLD.partition("\n\n")[0]])
 
 
 @pytest.mark.parametrize("rest", [b"zz\r\n", b"5;" + b"x" * 100_000, b"0\r\n\r\n", b""])
-async def test_framing_that_breaks_while_the_body_is_waited_for_changes_no_verdict(rest: bytes) -> None:
+async def test_broken_framing_while_awaiting_the_body_changes_no_verdict(rest: bytes) -> None:
     start = b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert (await visit(says(start + rest))).reason == HttpReason.STATUS_UNEXPECTED
 
 
-async def test_what_is_no_http_is_told() -> None:
+async def test_a_response_that_is_not_http_is_in_the_excerpt() -> None:
     assert words(await visit(web.blurts(b"SSH-2.0-OpenSSH_9.6\r\n"))) == ["SSH-2.0-OpenSSH_9.6"]
     outcome = await visit(web.blurts(b"HTTP/1.1 400 No\r\n\r\nTLS?"), scheme="https")
     assert (outcome.reason, words(outcome)) == (TlsReason.TLS_NOT_SPOKEN, ["HTTP/1.1 400 No\n\nTLS?"])
@@ -86,14 +86,14 @@ async def test_what_is_no_http_is_told() -> None:
     assert (outcome.reason, words(outcome)) == (TlsReason.TLS_FAILED, [r"\x15\x03\x01\x00\x02\x02("])
 
 
-async def test_nothing_said_is_nothing_kept() -> None:
+async def test_no_response_has_no_excerpt() -> None:
     assert words(await visit(web.hangs_up)) == [""]
     async with serving(web.hangs_up) as port:
         pass
     assert words(await check_probe(HttpSpec(url=f"http://127.0.0.1:{port}/"))) == [""]
 
 
-async def test_a_certificate_says_more_than_the_bytes_of_its_handshake(tmp_path: Path) -> None:
+async def test_a_refused_certificate_has_no_excerpt(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     for days, reason in (((-9, -1), TlsReason.TLS_CERTIFICATE_EXPIRED), ((-9, 1), TlsReason.TLS_EXPIRING)):
         async with serving(says(page()), authority.server("127.0.0.1", days=days)) as port:
@@ -101,7 +101,7 @@ async def test_a_certificate_says_more_than_the_bytes_of_its_handshake(tmp_path:
         assert (outcome.reason, words(outcome)) == (reason, [""])
 
 
-async def test_a_secret_that_is_said_back_is_not_kept() -> None:
+async def test_an_echoed_secret_is_not_kept() -> None:
     async def echoes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(page(await web.request_of(reader), "500 No"))
 
@@ -112,7 +112,7 @@ async def test_a_secret_that_is_said_back_is_not_kept() -> None:
     assert TOKEN not in said
 
 
-async def test_a_body_stays_with_the_origin_that_it_is_for() -> None:
+async def test_a_body_is_not_sent_to_another_origin() -> None:
     seen: list[bytes] = []
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(serving(routes({"/": page()}, seen)))
@@ -124,7 +124,7 @@ async def test_a_body_stays_with_the_origin_that_it_is_for() -> None:
 
 
 @pytest.mark.parametrize("findings", ["down", "degraded"])
-async def test_nothing_is_said_over_a_tls_that_is_too_old(tmp_path: Path, findings: str) -> None:
+async def test_no_request_is_sent_over_too_old_tls(tmp_path: Path, findings: str) -> None:
     seen: list[bytes] = []
     authority = Authority(tmp_path)
     for name, trusted in (("127.0.0.1", authority), ("127.0.0.1", Authority(tmp_path, "A stranger"))):

@@ -1,4 +1,4 @@
-"""Address families: each is judged for itself, and no fallback hides the dead one."""
+"""Address families: each gets its own verdict, and no fallback hides a failure."""
 
 import contextlib
 import ssl
@@ -30,7 +30,7 @@ OK = says(page())
 
 @contextlib.asynccontextmanager
 async def dual(four: Handler | None, six: Handler | None, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Serves on one port of 127.0.0.1 and of ::1; None for a family in which nobody listens."""
+    """Serves on one port of 127.0.0.1 and ::1; None for a family without a listener."""
     async with contextlib.AsyncExitStack() as stack:
         port = 0
         if four is not None:
@@ -57,7 +57,7 @@ def protocols(outcome: Outcome) -> list[object]:
 
 
 @pytest.mark.parametrize(("family", "address"), [("any", "127.0.0.1"), ("4", "127.0.0.1"), ("6", "::1")])
-async def test_the_family_that_is_asked_for_is_dialled(family: str, address: str) -> None:
+async def test_the_selected_family_is_used(family: str, address: str) -> None:
     async with dual(OK, OK) as port:
         outcome = await probed(port, family=family)
     assert verdict(outcome) == (Status.UP, Reason.OK)
@@ -66,7 +66,7 @@ async def test_the_family_that_is_asked_for_is_dialled(family: str, address: str
 
 
 @pytest.mark.parametrize(("host", "family", "words"), [("six.example", "4", "IPv4"), ("four.example", "6", "IPv6")])
-async def test_no_other_family_stands_in(host: str, family: str, words: str) -> None:
+async def test_there_is_no_fallback_to_the_other_family(host: str, family: str, words: str) -> None:
     async with dual(OK, OK) as port:
         outcome = await probed(port, host, family=family)
     assert verdict(outcome) == (Status.DOWN, Reason.NAME_NOT_FOUND)
@@ -74,13 +74,13 @@ async def test_no_other_family_stands_in(host: str, family: str, words: str) -> 
     assert protocols(outcome) == [int(family)]
 
 
-async def test_a_target_with_ipv6_alone_is_probed_without_being_told() -> None:
+async def test_a_target_with_ipv6_only_needs_no_option() -> None:
     async with dual(None, OK) as port:
         outcome = await probed(port, "six.example")
     assert (verdict(outcome), protocols(outcome)) == ((Status.UP, Reason.OK), [6])
 
 
-async def test_both_families_are_probed_and_told_apart() -> None:
+async def test_both_families_are_probed_separately() -> None:
     async with dual(OK, says(page(b"other"))) as port:
         outcome = await probed(port, family="both")
     assert verdict(outcome) == (Status.UP, Reason.OK)
@@ -101,7 +101,7 @@ async def test_one_family_that_refuses_is_never_hidden(four: Handler | None, six
     assert protocols(outcome) == [4, 6]
 
 
-async def test_a_family_that_is_silent_takes_no_time_from_the_other() -> None:
+async def test_a_silent_family_takes_no_time_from_the_other() -> None:
     async with dual(OK, web.then_silence(b"")) as port:
         outcome = await probed(port, family="both", timeout_s=0.6)
     assert verdict(outcome) == FAMILY_DOWN
@@ -116,7 +116,7 @@ async def test_a_name_without_an_address_of_one_family_is_half_down() -> None:
     assert "Over IPv6: The name four.example has no IPv6 address." in outcome.detail
 
 
-async def test_both_families_down_are_down_with_the_reason_that_tells_more() -> None:
+async def test_both_families_down_are_down_with_the_more_specific_reason() -> None:
     async with dual(OK, OK) as port:
         pass
     assert verdict(await probed(port, family="both")) == (Status.DOWN, Reason.REFUSED)
@@ -124,7 +124,7 @@ async def test_both_families_down_are_down_with_the_reason_that_tells_more() -> 
     assert verdict(await probed(port, "gone.example", family="both")) == (Status.DOWN, Reason.NAME_NOT_FOUND)
 
 
-async def test_a_resolver_that_fails_judges_neither_family() -> None:
+async def test_a_failed_resolver_is_unknown_for_both_families() -> None:
     assert verdict(await probed(80, "broken.example", family="both")) == (Status.UNKNOWN, Reason.RESOLVER_FAILED)
 
 
@@ -139,7 +139,7 @@ async def test_each_family_follows_its_own_redirects() -> None:
     assert len(seen) == 2
 
 
-async def test_a_redirect_to_an_address_of_the_other_family_leads_nowhere() -> None:
+async def test_a_redirect_to_an_address_of_the_other_family_is_invalid() -> None:
     async with serving(OK) as other, dual(None, says(moved(f"http://127.0.0.1:{other}/"))) as port:
         outcome = await probed(port, family="6")
         assert verdict(outcome) == (Status.DOWN, HttpReason.REDIRECT_INVALID)
@@ -148,7 +148,7 @@ async def test_a_redirect_to_an_address_of_the_other_family_leads_nowhere() -> N
 
 
 @pytest.mark.parametrize(("address", "protocol"), [("127.0.0.1", 4), ("::1", 6)])
-async def test_an_origin_is_dialled_by_address_with_its_own_host(address: str, protocol: int) -> None:
+async def test_resolve_to_connects_by_address_and_keeps_the_host(address: str, protocol: int) -> None:
     seen: list[bytes] = []
     async with dual(routes({"/": page()}, seen), routes({"/": page()}, seen)) as port:
         outcome = await check_probe(HttpSpec(url=f"http://gone.example:{port}/", resolve_to=address))
@@ -158,7 +158,7 @@ async def test_an_origin_is_dialled_by_address_with_its_own_host(address: str, p
     assert f"Host: gone.example:{port}\r\n".encode() in seen[0]
 
 
-async def test_an_origin_is_asked_for_the_certificate_of_its_own_host(tmp_path: Path) -> None:
+async def test_resolve_to_keeps_the_tls_name(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     asked: list[str | None] = []
     context = authority.server("shop.example")
@@ -169,7 +169,7 @@ async def test_an_origin_is_asked_for_the_certificate_of_its_own_host(tmp_path: 
     assert (verdict(outcome), asked) == ((Status.UP, Reason.OK), ["shop.example"])
 
 
-async def test_only_hops_to_the_urls_own_host_are_dialled_at_its_origin() -> None:
+async def test_resolve_to_applies_to_the_urls_own_host_only() -> None:
     async with serving(OK) as elsewhere:
         answers = {"/": moved("/a"), "/a": moved(f"http://four.example:{elsewhere}/")}
         async with name_server(ZONE) as (server, names), serving(routes(answers), host="127.0.0.2") as port:
@@ -180,7 +180,7 @@ async def test_only_hops_to_the_urls_own_host_are_dialled_at_its_origin() -> Non
     assert {name for name, _ in names.asked} == {"four.example"}
 
 
-async def test_an_origin_is_no_way_around_the_egress_policy() -> None:
+async def test_resolve_to_does_not_bypass_the_egress_policy() -> None:
     spec = HttpSpec(url="http://shop.example/", resolve_to="169.254.169.254")
     assert verdict(await check_probe(spec)) == (Status.UNKNOWN, Reason.EGRESS_REFUSED)
     spec = HttpSpec(url="http://shop.example/", resolve_to="10.0.0.1")

@@ -1,4 +1,4 @@
-"""What HTTP/2 needs more than a server: two connections, several servers, or a look at what was sent."""
+"""HTTP/2 cases that need two connections, several servers, or the frames sent."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ async def probe(ca_file: Path, port: int, scheme: str = "https", **options: obje
 
 
 def by_protocol(new: Handler, old: Handler) -> Handler:
-    """Serves each client by what was agreed on."""
+    """Serves each client by its negotiated protocol."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
@@ -41,7 +41,7 @@ def by_protocol(new: Handler, old: Handler) -> Handler:
 
 
 @pytest.mark.parametrize("refusal", [rst(13), http2.goaway(13)], ids=["reset", "goodbye"])
-async def test_a_server_that_insists_on_http_1_1_gets_it(authority: Authority, refusal: bytes) -> None:
+async def test_http_1_1_required_is_repeated_over_http_1_1(authority: Authority, refusal: bytes) -> None:
     handler = by_protocol(raw(refusal), says(page()))
     async with serving(handler, speaking(authority, "h2", "1.1")) as port:
         outcome = await probe(authority.ca_file, port)
@@ -50,7 +50,7 @@ async def test_a_server_that_insists_on_http_1_1_gets_it(authority: Authority, r
     assert (facts["http_version"], facts["tls_alpn"], facts["tls_subject"]) == ("1.1", "http/1.1", "127.0.0.1")
 
 
-async def test_an_answer_that_failed_keeps_its_first_words(authority: Authority) -> None:
+async def test_a_failed_http_2_response_has_an_excerpt(authority: Authority) -> None:
     no_page = ((":status", "500"), ("server", "a"), ("set-cookie", "sid=1"))
     async with serving(raw(head(no_page), data(b"no database")), speaking(authority, "h2")) as port:
         outcome = await probe(authority.ca_file, port)
@@ -59,19 +59,19 @@ async def test_an_answer_that_failed_keeps_its_first_words(authority: Authority)
 
 
 @pytest.mark.parametrize("answer", [raw(rst(2)), raw(http2.goaway(11)), raw(data(b"x"))])
-async def test_frames_are_no_words(authority: Authority, answer: Handler) -> None:
+async def test_frames_are_not_in_the_excerpt(authority: Authority, answer: Handler) -> None:
     async with serving(answer, speaking(authority, "h2")) as port:
         outcome = await probe(authority.ca_file, port)
     assert (outcome.status, [hop.said for hop in outcome.hops]) == (Status.DOWN, [""])
 
 
-async def test_what_is_said_instead_of_http_2_is_told(authority: Authority) -> None:
+async def test_a_response_that_is_not_http_2_is_in_the_excerpt(authority: Authority) -> None:
     async with serving(blurts(b"SSH-2.0-OpenSSH_9.6\r\n"), speaking(authority, "h2")) as port:
         outcome = await probe(authority.ca_file, port)
     assert [hop.said for hop in outcome.hops] == ["SSH-2.0-OpenSSH_9.6"]
 
 
-async def test_the_phases_of_a_second_connection_are_its_own(authority: Authority) -> None:
+async def test_the_phases_are_those_of_the_second_connection(authority: Authority) -> None:
     refuses = raw(head([(":status", "103")]), rst(13))
     async with serving(by_protocol(refuses, hangs_up), speaking(authority, "h2", "1.1")) as port:
         outcome = await probe(authority.ca_file, port)
@@ -79,7 +79,7 @@ async def test_the_phases_of_a_second_connection_are_its_own(authority: Authorit
     assert list(outcome.hops[0].phases) == ["connect_s", "tls_s", "first_byte_s"]
 
 
-async def test_the_head_of_a_request_is_what_http_1_1_would_say(authority: Authority) -> None:
+async def test_the_request_head_equals_that_of_http_1_1(authority: Authority) -> None:
     seen: list[tuple[str, str]] = []
 
     async def answerer(exchange: Exchange) -> None:
@@ -96,7 +96,7 @@ async def test_the_head_of_a_request_is_what_http_1_1_would_say(authority: Autho
 
 
 @pytest.mark.parametrize(("first", "version"), [("http/1.1", "any"), ("plain", "2")])
-async def test_a_redirect_leads_from_one_version_to_the_other(authority: Authority, first: str, version: str) -> None:
+async def test_a_redirect_can_change_the_http_version(authority: Authority, first: str, version: str) -> None:
     async with AsyncExitStack() as stack:
         new = await stack.enter_async_context(serving(http2.page(), speaking(authority, "h2")))
         context = None if first == "plain" else speaking(authority, first)
@@ -106,14 +106,14 @@ async def test_a_redirect_leads_from_one_version_to_the_other(authority: Authori
     assert [hop.facts["http_version"] for hop in outcome.hops] == ["1.1", "2"]
 
 
-async def test_plain_http_that_leads_nowhere_is_not_http_2(authority: Authority) -> None:
+async def test_plain_http_is_not_http_2(authority: Authority) -> None:
     async with serving(says(page())) as port:
         outcome = await probe(authority.ca_file, port, "http", http_version="2")
     assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.HTTP_VERSION)
     assert "HTTP/1.1" in outcome.detail
 
 
-async def test_nothing_is_left_for_the_garbage_collector(authority: Authority) -> None:
+async def test_no_reference_cycles_remain(authority: Authority) -> None:
     handler = raw(head(), data(b"x", END_STREAM))
     async with serving(handler, speaking(authority, "h2")) as port, HttpProbe(ca_file=authority.ca_file) as probe:
         spec = HttpSpec(url=f"https://127.0.0.1:{port}/", http_version="2")

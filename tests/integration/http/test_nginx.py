@@ -1,4 +1,4 @@
-"""The server that most sites run: it speaks HTTP/2 with us, and has nothing to complain about."""
+"""Compatibility with nginx, the most common server: HTTP/2 works, and its error log stays empty."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ async def test_a_large_page_comes_over_http_2(served: Nginx) -> None:
 
 
 @pytest.mark.parametrize("version", ["any", "1.1"])
-async def test_the_version_is_the_one_that_both_sides_want(served: Nginx, version: str) -> None:
+async def test_the_version_is_the_best_common_one(served: Nginx, version: str) -> None:
     both = await probe(served, http_version=version)
     old = await probe(served, port=served.old, http_version=version)
     assert versions(both) == [("2", "h2") if version == "any" else ("1.1", "http/1.1")]
@@ -44,20 +44,20 @@ async def test_the_version_is_the_one_that_both_sides_want(served: Nginx, versio
     assert both.status is old.status is Status.UP
 
 
-async def test_a_server_without_http_2_says_so_by_an_alert(served: Nginx) -> None:
+async def test_a_server_without_http_2_sends_an_alert(served: Nginx) -> None:
     outcome = await probe(served, port=served.old, http_version="2")
     assert (outcome.status, outcome.reason) == (Status.DOWN, HttpReason.HTTP_VERSION)
     assert "no application protocol" in outcome.detail
 
 
-async def test_what_we_ask_arrives(served: Nginx) -> None:
+async def test_the_request_arrives_unchanged(served: Nginx) -> None:
     options: dict[str, object] = {"method": "POST", "body": "ä" * 65536, "headers": {"Host": "b.example", "X-A": "ü"}}
     options["server_name"] = "127.0.0.1"
     outcome = await probe(served, "/said", http_version="2", **options, body_contains=["POST b.example ü HTTP/2.0"])
     assert outcome.status is Status.UP, outcome
 
 
-async def test_redirects_codings_and_heads_are_as_ever(served: Nginx) -> None:
+async def test_redirects_codings_and_head_requests_work(served: Nginx) -> None:
     packed = await probe(served, headers={"Accept-Encoding": "gzip"}, body_contains=["789"])
     assert packed.samples["decoded_bytes"] == len(PAGE) > packed.samples["body_bytes"]
     moved = await probe(served, "/moved", body_contains=["GET"])
@@ -66,11 +66,11 @@ async def test_redirects_codings_and_heads_are_as_ever(served: Nginx) -> None:
     assert versions(moved) == [("2", "h2")] * 2
 
 
-async def test_a_server_that_says_goodbye_before_it_answers_is_up(served: Nginx) -> None:
+async def test_a_goaway_before_the_response_is_up(served: Nginx) -> None:
     assert (await probe(served, "/last", body_contains=["Hello"])).status is Status.UP
 
 
-async def test_the_server_has_nothing_to_complain_about(tmp_path: Path) -> None:
+async def test_the_error_log_stays_empty(tmp_path: Path) -> None:
     with nginx(tmp_path) as own:
         assert (await probe(own)).status is Status.UP
         assert (await probe(own, "/said")).status is Status.UP

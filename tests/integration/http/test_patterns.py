@@ -1,4 +1,4 @@
-"""Patterns have a few threads of their own: they hold up nothing else, nothing else holds them up, and they end."""
+"""Patterns run in their own threads, which block nothing else and end with the probe."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ async def probed(probe: HttpProbe, timeout_s: float = 5.0) -> Outcome:
         return await probe(HttpSpec(url=f"http://127.0.0.1:{port}/", body_matches=("^Hello",)), timeout_s)
 
 
-async def test_threads_of_others_that_are_busy_hold_up_no_pattern() -> None:
+async def test_a_busy_default_pool_does_not_delay_patterns() -> None:
     free = threading.Event()
     with ThreadPoolExecutor(1) as others:
         asyncio.get_running_loop().set_default_executor(others)
@@ -31,7 +31,7 @@ async def test_threads_of_others_that_are_busy_hold_up_no_pattern() -> None:
             free.set()
 
 
-async def test_patterns_that_wait_too_long_judge_nothing() -> None:
+async def test_a_pattern_timeout_is_unknown() -> None:
     free = threading.Event()
     async with HttpProbe() as probe:
         for _ in range(2):
@@ -51,4 +51,4 @@ async def test_the_threads_end_with_the_probe() -> None:
         own = [thread for thread in threads() if thread not in before]
         assert 1 <= len(own) <= 2
     for thread in own:
-        await asyncio.to_thread(thread.join)  # waits for ever if nobody has told them to end
+        await asyncio.to_thread(thread.join)  # would block forever if they were not shut down

@@ -1,4 +1,4 @@
-"""Through a proxy: the verdict is the target's, what lies on the way is ours, and secrets reach nobody else."""
+"""Through a proxy: verdicts on target and proxy, and secrets sent to their recipient only."""
 
 import contextlib
 import ssl
@@ -50,13 +50,13 @@ def verdict(outcome: Outcome) -> tuple[Status, str]:
 async def serving_behind(
     kind: str, handler: Handler = OK, tls: ssl.SSLContext | None = None, *, wants: bool = False
 ) -> AsyncIterator[tuple[int, str, Passed]]:
-    """Serves a target, and a proxy that alone knows it as shop.example; yields port, option and what the proxy saw."""
+    """Serves a target, and a proxy that alone resolves it as shop.example; yields port, option and the requests seen."""
     async with serving(handler, tls) as port, KINDS[kind](wants=wants, shop_example="127.0.0.1") as (proxy, passed):
         yield port, proxy, passed
 
 
 @pytest.mark.parametrize("case", PROXIED, ids=lambda case: case.name)
-async def test_a_proxy_that_opens_no_way_gets_its_verdict(case: Case) -> None:
+async def test_a_failed_proxy_handshake_gets_its_verdict(case: Case) -> None:
     async with serving(case.handler) as port:
         spec = spec_of(case.options, proxy=f"{case.options['proxy']}://127.0.0.1:{port}")
         outcome = await check_probe(spec, timeout_s=case.timeout_s)
@@ -79,7 +79,7 @@ async def test_plain_http_goes_through(kind: str, *, wants: bool) -> None:
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 @pytest.mark.parametrize("wants", [False, True], ids=["open", "credentials"])
-async def test_tls_is_spoken_with_the_target_itself(
+async def test_tls_is_end_to_end_with_the_target(
     kind: str, authority: Authority, secure: ssl.SSLContext, *, wants: bool
 ) -> None:
     async with serving_behind(kind, tls=secure, wants=wants) as (port, proxy, _):
@@ -109,7 +109,7 @@ async def test_a_bad_certificate_behind_a_proxy_is_the_targets(
 
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
-async def test_what_a_target_does_behind_an_open_way_is_its_own(kind: str) -> None:
+async def test_a_failure_behind_an_open_tunnel_is_the_targets(kind: str) -> None:
     async with serving_behind(kind, web.then_reset(b"")) as (port, proxy, _):
         outcome = await check_probe(spec_of({"url": f"https://127.0.0.1:{port}/"}, proxy=proxy))
     assert verdict(outcome) == (Status.DOWN, TlsReason.TLS_RESET)
@@ -126,7 +126,7 @@ async def test_a_target_that_the_proxy_cannot_reach_is_down(kind: str, words: st
     assert list(outcome.hops[0].phases) == ["connect_s", "proxy_s"]
 
 
-async def test_a_502_to_a_forwarded_request_is_the_answer() -> None:
+async def test_a_502_to_a_forwarded_request_is_the_response() -> None:
     async with serving_behind("http") as (port, _, _):
         pass
     async with http_proxy() as (proxy, _):
@@ -134,7 +134,9 @@ async def test_a_502_to_a_forwarded_request_is_the_answer() -> None:
     assert verdict(outcome) == (Status.DOWN, HttpReason.STATUS_UNEXPECTED)
 
 
-async def test_every_hop_goes_through_and_each_secret_to_its_own(authority: Authority, secure: ssl.SSLContext) -> None:
+async def test_every_hop_uses_the_proxy_and_secrets_reach_their_recipient_only(
+    authority: Authority, secure: ssl.SSLContext
+) -> None:
     seen: list[bytes] = []
     async with AsyncExitStack() as stack:
         behind = await stack.enter_async_context(serving(routes({"/": page()}, seen), secure))
@@ -152,7 +154,7 @@ async def test_every_hop_goes_through_and_each_secret_to_its_own(authority: Auth
     assert [b"Authorization: Bearer" in head for head in (*passed.heads, *seen)] == [True, False, True, False]
 
 
-async def test_socks5_asks_for_the_address_that_we_look_up_and_socks5h_for_the_name() -> None:
+async def test_socks5_requests_an_address_and_socks5h_a_name() -> None:
     zone: dict[tuple[str, str] | str, str] = {("here.example", "A"): "127.0.0.1"}
     async with name_server(zone) as (server, names), serving(OK) as port, socks_proxy(far_example="127.0.0.1") as made:
         proxy, passed = made
@@ -165,7 +167,7 @@ async def test_socks5_asks_for_the_address_that_we_look_up_and_socks5h_for_the_n
     assert {name for name, _ in names.asked} == {"here.example"}
 
 
-async def test_socks5_is_asked_for_the_family_and_for_the_address_of_the_spec() -> None:
+async def test_socks5_honours_family_and_resolve_to() -> None:
     zone: dict[tuple[str, str] | str, str] = {("dual.example", "A"): "127.0.0.1", ("dual.example", "AAAA"): "::1"}
     async with name_server(zone) as (server, _), serving(OK, host="::1") as port, socks_proxy() as (proxy, passed):
         url = f"http://dual.example:{port}/"
@@ -186,7 +188,7 @@ async def test_a_name_without_an_address_is_down_and_a_proxy_without_one_is_not(
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
-async def test_a_proxy_that_cannot_be_connected_to_is_no_fault_of_the_target(scheme: str) -> None:
+async def test_an_unreachable_proxy_is_unknown(scheme: str) -> None:
     async with serving(OK) as port:
         pass
     refused = await check_probe(spec_of({"url": "http://shop.example/"}, proxy=f"{scheme}://127.0.0.1:{port}"))
@@ -199,7 +201,7 @@ async def test_a_proxy_that_cannot_be_connected_to_is_no_fault_of_the_target(sch
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 @pytest.mark.parametrize("url", ["http://127.0.0.2:9/", "https://[::ffff:10.0.0.1]/", "http://169.254.169.254/"])
-async def test_an_address_that_the_policy_refuses_is_not_asked_for(kind: str, url: str) -> None:
+async def test_a_refused_address_is_not_requested_from_the_proxy(kind: str, url: str) -> None:
     async with KINDS[kind]() as (proxy, passed), serving(says(moved(url))) as port:
         direct = await check_probe(spec_of({"url": url}, proxy=proxy), egress=PUBLIC)
         led = await check_probe(spec_of({"url": f"http://127.0.0.1:{port}/"}, proxy=proxy), egress=PUBLIC)
@@ -207,7 +209,7 @@ async def test_an_address_that_the_policy_refuses_is_not_asked_for(kind: str, ur
     assert passed.goals == [("127.0.0.1", port)]
 
 
-async def test_an_address_behind_a_name_that_we_look_up_is_judged_too() -> None:
+async def test_a_resolved_target_address_is_checked_too() -> None:
     async with name_server({("in.example", "A"): "127.0.0.2"}) as (server, _), socks_proxy() as (proxy, passed):
         spec = spec_of({"url": "http://in.example/"}, proxy=proxy)
         outcome = await check_probe(spec, nameservers=(server,), egress=PUBLIC)
@@ -215,7 +217,7 @@ async def test_an_address_behind_a_name_that_we_look_up_is_judged_too() -> None:
     assert passed.goals == []
 
 
-async def test_the_proxys_own_address_is_judged() -> None:
+async def test_the_address_of_the_proxy_is_checked() -> None:
     async with http_proxy() as (proxy, passed):
         spec = spec_of({"url": "http://192.0.2.1/"}, proxy=proxy)
         outcome = await check_probe(spec, egress=EgressPolicy(private=False, allow=["192.0.2.1"]))
@@ -224,7 +226,7 @@ async def test_the_proxys_own_address_is_judged() -> None:
     assert passed.heads == []
 
 
-async def test_a_proxy_of_the_environment_is_never_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_environment_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(OK) as port, http_proxy() as (trap, passed):
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, trap)
@@ -234,7 +236,7 @@ async def test_a_proxy_of_the_environment_is_never_used(monkeypatch: pytest.Monk
     assert passed.heads == []
 
 
-async def test_credentials_are_not_shown_even_if_the_proxy_says_them_back() -> None:
+async def test_credentials_echoed_by_the_proxy_are_redacted() -> None:
     echo = web.blurts(f"HTTP/1.1 407 You said {PASSWORD}\r\n\r\n".encode())
     async with serving(echo) as port:
         spec = spec_of({"url": "https://shop.example/", "proxy_auth": AUTH}, proxy=f"http://127.0.0.1:{port}")
@@ -243,7 +245,7 @@ async def test_credentials_are_not_shown_even_if_the_proxy_says_them_back() -> N
     assert PASSWORD not in repr(outcome) + repr(spec)
 
 
-async def test_what_comes_right_behind_the_consent_is_the_targets() -> None:
+async def test_bytes_right_after_the_proxy_reply_are_the_targets() -> None:
     eager = web.blurts(
         b"HTTP/1.1 103 Soon\r\n\r\nHTTP/1.1 200 Open\r\nContent-Length: 99\r\n\r\n\x15\x03\x01\x00\x02\x02\x28"
     )
@@ -253,7 +255,7 @@ async def test_what_comes_right_behind_the_consent_is_the_targets() -> None:
     assert verdict(outcome) == (Status.DOWN, TlsReason.TLS_FAILED)
 
 
-async def test_an_answer_right_behind_the_consent_is_the_targets() -> None:
+async def test_a_response_right_after_the_proxy_reply_is_the_targets() -> None:
     async with serving(turn(b"\x05\x00", b"\x05\x00\x00\x01" + bytes(6) + page())) as port:
         outcome = await check_probe(spec_of({"url": "http://shop.example/"}, proxy=f"socks5h://127.0.0.1:{port}"))
     assert outcome.status is Status.UP, outcome

@@ -1,4 +1,4 @@
-"""Proxies that others wrote, tinyproxy for HTTP and microsocks for SOCKS5."""
+"""Compatibility with tinyproxy (HTTP) and microsocks (SOCKS5)."""
 
 import ssl
 from collections.abc import Iterator
@@ -52,19 +52,19 @@ async def test_plain_http_and_tls_go_through(proxy: str, authority: Authority, s
     assert "proxy_s" in outcomes[1].hops[0].phases
 
 
-async def test_credentials_that_are_refused_blame_nobody_else(proxy: str) -> None:
+async def test_rejected_credentials_are_unknown(proxy: str) -> None:
     outcome = await probed("https://localhost:443/", proxy, password="wrong")
     assert (outcome.status, outcome.reason) == (Status.UNKNOWN, HttpReason.PROXY_FAILED), outcome
 
 
-async def test_a_port_on_which_nobody_listens(proxy: str) -> None:
-    """Tinyproxy says 500 for it, the word for a failure of its own, and that is what it is taken for."""
+async def test_a_port_without_a_listener(proxy: str) -> None:
+    """Tinyproxy sends 500, which also means a failure of its own, and is treated as that."""
     outcome = await probed(f"https://localhost:{free_port()}/", proxy)
     said = (Status.UNKNOWN, HttpReason.PROXY_FAILED), (Status.DOWN, HttpReason.PROXY_TARGET_UNREACHABLE)
     assert (outcome.status, outcome.reason) == said[proxy.startswith("socks5")], outcome
 
 
-async def test_a_rule_of_the_proxy_blames_nobody_else(tmp_path: Path) -> None:
+async def test_a_rule_of_the_proxy_is_unknown(tmp_path: Path) -> None:
     with running_proxy("tinyproxy", tmp_path) as port:
         outcome = await probed("https://forbidden.example/", f"http://127.0.0.1:{port}")
     assert (outcome.status, outcome.reason) == (Status.UNKNOWN, HttpReason.PROXY_REFUSED), outcome

@@ -1,4 +1,4 @@
-"""What is sent to real servers, and what of it comes back into a result."""
+"""Requests to real servers, and redaction of what they echo."""
 
 from contextlib import AsyncExitStack
 
@@ -23,9 +23,7 @@ TOKEN = "tok-3nr.Zq/x"
     ],
 )
 @pytest.mark.parametrize("answer", [moved(f"/{TOKEN}"), moved(f"/{TOKEN}?a={TOKEN}"), moved(f"ftp://{TOKEN}")])
-async def test_what_a_server_says_back_of_a_secret_is_not_in_the_result(
-    options: dict[str, object], answer: bytes
-) -> None:
+async def test_an_echoed_secret_is_not_in_the_result(options: dict[str, object], answer: bytes) -> None:
     async with serving(routes({"/": answer})) as port:
         spec = msgspec.structs.replace(HttpSpec(url=f"http://127.0.0.1:{port}/"), **options)
         outcome = await check_probe(spec)
@@ -33,7 +31,7 @@ async def test_what_a_server_says_back_of_a_secret_is_not_in_the_result(
     assert TOKEN not in repr(outcome)
 
 
-async def test_credentials_stay_with_the_server_they_are_for() -> None:
+async def test_credentials_are_sent_to_their_origin_only() -> None:
     async with AsyncExitStack() as stack:
         seen: list[bytes] = []
         other = await stack.enter_async_context(serving(routes({"/": page()}, seen)))
@@ -47,7 +45,7 @@ async def test_credentials_stay_with_the_server_they_are_for() -> None:
     assert [request.count(b"X-A: ") for request in seen] == [2, 2, 0]
 
 
-async def test_a_host_that_the_host_header_names_is_the_same_host() -> None:
+async def test_the_host_of_the_host_header_is_the_same_host() -> None:
     async with AsyncExitStack() as stack:
         there = await stack.enter_async_context(serving(says(page())))
         here = await stack.enter_async_context(serving(says(moved(f"http://localhost:{there}/"))))

@@ -1,4 +1,4 @@
-"""Names: what is the target's fault, and what is our resolver's."""
+"""Name resolution: failures of the target's name, and failures of the resolver."""
 
 import time
 
@@ -42,7 +42,7 @@ async def resolve(host: str, timeout_s: float = 2.0) -> list[str] | Verdict:
 
 
 @pytest.mark.parametrize("host", FAULTS)
-async def test_a_name_without_an_answer_is_blamed_on_the_right_side(host: str) -> None:
+async def test_a_failed_look_up_is_down_or_unknown(host: str) -> None:
     found = await resolve(host, timeout_s=0.5)
     assert isinstance(found, Verdict)
     assert (found.status, found.reason) == FAULTS[host]
@@ -57,14 +57,15 @@ async def test_a_name_with_ipv6_addresses_only_is_found() -> None:
     assert await resolve("six.example") == ["::1"]
 
 
-async def test_names_of_this_machine_ask_no_server() -> None:
+@pytest.mark.parametrize("host", ["localhost", "localhost.", "LOCALHOST.", "web.localhost."])
+async def test_localhost_names_resolve_to_loopback_without_a_query(host: str) -> None:
     async with name_server(ZONE) as (server, names), Resolver([server]) as resolver:
-        found = await resolver.resolve("localhost", 80, time.monotonic() + 2)
+        found = await resolver.resolve(host, 80, time.monotonic() + 2)
     assert not isinstance(found, Verdict)
     assert (found[0].host, found[0].port, names.asked.total()) == ("127.0.0.1", 80, 0)
 
 
-async def test_a_server_that_is_not_there_is_our_fault() -> None:
+async def test_an_unreachable_dns_server_is_unknown() -> None:
     async with name_server(ZONE) as (server, _):
         pass
     async with Resolver([server]) as resolver:
@@ -73,7 +74,7 @@ async def test_a_server_that_is_not_there_is_our_fault() -> None:
     assert (found.status, found.reason) == (Status.UNKNOWN, Reason.RESOLVER_FAILED)
 
 
-async def test_a_named_target_is_probed_and_its_resolve_phase_told() -> None:
+async def test_a_named_target_has_a_resolve_phase() -> None:
     async with name_server(ZONE) as (server, _), serving(says(page())) as port:
         outcome = await check_probe(HttpSpec(url=f"http://web.example:{port}/"), nameservers=(server,))
     assert outcome.status is Status.UP

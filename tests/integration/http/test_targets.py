@@ -1,4 +1,4 @@
-"""Every target of the zoo gets its verdict, and every reason has a target."""
+"""Every test server gets its expected verdict, and every reason has a test server."""
 
 import resource
 import ssl
@@ -21,7 +21,7 @@ from tests.support.targets.proxy_cases import PROXIED
 from tests.support.targets.tls_cases import CERTIFICATES
 from tests.support.targets.web import deaf_port, moved, page, says, serving, shakes_hands
 
-# Reasons that take more than a server; each has a test of its own, below or in the file named.
+# Reasons that need more than a server; each has its own test, below or in the named file.
 ELSEWHERE = {
     TlsReason.NO_TRUST_STORE,
     TlsReason.TLS_CLIENT_CERTIFICATE_REQUIRED,
@@ -59,11 +59,11 @@ async def test_a_target_gets_its_verdict(case: Case, authority: Authority, conte
     assert sum(sum(hop.phases.values()) for hop in outcome.hops) <= outcome.samples["total_s"]
 
 
-def test_every_reason_of_the_kind_has_a_target() -> None:
+def test_every_reason_has_a_test_server() -> None:
     assert {case.reason for case in (*CASES, *CERTIFICATES, *PROXIED)} | ELSEWHERE >= {*HttpReason, *TlsReason}
 
 
-def test_case_names_are_told_apart() -> None:
+def test_case_names_are_unique() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
@@ -96,14 +96,14 @@ def descriptors_max(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_having_no_descriptor_left_is_our_own_fault() -> None:
+async def test_no_free_descriptor_is_unknown() -> None:
     async with HttpProbe() as probe:
         with descriptors_max(3):
             outcome = await probe(HttpSpec(url="http://127.0.0.1:9/"), 1)
     assert (outcome.status, outcome.reason) == (Status.UNKNOWN, Reason.NO_DESCRIPTORS)
 
 
-async def test_without_root_certificates_no_chain_is_judged(
+async def test_without_root_certificates_a_chain_is_unknown(
     tmp_path: Path, contexts: dict[str, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
@@ -113,7 +113,7 @@ async def test_without_root_certificates_no_chain_is_judged(
     assert (outcome.status, outcome.reason) == (Status.UNKNOWN, TlsReason.NO_TRUST_STORE)
 
 
-async def test_a_server_that_wants_our_certificate_says_so_only_after_the_handshake(authority: Authority) -> None:
+async def test_a_missing_client_certificate_is_reported_after_the_handshake(authority: Authority) -> None:
     demanding = authority.server("127.0.0.1")
     demanding.verify_mode = ssl.CERT_REQUIRED
     async with serving(shakes_hands(demanding)) as port:
@@ -140,9 +140,7 @@ async def test_a_refused_certificate_is_still_described(
     assert outcome.hops[0].facts["tls_subject"] == "127.0.0.1"
 
 
-async def test_both_hops_of_a_redirect_into_tls_are_told(
-    authority: Authority, contexts: dict[str, ssl.SSLContext]
-) -> None:
+async def test_a_redirect_to_https_has_two_hops(authority: Authority, contexts: dict[str, ssl.SSLContext]) -> None:
     async with AsyncExitStack() as stack:
         secure = await stack.enter_async_context(serving(says(page()), contexts["good"]))
         plain = await stack.enter_async_context(serving(says(moved(f"https://localhost:{secure}/?token=secret"))))
@@ -165,7 +163,7 @@ async def test_an_ipv6_literal_is_probed() -> None:
     assert (outcome.status, outcome.hops[0].address) == (Status.UP, "::1")
 
 
-async def test_the_samples_of_a_page_are_its_numbers() -> None:
+async def test_the_samples_of_a_page() -> None:
     async with serving(says(page(b"x" * 1000, headers="Server: z\r\n"))) as port:
         outcome = await check_probe(HttpSpec(url=f"http://127.0.0.1:{port}/"))
     facts = {name: outcome.samples[name] for name in ("status_code", "body_bytes", "header_bytes", "redirects")}

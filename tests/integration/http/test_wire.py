@@ -1,4 +1,4 @@
-"""The wire alone: what is more than the kernel takes at once still arrives, whole and in order."""
+"""Wire: data beyond the socket buffers arrives complete and in order; TLS upgrades."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ DIGEST = hashlib.sha256(SPEECH).digest()
 
 
 class LargeExchange:
-    """Says a lot and waits for its digest."""
+    """Sends a lot of data and waits for its digest."""
 
     def __init__(self) -> None:
         self.heard = b""
@@ -41,7 +41,7 @@ async def listens(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-async def test_a_long_request_is_sent_as_the_peer_takes_it(tmp_path: Path, *, secure: bool) -> None:
+async def test_a_long_request_is_sent_as_the_peer_reads_it(tmp_path: Path, *, secure: bool) -> None:
     authority = Authority(tmp_path)
     session = TlsContexts(authority.ca_file).session("127.0.0.1", verify=True) if secure else None
     speech = LargeExchange()
@@ -57,9 +57,9 @@ async def test_a_long_request_is_sent_as_the_peer_takes_it(tmp_path: Path, *, se
     assert (end, wire.phase, speech.heard) == (End.COMPLETE, Phase.TRANSFER, DIGEST)
 
 
-async def test_a_bug_in_a_talk_is_raised_where_it_is_waited_for() -> None:
+async def test_an_exception_in_an_exchange_is_raised_by_run() -> None:
     class Buggy(LargeExchange):
-        def opened(self) -> bytes:
+        def on_connected(self) -> bytes:
             raise LookupError("a bug")
 
     async with serving(listens) as port:
@@ -71,17 +71,17 @@ async def test_a_bug_in_a_talk_is_raised_where_it_is_waited_for() -> None:
 
 
 class MailClient:
-    """Asks for TLS in the middle of a conversation, as mail and directories do."""
+    """Upgrades to TLS within the protocol, as SMTP and LDAP do."""
 
     def __init__(self, session: TlsSession) -> None:
         self.wire: Wire
         self.heard = b""
         self._session = session
 
-    def opened(self) -> bytes:
+    def on_connected(self) -> bytes:
         return b"EHLO again\r\n" if self.wire.session else b""
 
-    def received(self, data: bytes) -> bool:
+    def on_data(self, data: bytes) -> bool:
         self.heard += data
         if data.startswith(b"220 hello"):
             self.wire.send(b"STARTTLS\r\n")
@@ -100,11 +100,11 @@ def mail_server(context: ssl.SSLContext, consent: bytes) -> Handler:
     return handler
 
 
-@pytest.mark.parametrize("slipped_in", [b"", b"250 from somebody in between\r\n"], ids=["clean", "slipped in"])
-async def test_tls_starts_in_the_middle_of_a_conversation(tmp_path: Path, slipped_in: bytes) -> None:
+@pytest.mark.parametrize("injected", [b"", b"250 from a man in the middle\r\n"], ids=["clean", "injected"])
+async def test_a_connection_can_be_upgraded_to_tls(tmp_path: Path, injected: bytes) -> None:
     authority = Authority(tmp_path)
     client = MailClient(TlsContexts(authority.ca_file).session("127.0.0.1", verify=True))
-    handler = mail_server(authority.server("127.0.0.1"), b"220 go\r\n" + slipped_in)
+    handler = mail_server(authority.server("127.0.0.1"), b"220 go\r\n" + injected)
     async with serving(handler) as port:
         address = SocketAddress(socket.AF_INET, "127.0.0.1", port)
         client.wire = Wire(asyncio.get_running_loop(), client, address, egress=EgressPolicy())
@@ -116,7 +116,7 @@ async def test_tls_starts_in_the_middle_of_a_conversation(tmp_path: Path, slippe
     assert client.wire.session.verified_chain()
 
 
-async def test_a_certificate_is_refused_in_the_middle_of_a_conversation_too(tmp_path: Path) -> None:
+async def test_a_certificate_is_verified_after_an_upgrade(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     client = MailClient(TlsContexts(authority.ca_file).session("127.0.0.1", verify=True))
     async with serving(mail_server(authority.server("127.0.0.2"), b"220 go\r\n")) as port:

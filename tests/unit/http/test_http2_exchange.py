@@ -1,4 +1,4 @@
-"""An answer over HTTP/2 means the same however the network cuts it, and nothing in it surprises us."""
+"""HTTP/2 responses: same result however the data is split, and a verdict for any input."""
 
 import itertools
 from typing import Any
@@ -44,10 +44,10 @@ SPEC = HttpSpec(url="https://a.example/", body_contains=("Hello",), body_lacks=(
 
 
 class Http2Session(TlsSession):
-    """A session as it is when both sides have agreed to HTTP/2."""
+    """TLS session that negotiated HTTP/2."""
 
     def __init__(self) -> None:
-        """Nothing is shaken here: only the agreement is looked at."""
+        """No handshake: only `alpn_protocol` is used."""
 
     @property
     def alpn_protocol(self) -> str | None:
@@ -55,7 +55,7 @@ class Http2Session(TlsSession):
 
 
 class RecordingTransport:
-    """A wire that keeps what is said."""
+    """Transport that records the data sent."""
 
     def __init__(self) -> None:
         self.session: TlsSession | None = Http2Session()
@@ -65,11 +65,11 @@ class RecordingTransport:
         self.said += data
 
     def await_first_byte(self) -> None:
-        """It has no clock."""
+        """No timing is recorded."""
 
 
 def read(pieces: list[bytes], spec: HttpSpec = SPEC) -> dict[str, Any]:
-    """Returns what an answer is held to be after the pieces and, if it wanted more, the close."""
+    """Returns the state of the exchange after the pieces, and after the close if it is not done."""
     answer = HttpExchange(spec, first_request(spec))
     answer.wire = line = RecordingTransport()
     answer.on_connected()
@@ -94,7 +94,7 @@ def read(pieces: list[bytes], spec: HttpSpec = SPEC) -> dict[str, Any]:
 
 
 @given(st.sampled_from(ANSWERS), st.lists(st.integers(0, 400), max_size=8))
-def test_an_answer_means_the_same_however_it_is_cut(answer: tuple[bytes, ...], cuts: list[int]) -> None:
+def test_a_response_is_parsed_the_same_however_it_is_split(answer: tuple[bytes, ...], cuts: list[int]) -> None:
     whole = GREETING + b"".join(answer)
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
     pieces = [whole[start:end] for start, end in itertools.pairwise(edges)]
@@ -120,21 +120,21 @@ def test_a_redirect_is_followed_without_its_body() -> None:
 
 
 @pytest.mark.parametrize("answer", [ANSWERS[0], ANSWERS[5]])
-def test_we_say_goodbye_when_we_have_seen_enough(answer: tuple[bytes, ...]) -> None:
+def test_goaway_is_sent_when_the_exchange_is_done(answer: tuple[bytes, ...]) -> None:
     assert read([GREETING, *answer])["polite"]
 
 
-def test_an_answer_that_is_refused_by_its_status_is_read_on_to_its_body() -> None:
+def test_a_response_rejected_by_its_status_is_read_on_to_its_body() -> None:
     seen = read([GREETING, *ANSWERS[-2]])
     assert (seen["status"], seen["start"], seen["flaw"], seen["polite"]) == (500, b"no database", None, True)
 
 
-def test_an_answer_that_breaks_after_its_status_is_told_by_its_status() -> None:
+def test_a_response_that_breaks_after_its_status_is_judged_by_its_status() -> None:
     seen = read([GREETING, *ANSWERS[-1]])
     assert (seen["status"], seen["flaw"], seen["polite"], seen["wants_http1"]) == (500, None, True, False)
 
 
-def test_a_detail_names_the_error_and_not_the_servers_words() -> None:
+def test_a_detail_has_the_error_and_no_text_of_the_server() -> None:
     flaw = read([GREETING, goaway(11)])["flaw"]
     assert flaw == (
         HttpReason.FIRST_BYTE_RESET,

@@ -1,4 +1,4 @@
-"""What is kept of a server's first words: told, safe, short, and without secrets however they are cut."""
+"""Response excerpts: printable, short, and without secrets however the data is split."""
 
 import base64
 import gzip
@@ -36,20 +36,20 @@ def head(*lines: str, status: str = "500 Oh no") -> bytes:
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 7])
-def test_an_answer_is_told_as_it_was_said(pieces: int) -> None:
+def test_an_excerpt_is_the_response_as_received(pieces: int) -> None:
     text = told(head("Server: a", "X-Two:  b") + b"<h1>no</h1>\r\nsorry", pieces=pieces)
     assert text.startswith("HTTP/1.1 500")
     assert text.partition("\n")[2].startswith("Server: a\nX-Two: b\n\n<")
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 7])
-def test_a_body_that_is_announced_as_too_large_is_told_however_it_comes(pieces: int) -> None:
+def test_the_start_of_a_too_large_body_is_in_the_excerpt(pieces: int) -> None:
     spec = HttpSpec(url="http://a.example/", body_bytes_max=10)
     text = told(head("Content-Length: 11", status="200 OK") + b"no database", pieces=pieces, spec=spec)
     assert text.partition("\n\n")[2].startswith("n")
 
 
-def test_telling_headers_and_names_lose_their_values() -> None:
+def test_values_of_secret_headers_and_names_are_redacted() -> None:
     text = told(
         head("Set-Cookie: sid=abc", "X-Api-Key: abc", "Location: /b?t=abc") + b'{"token": "abc"} https://a/?abc'
     )
@@ -57,13 +57,13 @@ def test_telling_headers_and_names_lose_their_values() -> None:
     assert text.count(REDACTED) == 5
 
 
-def test_what_would_move_a_cursor_is_escaped() -> None:
+def test_control_characters_are_escaped() -> None:
     assert told(head() + b"a\x1b[2J\xff\x00\tb").endswith("a\\x1b[2J\N{REPLACEMENT CHARACTER}\\x00 b")
     assert told(b"\x15\x03\x01\x00\x02\x02\x28\xff") == r"\x15\x03\x01\x00\x02\x02(\xff"
     assert told(b"SSH-2.0-a\r\n") == "SSH-2.0-a"
 
 
-def test_a_coding_is_undone() -> None:
+def test_a_coded_body_is_decoded() -> None:
     assert told(head("Content-Encoding: gzip") + gzip.compress(b"no database")).endswith("\n\nno database")
     assert told(head("Content-Encoding: gzip") + b"no database").endswith("Content-Encoding: gzip")
     assert told(head("Content-Encoding: snappy") + b"no database").endswith("Content-Encoding: snappy")
@@ -76,14 +76,14 @@ def test_many_header_lines_are_counted() -> None:
     assert text.endswith("(15 more header lines)\n\nsorry")
 
 
-def test_the_query_and_the_cookies_of_the_request_are_not_told() -> None:
+def test_query_and_cookies_of_the_request_are_redacted() -> None:
     request = REQUEST._replace(cookies=(("sid", "s3cret-cookie"), ("lang", "english")))
     body = b"Cannot GET /p?q=hunter2hunter2, hunter2hunter2 s3cret-cookie english"
     text = told(head(f"Content-Length: {len(body)}") + body, request=request)
     assert text.endswith(f"Cannot GET /p?{REDACTED}, {REDACTED} {REDACTED} english")
 
 
-def test_a_short_query_hides_no_other_words() -> None:
+def test_a_short_query_redacts_no_other_text() -> None:
     request = first_request(HttpSpec(url="http://a.example/p?b"))
     text = told(head("Server: b") + b"bad: /p?b %3Fb", request=request)
     assert text.endswith(f"Server: b\n\nbad: /p{REDACTED} {REDACTED}")
@@ -102,7 +102,7 @@ def forms(secret: str) -> list[bytes]:
 
 
 @given(SECRETS, st.integers(0, 600), st.booleans(), st.integers(1, 9))
-def test_a_secret_is_not_told_wherever_it_stands(secret: str, before: int, headed: bool, pieces: int) -> None:
+def test_a_secret_is_redacted_anywhere(secret: str, before: int, headed: bool, pieces: int) -> None:
     for form in forms(secret):
         filler = b"." * before + form + b"." * 600
         text = told(head("Server: a") + filler if headed else filler, secret, pieces=pieces)
@@ -110,20 +110,20 @@ def test_a_secret_is_not_told_wherever_it_stands(secret: str, before: int, heade
 
 
 def leaked(form: bytes, text: str) -> bool:
-    """Tells whether more than the edges of a secret is there; the edges of base64 belong to its neighbours."""
+    """Returns whether more than the edges of a secret remain; the edges of base64 depend on adjacent data."""
     word = form.decode("latin-1")
     return any(word[start : start + 7] in text for start in range(2, max(3, len(word) - 9)))
 
 
 @given(SECRETS, st.integers(1, 11))
-def test_a_secret_that_the_cut_has_split_is_not_told(secret: str, size: int) -> None:
+def test_a_truncated_secret_is_redacted(secret: str, size: int) -> None:
     body = b"." * (BODY_START_BYTES - size) + secret.encode()
     assert told(head() + body, secret).endswith("\n\n" + "." * (BODY_START_BYTES - size))
     assert told(body, secret) == "." * (BODY_START_BYTES - size)
 
 
 @given(st.binary(max_size=2000), st.sampled_from([b"", head(), head("A: b"), b"HTTP/1.1 500 "]), st.integers(1, 5))
-def test_any_bytes_are_told_in_few_and_safe_ones(noise: bytes, start: bytes, pieces: int) -> None:
+def test_any_bytes_become_a_short_printable_excerpt(noise: bytes, start: bytes, pieces: int) -> None:
     if not start + noise:
         return
     text = told(start + noise, pieces=pieces)

@@ -1,4 +1,4 @@
-"""One answer means the same however the network cuts it."""
+"""HTTP/1.1 responses: same result however the data is split."""
 
 import itertools
 from typing import Any
@@ -28,7 +28,7 @@ SPEC = HttpSpec(url="http://a.example/", body_contains=("Hello",), body_lacks=("
 
 
 def read(pieces: list[bytes]) -> dict[str, Any]:
-    """Returns what an answer is held to be after the pieces and, if it wanted more, the close."""
+    """Returns the state of the exchange after the pieces, and after the close if it is not done."""
     answer = HttpExchange(SPEC, first_request(SPEC))
     for piece in pieces:
         if piece and answer.on_data(piece):
@@ -48,7 +48,7 @@ def read(pieces: list[bytes]) -> dict[str, Any]:
 
 
 @given(st.sampled_from(ANSWERS), st.lists(st.integers(0, 400), max_size=8))
-def test_an_answer_means_the_same_however_it_is_cut(answer: bytes, cuts: list[int]) -> None:
+def test_a_response_is_parsed_the_same_however_it_is_split(answer: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
     pieces = [answer[start:end] for start, end in itertools.pairwise(edges)]
     assert read(pieces) == read([answer])
@@ -67,5 +67,5 @@ def test_a_redirect_is_followed_without_its_body() -> None:
     assert (seen["redirects"], seen["location"], seen["complete"]) == (True, "/b%20c", True)
 
 
-def test_what_is_announced_too_large_is_not_read() -> None:
+def test_a_body_announced_as_too_large_is_not_read() -> None:
     assert read([ANSWERS[5]])["reason"] is HttpReason.BODY_TOO_LARGE

@@ -1,4 +1,4 @@
-"""Which way a check may go, and what two families together mean."""
+"""Options `family` and `resolve_to`, and the merged outcome of two families."""
 
 import pytest
 from hypothesis import given
@@ -42,14 +42,14 @@ TABLE = (
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_way_that_leads_nowhere_is_refused_with_its_field(name: str) -> None:
+def test_unusable_family_options_are_refused_with_their_field(name: str) -> None:
     fields, words = REFUSED[name]
     with pytest.raises(ValueError, match="^" + words):
         HttpSpec(**{"url": NAMED} | fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("fields", [{"family": "4"}, {"resolve_to": "10.0.0.1"}, {"resolve_to": "::1", "family": "6"}])
-def test_a_way_that_can_be_meant_is_taken(fields: dict[str, str]) -> None:
+def test_usable_family_options_are_accepted(fields: dict[str, str]) -> None:
     HttpSpec(**{"url": NAMED} | fields)  # type: ignore[arg-type]
 
 
@@ -60,7 +60,7 @@ def part(status: Status, word: str) -> Outcome:
 
 
 @pytest.mark.parametrize(("four", "six", "expected"), TABLE)
-def test_two_families_mean(four: Status, six: Status, expected: tuple[Status, str]) -> None:
+def test_two_families_are_merged_by_status(four: Status, six: Status, expected: tuple[Status, str]) -> None:
     outcome = combine_families(part(four, "four"), part(six, "six"))
     assert (outcome.status, outcome.reason) == expected
     assert outcome.detail == "Over IPv4: four. Over IPv6: six."
@@ -72,7 +72,7 @@ JUDGED = st.sampled_from([UP, DEGRADED, DOWN, UNKNOWN])
 
 
 @given(JUDGED, JUDGED)
-def test_the_families_are_equals_and_neither_hides_the_other(four: Status, six: Status) -> None:
+def test_the_merge_is_symmetric_and_hides_no_failure(four: Status, six: Status) -> None:
     one, other = (
         combine_families(part(four, "four"), part(six, "six")),
         combine_families(part(six, "four"), part(four, "six")),
@@ -91,7 +91,7 @@ def timed(total_s: float, expires_in_s: float | None, status: Status = UP) -> Ou
 
 
 @given(st.floats(0.1, 9), st.floats(0.1, 9), st.none() | st.floats(-9, 9), st.none() | st.floats(-9, 9))
-def test_of_two_families_that_are_up_the_slower_and_what_expires_first_are_told(
+def test_two_families_up_give_the_slower_times_and_the_earlier_expiry(
     four_s: float, six_s: float, four_in_s: float | None, six_in_s: float | None
 ) -> None:
     samples = combine_families(timed(four_s, four_in_s), timed(six_s, six_in_s)).samples
@@ -103,13 +103,13 @@ def test_of_two_families_that_are_up_the_slower_and_what_expires_first_are_told(
     assert ("tls_chain_expires_in_s" in samples) == bool(known)
 
 
-def test_of_two_families_that_differ_the_one_that_decided_is_told() -> None:
+def test_the_samples_are_those_of_the_deciding_family() -> None:
     outcome = combine_families(timed(9, 5), timed(1, None, DOWN))
     assert (outcome.samples["ip_protocol"], outcome.samples["connect_s"]) == (6, 0.5)
     assert (outcome.samples["total_s"], outcome.samples["tls_expires_in_s"]) == (9, 5)
 
 
-def test_only_the_family_that_decided_keeps_what_was_said() -> None:
+def test_only_the_deciding_family_keeps_its_excerpt() -> None:
     both = combine_families(timed(1, None, DOWN), timed(2, None, DOWN))
     assert [hop.said for hop in both.hops] == ["b", ""]
 

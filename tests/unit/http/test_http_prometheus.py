@@ -1,4 +1,4 @@
-"""What Prometheus is told of a web request, and what it may ask for."""
+"""Prometheus series and modules of kind http."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +35,7 @@ def result(*hops: Hop, samples: dict[str, float] | None = None, reason: str = "o
 
 
 def numbers(found: Result) -> dict[str, float]:
-    """Returns the series by name, those of phases by the phase."""
+    """Returns the series by name, those with a phase by phase."""
     return {gauge.labels.get("phase", gauge.name): gauge.value for gauge in HttpSpec.gauges(found)}
 
 
@@ -44,7 +44,7 @@ def hop(target: str = "http://a.example/", **facts: Any) -> Hop:
 
 
 @pytest.mark.parametrize("name", HttpSpec.prometheus_modules)
-def test_every_preset_is_a_good_spec_for_the_sample(name: str) -> None:
+def test_every_module_is_a_valid_spec_for_the_sample_target(name: str) -> None:
     fields = HttpSpec.with_target(HttpSpec.prometheus_modules[name], HttpSpec.sample_target)
     spec = msgspec.convert({"kind": "http", **fields}, HttpSpec)
     assert spec.url == HttpSpec.sample_target
@@ -56,7 +56,7 @@ def test_a_target_without_a_scheme_is_plain_http() -> None:
     assert HttpSpec.with_target({}, "https://a.example")["url"] == "https://a.example"
 
 
-def test_a_hostname_is_the_host_header_unless_the_module_says_another() -> None:
+def test_a_hostname_sets_the_host_header_unless_the_module_has_another() -> None:
     options = {"headers": {"X-A": "1", "host": "a.example"}}
     assert HttpSpec.with_target(options, "x", "a.example")["headers"] == {"X-A": "1", "Host": "a.example"}
     with pytest.raises(ValueError, match=r"headers: Host is 'a\.example' in the module"):
@@ -64,7 +64,7 @@ def test_a_hostname_is_the_host_header_unless_the_module_says_another() -> None:
     assert options == {"headers": {"X-A": "1", "host": "a.example"}}
 
 
-def test_times_are_sums_without_the_phase_that_was_not_finished() -> None:
+def test_durations_are_sums_without_the_unfinished_phase() -> None:
     first = Hop(target="http://a.example/", address="192.0.2.1", facts={"status_code": 302})
     last = Hop(target="https://a.example/", address="192.0.2.1", phases={"connect_s": 1.0, "tls_s": 5.0})
     samples = {"resolve_s": 0.5, "connect_s": 3.0, "tls_s": 5.0, "first_byte_s": 0.25}
@@ -73,7 +73,7 @@ def test_times_are_sums_without_the_phase_that_was_not_finished() -> None:
     assert phases == {"resolve": 0.5, "connect": 3.0, "tls": 0.0, "processing": 0.25, "transfer": 0.0}
 
 
-def test_a_name_that_is_not_found_took_its_time_and_no_other() -> None:
+def test_a_failed_look_up_has_a_resolve_duration_only() -> None:
     found = numbers(result(Hop(target="http://a.example/", phases={"resolve_s": 0.5}), samples={"resolve_s": 0.5}))
     assert found["resolve"] == 0.5
     assert "connect" not in found
@@ -82,26 +82,26 @@ def test_a_name_that_is_not_found_took_its_time_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("facts", "length"), [({"content_length": 7}, 7), ({}, -1), ({"status_code": 204}, 0), ({"status_code": 304}, 0)]
 )
-def test_a_length_that_was_not_announced_is_below_zero(facts: dict[str, Any], length: int) -> None:
+def test_an_unknown_length_is_negative(facts: dict[str, Any], length: int) -> None:
     assert numbers(result(hop(**facts)))["probe_http_content_length"] == length
 
 
-def test_without_any_hop_all_is_zero() -> None:
+def test_without_hops_all_series_are_zero() -> None:
     assert set(numbers(result()).values()) == {0.0}
 
 
-def test_tls_counts_for_the_answer_and_not_for_the_attempt() -> None:
+def test_tls_is_reported_for_a_response_only() -> None:
     secure = "https://a.example/"
     assert numbers(result(hop(secure)))["probe_http_ssl"] == 1
     assert numbers(result(Hop(target=secure, address="192.0.2.1")))["probe_http_ssl"] == 0
 
 
-def test_the_body_is_measured_with_its_coding_undone() -> None:
+def test_the_body_length_is_that_after_decoding() -> None:
     samples = {"body_bytes": 10.0, "decoded_bytes": 99.0}
     assert numbers(result(hop(), samples=samples))["probe_http_uncompressed_body_length"] == 99
 
 
-def test_rules_about_head_and_body_are_what_failed() -> None:
+def test_failed_header_and_body_rules_set_the_regex_series() -> None:
     failed = {
         reason for reason in HttpReason if numbers(result(hop(), reason=reason))["probe_failed_due_to_regex"] == 1
     }
@@ -109,10 +109,10 @@ def test_rules_about_head_and_body_are_what_failed() -> None:
 
 
 @pytest.mark.parametrize("text", ["nonsense", "", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 99999 08:49:37 GMT"])
-def test_a_date_that_is_none_is_not_told(text: str) -> None:
+def test_an_invalid_date_is_omitted(text: str) -> None:
     assert "probe_http_last_modified_timestamp_seconds" not in numbers(result(hop(last_modified=text)))
 
 
 @given(st.one_of(st.text(), st.datetimes().map(lambda at: f"{at:%a, %d %b %Y %H:%M:%S} GMT")))
-def test_whatever_a_server_takes_for_a_date_harms_nobody(text: str) -> None:
+def test_any_last_modified_value_is_handled(text: str) -> None:
     assert numbers(result(hop(last_modified=text, http_version=text)))["probe_http_status_code"] == 200

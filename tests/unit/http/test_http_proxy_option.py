@@ -1,4 +1,4 @@
-"""What can be meant beside a proxy, and what a request says to one."""
+"""Options that exclude a proxy, and requests to a proxy."""
 
 from typing import Any
 
@@ -35,7 +35,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"family": "6", "proxy": "socks5h://a.example:1"},
         "family must be any with a proxy of socks5h://",
     ),
-    "both families": ({"family": "both", "proxy": "socks5://a.example:1"}, "family both cannot be told apart"),
+    "both families": (
+        {"family": "both", "proxy": "socks5://a.example:1"},
+        "family both cannot be combined with a proxy",
+    ),
     "an address of ours": ({"resolve_to": "192.0.2.1"}, "resolve_to needs a proxy of socks5"),
     "a second Proxy-Authorization": (
         {"headers": {"proxy-authorization": "x"}},
@@ -59,7 +62,7 @@ def decode(**fields: Any) -> HttpSpec:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_hold_beside_a_proxy_is_refused_with_its_field(name: str) -> None:
+def test_options_that_exclude_a_proxy_are_refused_with_their_field(name: str) -> None:
     fields, words = REFUSED[name]
     with pytest.raises(msgspec.ValidationError) as refusal:
         decode(**fields)
@@ -68,19 +71,19 @@ def test_what_cannot_hold_beside_a_proxy_is_refused_with_its_field(name: str) ->
 
 
 @pytest.mark.parametrize("fields", TAKEN)
-def test_what_holds_beside_a_proxy_is_taken_and_told_again(fields: dict[str, Any]) -> None:
+def test_options_beside_a_proxy_are_accepted_and_round_trip(fields: dict[str, Any]) -> None:
     spec = decode(**fields)
     assert decode_spec(msgspec.json.encode(spec)) == spec
 
 
-def test_credentials_for_a_proxy_are_secrets_in_every_form() -> None:
+def test_proxy_credentials_are_secrets_in_every_encoding() -> None:
     spec = decode(proxy_auth=AUTH)
     assert "proxy_auth" in HttpSpec.secret_options
     assert spec.secrets == {"s3cret", "Basic d2F0Y2g6czNjcmV0", "d2F0Y2g6czNjcmV0"}
     assert "s3cret" not in repr(spec) + repr(spec.proxy_auth) + repr(first_request(spec))
 
 
-def test_a_proxy_that_forwards_gets_the_whole_address_and_its_credentials() -> None:
+def test_a_forwarding_proxy_gets_the_absolute_url_and_its_credentials() -> None:
     head = encode_http1(first_request(decode(proxy_auth=AUTH, bearer_token="for-shop"))).decode()
     assert head.startswith("GET http://shop.example/a?b HTTP/1.1\r\nHost: shop.example\r\n")
     assert "\r\nProxy-Authorization: Basic d2F0Y2g6czNjcmV0\r\n" in head
@@ -90,14 +93,14 @@ def test_a_proxy_that_forwards_gets_the_whole_address_and_its_credentials() -> N
 @pytest.mark.parametrize(
     "fields", [{"url": "https://shop.example/"}, {"proxy": "socks5://a.example:1"}, {"proxy": None}]
 )
-def test_a_request_that_no_proxy_reads_has_nothing_for_one(fields: dict[str, Any]) -> None:
+def test_a_tunnelled_request_has_no_proxy_headers(fields: dict[str, Any]) -> None:
     auth = None if fields.get("proxy", "") is None else AUTH
     head = encode_http1(first_request(decode(proxy_auth=auth, **fields)))
     assert head.startswith(b"GET /")
     assert b"Proxy-Authorization" not in head
 
 
-def test_credentials_for_a_proxy_stay_with_it_from_hop_to_hop() -> None:
+def test_proxy_credentials_are_sent_on_every_hop() -> None:
     request = first_request(decode(proxy_auth=AUTH, bearer_token="for-shop"))
     there = redirect_request(request, 302, "https://other.example/", [])
     back = redirect_request(there, 302, "http://third.example/", [])

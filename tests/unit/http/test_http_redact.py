@@ -1,4 +1,4 @@
-"""What is shown of a server's words holds no secret and is short."""
+"""Quoted excerpts are short and without secrets."""
 
 import string
 import urllib.parse
@@ -13,14 +13,14 @@ SECRETS = st.text(string.ascii_letters + "/+=", min_size=12, max_size=40)
 
 
 @given(st.text(max_size=200), SECRETS, st.text(max_size=200))
-def test_a_secret_that_is_said_back_is_not_shown(before: str, secret: str, after: str) -> None:
+def test_an_echoed_secret_is_redacted(before: str, secret: str, after: str) -> None:
     for form in (secret, urllib.parse.quote(secret, safe="")):
         assert form not in quote_excerpt(f"{before}{form}{after}", {secret})
         assert form not in redact_text({secret}, f"{before}{form}{after}")
 
 
 @given(st.binary(max_size=9000))
-def test_any_bytes_are_shown_in_one_short_line(seen: bytes) -> None:
+def test_any_bytes_are_quoted_in_one_short_line(seen: bytes) -> None:
     line = quote_excerpt(seen)
     assert "\n" not in line
     assert len(line) <= 2 + QUOTE_LENGTH_MAX * len(r"\U0010ffff")
@@ -38,10 +38,10 @@ def test_any_bytes_are_shown_in_one_short_line(seen: bytes) -> None:
         "api_key: 'hunter2'",
     ],
 )
-def test_what_looks_like_a_secret_is_not_shown(seen: str) -> None:
+def test_named_secrets_are_redacted(seen: str) -> None:
     assert "hunter2" not in quote_excerpt(seen)
     assert REDACTED in quote_excerpt(seen)
 
 
-def test_ordinary_words_are_shown() -> None:
+def test_ordinary_text_is_not_redacted() -> None:
     assert quote_excerpt('{"status": "ok", "count": 3}') == repr('{"status": "ok", "count": 3}')

@@ -1,4 +1,4 @@
-"""What goes on the wire, and what a redirect makes of it."""
+"""Encoded requests, and requests after redirects."""
 
 import pytest
 from hypothesis import given
@@ -19,14 +19,14 @@ def request(method: str = "GET", url: str = "http://a.example/b") -> HttpRequest
     return HttpRequest(method, parse_url(url), (*SECRETS, *HARMLESS), body)
 
 
-def test_a_plain_request_is_one_head_and_asks_to_close() -> None:
+def test_a_plain_request_is_one_head_with_connection_close() -> None:
     assert encode_http1(first_request(HttpSpec(url="http://a.example:81/b?c"))) == (
         b"GET /b?c HTTP/1.1\r\nHost: a.example:81\r\nUser-Agent: Vedette/0.1\r\nAccept: */*\r\n"
         b"Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
     )
 
 
-def test_a_users_header_takes_the_place_of_ours() -> None:
+def test_a_header_of_the_spec_replaces_the_default() -> None:
     sent = encode_http1(
         first_request(HttpSpec(url="http://a.example/", headers={"user-agent": "x", "HOST": "b.example"}))
     )
@@ -34,12 +34,12 @@ def test_a_users_header_takes_the_place_of_ours() -> None:
     assert sent.lower().count(b"host:") == 1
 
 
-def test_a_post_says_how_long_its_body_is() -> None:
+def test_a_post_has_a_content_length() -> None:
     sent = encode_http1(first_request(HttpSpec(url="http://a.example/", method="POST", body="ä")))
     assert sent.endswith(b"Content-Length: 2\r\nConnection: close\r\n\r\n\xc3\xa4")
 
 
-def test_the_name_for_tls_is_that_of_the_host_header() -> None:
+def test_the_tls_name_is_that_of_the_host_header() -> None:
     spec = HttpSpec(url="https://192.0.2.1/", headers={"Host": "Shop.example.:8443"})
     assert first_request(spec).server_name == "shop.example"
     assert first_request(HttpSpec(url="https://shop.example./")).server_name == "shop.example"
@@ -53,7 +53,7 @@ def test_a_server_name_comes_before_the_host_header() -> None:
     assert redirect_request(first, 302, "https://d.example/", []).server_name == "d.example"
 
 
-def test_a_header_with_several_values_is_sent_as_often() -> None:
+def test_a_header_with_several_values_is_repeated() -> None:
     sent = encode_http1(first_request(HttpSpec(url="http://a.example/", headers={"X-A": ("1", "2"), "x-b": "3"})))
     assert b"X-A: 1\r\nX-A: 2\r\nx-b: 3\r\n" in sent
 
@@ -104,7 +104,7 @@ def test_any_method_is_sent_with_the_length_it_needs(method: str, body: str, len
         *(("POST", status, "POST") for status in (307, 308)),
     ],
 )
-def test_the_method_after_a_redirect_is_that_of_browsers(method: str, status: int, then: str) -> None:
+def test_the_method_after_a_redirect_is_as_in_browsers(method: str, status: int, then: str) -> None:
     following = redirect_request(request(method), status, "/c", [])
     assert (following.method, following.body) == (then, b"x=s" if then == "POST" else b"")
 
@@ -138,12 +138,12 @@ def test_cookies_go_along_the_chain_on_one_host() -> None:
     assert redirect_request(second, 302, "https://b.example/", ["sid=3"]).cookies == ()
 
 
-def test_a_secure_cookie_never_goes_out_in_plain() -> None:
+def test_a_secure_cookie_is_not_sent_without_tls() -> None:
     first = redirect_request(request(url="https://a.example/"), 302, "/c", ["sid=1; Secure; HttpOnly"])
     assert first.cookies == (("sid", "1"),)
     assert redirect_request(first, 302, "http://a.example/", []).cookies == ()
 
 
-def test_a_cookie_cannot_smuggle_a_line() -> None:
+def test_a_cookie_cannot_inject_a_header() -> None:
     following = redirect_request(request(), 302, "/", ["a=b\r\nX: y", "c=d"])
     assert following.cookies == (("c", "d"),)

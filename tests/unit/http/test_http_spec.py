@@ -1,4 +1,4 @@
-"""What a spec takes, and what it refuses, with the field's name first."""
+"""Accepted and rejected http specs; messages start with the field's name."""
 
 import inspect
 from pathlib import Path
@@ -150,14 +150,14 @@ def decode(**fields: Any) -> HttpSpec:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_spec_that_cannot_be_meant_is_refused_with_its_field(name: str) -> None:
+def test_an_invalid_spec_is_refused_with_its_field(name: str) -> None:
     fields, words = REFUSED[name]
     with pytest.raises(msgspec.ValidationError) as refusal:
         decode(**fields)
     assert words in str(refusal.value)
 
 
-def test_a_spec_with_everything_is_taken_and_told_again() -> None:
+def test_a_full_spec_is_accepted_and_round_trips() -> None:
     spec = decode(
         method="PURGE",
         headers={"X-A": ["ä", "b"], "Host": "other.example:81"},
@@ -187,7 +187,7 @@ def test_the_target_shows_no_query() -> None:
     assert HttpSpec.from_url(URL).target == "https://example.org/a"
 
 
-# Secrets are sealed for these words: a spec that is stored must always come to the same ones.
+# Secrets are sealed for this text: it must never change for a stored spec.
 @pytest.mark.parametrize(
     ("fields", "recipient"),
     [
@@ -203,11 +203,11 @@ def test_the_target_shows_no_query() -> None:
         ),
     ],
 )
-def test_whoever_gets_the_secrets_is_named(fields: dict[str, Any], recipient: str) -> None:
+def test_the_recipient_of_secrets_includes_the_route(fields: dict[str, Any], recipient: str) -> None:
     assert decode(**fields).recipient == recipient
 
 
-def test_a_stand_in_passes_for_every_secret() -> None:
+def test_placeholders_of_secrets_are_valid() -> None:
     for name in HttpSpec.secret_options:
         proxy = {"proxy": "http://proxy.example:3128"} if name == "proxy_auth" else {}
         spec = decode(**{name: HttpSpec.placeholder((name,))}, **proxy)
@@ -218,7 +218,7 @@ def test_a_stand_in_passes_for_every_secret() -> None:
 @pytest.mark.parametrize(
     "spec", [None, [], "x", {}, {"headers": None}, {"headers": ["Cookie"]}, {"bearer_token": None}]
 )
-def test_where_nothing_is_secret_there_is_no_path(spec: object) -> None:
+def test_a_spec_without_secrets_has_no_secret_paths(spec: object) -> None:
     assert HttpSpec.secret_paths(spec) == []
 
 
@@ -238,18 +238,18 @@ def test_the_kind_is_found_by_its_folder() -> None:
     assert kinds()["http"] is HttpSpec
 
 
-def test_the_readme_tells_every_reason_and_every_option() -> None:
+def test_the_readme_lists_every_reason_and_option() -> None:
     readme = Path(inspect.getfile(HttpSpec)).with_name("README.md").read_text()
     untold = {word for word in (*HttpReason, *TlsReason, *HttpSpec.__struct_fields__) if f"`{word}`" not in readme}
     assert not untold
 
 
-def test_reasons_say_what_they_are_and_clash_with_no_other_word() -> None:
+def test_reasons_are_unique_and_named_by_their_value() -> None:
     assert all(reason.value == reason.name.lower() for reason in HttpReason)
 
 
 @given(st.lists(st.tuples(st.integers(100, 599), st.integers(0, 500)), min_size=1, max_size=32))
-def test_a_status_is_expected_when_one_entry_holds_it(entries: list[tuple[int, int]]) -> None:
+def test_a_status_is_expected_if_one_entry_contains_it(entries: list[tuple[int, int]]) -> None:
     spans = [(first, min(first + length, 599)) for first, length in entries]
     expected = tuple(first if first == last else f"{first}-{last}" for first, last in spans)
     ranges = status_ranges(expected)

@@ -1,4 +1,4 @@
-"""The rules that turn what was seen into a verdict, without a server."""
+"""Verdicts on hops, without a server."""
 
 import errno
 import ssl
@@ -48,25 +48,25 @@ THEIRS = {
 
 
 @pytest.mark.parametrize("code", OURS)
-def test_our_own_fault_is_unknown(code: int) -> None:
+def test_errors_of_the_prober_are_unknown(code: int) -> None:
     assert connect_verdict(os_error(code), answered=False)[:2] == (Status.UNKNOWN, OURS[code])
 
 
 @pytest.mark.parametrize("code", THEIRS)
-def test_the_targets_fault_is_down(code: int) -> None:
+def test_errors_of_the_target_are_down(code: int) -> None:
     assert connect_verdict(os_error(code), answered=True)[:2] == (Status.DOWN, THEIRS[code])
 
 
-def test_no_route_behind_ours_is_the_targets_fault() -> None:
+def test_an_unreachable_error_from_the_network_is_down() -> None:
     assert connect_verdict(os_error(errno.ENETUNREACH), answered=True)[:2] == (Status.DOWN, Reason.UNREACHABLE)
 
 
-def test_an_error_that_nobody_foresaw_is_raised() -> None:
+def test_an_unexpected_error_is_raised() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         connect_verdict(os_error(errno.EBADF), answered=True)
 
 
-def test_a_secret_that_the_body_must_hold_or_lack_is_not_in_the_detail() -> None:
+def test_a_secret_in_a_body_rule_is_not_in_the_detail() -> None:
     token = "tok-3nr.Zq/x"
     for options in ({"body_contains": (f"{token} moon",)}, {"body_lacks": (token,)}):
         spec = HttpSpec(url="http://a.example/", bearer_token=token, **options)  # type: ignore[arg-type]
@@ -78,11 +78,11 @@ def test_a_secret_that_the_body_must_hold_or_lack_is_not_in_the_detail() -> None
         assert "[redacted]" in found.detail
 
 
-def test_every_failure_of_tls_is_a_reason_of_the_kind() -> None:
+def test_every_tls_failure_is_a_reason_of_the_kind() -> None:
     assert {TlsReason(kind.value) for kind in (*TlsFailure, *CertificateProblem)} < set(TlsReason)
 
 
-def test_a_verification_that_fails_in_an_unknown_way_is_still_named() -> None:
+def test_an_unknown_verification_error_has_a_reason() -> None:
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_code = 92
     assert classify_error(error) is CertificateProblem.CERTIFICATE_INVALID
@@ -91,7 +91,7 @@ def test_a_verification_that_fails_in_an_unknown_way_is_still_named() -> None:
 @given(
     st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=5), st.lists(st.text("ab", min_size=1, max_size=4))
 )
-def test_texts_are_found_however_the_body_is_cut(body: bytes, cuts: list[int], wanted: list[str]) -> None:
+def test_texts_are_found_however_the_body_is_split(body: bytes, cuts: list[int], wanted: list[str]) -> None:
     body = body.translate(bytes(97 + value % 2 for value in range(256)))
     texts = TextSearch(wanted, wanted)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(body)], strict=True):

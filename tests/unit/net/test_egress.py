@@ -1,4 +1,4 @@
-"""Which addresses may be reached: every range, every way to write one address inside another."""
+"""Egress policy: every refused range, in every form in which an IPv6 address embeds an IPv4 address."""
 
 import ipaddress
 from ipaddress import IPv4Address, IPv6Address
@@ -90,7 +90,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("host", REFUSED_WHEN_PUBLIC)
-def test_what_is_not_public_is_refused_where_tenants_share_a_prober(host: str) -> None:
+def test_non_public_addresses_are_refused_on_a_shared_prober(host: str) -> None:
     refusal = PUBLIC.refusal(host)
     assert refusal is not None
     assert REFUSED_WHEN_PUBLIC[host] in refusal
@@ -104,7 +104,7 @@ def test_public_addresses_are_reached(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.1", "::1", "fd00::1", "fe80::1%eth0", "192.168.1.1"])
-def test_private_addresses_are_reached_where_the_setting_says_so(host: str) -> None:
+def test_private_addresses_are_reached_if_permitted(host: str) -> None:
     assert PRIVATE.refusal(host) is None
 
 
@@ -113,7 +113,7 @@ def every_address(cidr: str) -> list[str]:
 
 
 @pytest.mark.parametrize("host", [host for cidr in METADATA_RANGES for host in every_address(cidr)])
-def test_metadata_is_refused_whatever_is_set(host: str) -> None:
+def test_metadata_is_refused_with_any_setting(host: str) -> None:
     for egress in (PRIVATE, PUBLIC, EgressPolicy(allow=["0.0.0.0/0", "::/0", host])):
         refusal = egress.refusal(host)
         assert refusal is not None
@@ -122,7 +122,7 @@ def test_metadata_is_refused_whatever_is_set(host: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("host", ["169.254.169.254", "100.100.100.200", "168.63.129.16"])
-def test_metadata_is_refused_in_every_form_whatever_is_set(form: str, host: str) -> None:
+def test_metadata_is_refused_in_every_form_with_any_setting(form: str, host: str) -> None:
     written = FORMS[form](IPv4Address(host))
     for egress in (PRIVATE, PUBLIC, EgressPolicy(allow=["0.0.0.0/0", "::/0"])):
         refusal = egress.refusal(written)
@@ -131,13 +131,13 @@ def test_metadata_is_refused_in_every_form_whatever_is_set(form: str, host: str)
 
 
 @given(st.sampled_from(sorted(FORMS)), st.ip_addresses(v=4))
-def test_no_form_reaches_what_the_address_itself_does_not(form: str, address: IPv4Address) -> None:
+def test_no_embedded_form_reaches_more_than_the_address_itself(form: str, address: IPv4Address) -> None:
     if PUBLIC.refusal(str(address)) is not None:
         assert PUBLIC.refusal(FORMS[form](address)) is not None
 
 
 @given(st.sampled_from(["mapped", "nat64", "6to4", "isatap"]), st.ip_addresses(v=4))
-def test_what_a_living_form_carries_decides(form: str, address: IPv4Address) -> None:
+def test_the_embedded_address_decides_for_forms_in_use(form: str, address: IPv4Address) -> None:
     assert (PUBLIC.refusal(str(address)) is None) == (PUBLIC.refusal(FORMS[form](address)) is None)
 
 
@@ -153,7 +153,7 @@ def carries_alone(address: IPv4Address | IPv6Address) -> bool:
 
 
 @given(st.ip_addresses())
-def test_nothing_is_reached_that_python_calls_not_global(address: IPv4Address | IPv6Address) -> None:
+def test_addresses_that_python_calls_not_global_are_refused(address: IPv4Address | IPv6Address) -> None:
     if not address.is_global and not carries_alone(address):
         assert PUBLIC.refusal(str(address)) is not None
 
@@ -166,7 +166,7 @@ def test_every_address_of_a_range_in_the_tables_is_refused(cidr: str, data: st.D
 
 
 @given(st.text(max_size=60))
-def test_any_text_has_an_answer(text: str) -> None:
+def test_any_text_is_permitted_or_refused(text: str) -> None:
     refusal = PUBLIC.refusal(text)
     assert refusal is None or refusal.startswith("Our egress policy refuses ")
 
@@ -189,6 +189,6 @@ def test_the_prefix_of_a_site_can_be_allowed() -> None:
     assert egress.refusal("64:ff9b:1::169.254.169.254") is not None
 
 
-def test_a_range_that_is_none_stops_the_start() -> None:
+def test_an_invalid_range_is_an_error_at_start() -> None:
     with pytest.raises(ValueError, match="host bits"):
         EgressPolicy(allow=["10.0.0.1/8"])

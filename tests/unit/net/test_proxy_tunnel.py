@@ -1,4 +1,4 @@
-"""The words with a proxy, byte by byte: nothing breaks the readers, and however it is cut means the same."""
+"""Proxy handshakes: robust against arbitrary input, and independent of how the data is split."""
 
 import itertools
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ MAKERS: dict[str, Callable[[], Tunnel]] = {
     "socks5": lambda: Socks5Tunnel(GOAL),
     "socks5 with credentials": lambda: Socks5Tunnel(GOAL, CREDENTIALS),
 }
-# What comes after the words of a proxy, and must reach the target's talk untouched.
+# Data after the proxy's reply, which must reach the exchange unchanged.
 REST = st.binary(max_size=40)
 ADDRESSES = st.one_of(
     st.binary(min_size=4, max_size=4).map(lambda raw: b"\x01" + raw),
@@ -37,7 +37,7 @@ LINES = st.lists(st.sampled_from([b"Via: a", b"Content-Length: 5", b"X:", b"\tfo
 
 
 def feed(words: Tunnel, pieces: Iterable[bytes]) -> bytes:
-    """Returns all that is said to a proxy which says `pieces`; what comes once the way is open is kept by the reader."""
+    """Returns all data sent to a proxy that sends `pieces`; data after the open tunnel is kept by the reader."""
     said, kept = words.on_connected(), b""
     for piece in pieces:
         if words.refusal is not None:
@@ -61,7 +61,7 @@ def end_of(words: Tunnel) -> tuple[bytes | None, TunnelRefusal | None]:
 
 
 @given(st.sampled_from(sorted(MAKERS)), st.lists(st.binary(max_size=30), max_size=8))
-def test_whatever_a_proxy_says_opens_the_way_or_is_refused_or_waits(kind: str, pieces: list[bytes]) -> None:
+def test_any_proxy_response_opens_the_tunnel_or_fails_or_waits(kind: str, pieces: list[bytes]) -> None:
     words = MAKERS[kind]()
     feed(words, pieces)
     assert words.rest is None or words.refusal is None
@@ -74,7 +74,7 @@ def test_whatever_a_proxy_says_opens_the_way_or_is_refused_or_waits(kind: str, p
     REST,
     st.lists(st.integers(0, 999), max_size=6),
 )
-def test_an_answer_to_connect_means_the_same_however_it_is_cut(
+def test_a_connect_response_is_parsed_the_same_however_it_is_split(
     status: bytes, lines: list[bytes], newline: bytes, rest: bytes, places: list[int]
 ) -> None:
     interim = b"HTTP/1.1 103 Soon\r\n\r\n"
@@ -87,7 +87,7 @@ def test_an_answer_to_connect_means_the_same_however_it_is_cut(
 
 
 @given(ADDRESSES, REST, st.lists(st.integers(0, 999), max_size=6))
-def test_a_reply_of_socks5_leaves_the_target_what_is_its_own(address: bytes, rest: bytes, places: list[int]) -> None:
+def test_bytes_after_a_socks5_reply_are_the_targets(address: bytes, rest: bytes, places: list[int]) -> None:
     words = Socks5Tunnel(GOAL, CREDENTIALS)
     said = feed(words, [b"\x05", b"\x02", b"\x01\x00", *cut(b"\x05\x00\x00" + address + b"\x01\xbb" + rest, places)])
     assert end_of(words) == (rest, None)
@@ -104,12 +104,12 @@ def test_a_reply_of_socks5_leaves_the_target_what_is_its_own(address: bytes, res
         ("a.example", b"\x03\x09a.example"),
     ],
 )
-def test_socks5_is_asked_for_addresses_as_addresses(host: str, raw: bytes) -> None:
+def test_socks5_requests_encode_ip_literals_as_addresses(host: str, raw: bytes) -> None:
     said = feed(Socks5Tunnel(TunnelTarget(host, 80)), [b"\x05\x00"])
     assert said == b"\x05\x01\x00" + b"\x05\x01\x00" + raw + b"\x00\x50"
 
 
-def test_connect_names_its_target_in_brackets_and_credentials_for_the_proxy() -> None:
+def test_connect_sends_ipv6_in_brackets_and_the_proxy_credentials() -> None:
     said = HttpTunnel(TunnelTarget("2001:db8::1", 443), ProxyCredentials(username="a", password="b")).on_connected()
     assert said == (
         b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\nHost: [2001:db8::1]:443\r\nProxy-Authorization: Basic YTpi\r\n\r\n"
@@ -117,7 +117,7 @@ def test_connect_names_its_target_in_brackets_and_credentials_for_the_proxy() ->
 
 
 @pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Go on\r\n\r\n" * 9 + b"HTTP/1.1 200 OK\r\n"])
-def test_the_head_of_an_answer_is_bounded_to_the_byte(start: bytes) -> None:
+def test_the_response_head_is_bounded_to_the_byte(start: bytes) -> None:
     filler = b"a" * (HEAD_BYTES_MAX - len(start) - 4)
     fits, exceeds = HttpTunnel(GOAL), HttpTunnel(GOAL)
     feed(fits, [start, filler, b"\r\n\r\n"])
@@ -127,7 +127,7 @@ def test_the_head_of_an_answer_is_bounded_to_the_byte(start: bytes) -> None:
     assert exceeds.refusal.failure is ProxyFailure.FAILED
 
 
-def test_garbage_is_not_waited_for_to_end() -> None:
+def test_an_invalid_start_fails_at_once() -> None:
     words = HttpTunnel(GOAL)
     feed(words, [b"HTT", b"Q"])
     assert words.refusal is not None
@@ -148,7 +148,7 @@ def test_a_proxy_is_a_scheme_a_host_and_a_port(text: str, proxy: Proxy) -> None:
 
 
 @given(st.text(max_size=20))
-def test_a_text_is_a_proxy_or_a_value_error_that_does_not_repeat_it(text: str) -> None:
+def test_any_text_is_a_proxy_or_a_value_error_without_the_text(text: str) -> None:
     for given_text in (text, f"http://{text}", f"socks5://{text}:1080"):
         try:
             proxy = parse_proxy(given_text)

@@ -1,4 +1,4 @@
-"""A loop that stood still is noticed, also while it still does."""
+"""Stall meter: detects a blocked event loop, also while it is blocked."""
 
 import asyncio
 import time
@@ -6,14 +6,14 @@ import time
 from libs.net.stall import TIMER_INTERVAL_S, TOLERANCE_S, StallMeter
 
 
-async def test_a_blocked_loop_is_a_stall_before_the_loop_itself_knows():
+async def test_a_stall_is_measured_while_the_loop_is_blocked():
     async with StallMeter(asyncio.get_running_loop()) as meter:
         before = meter.stalled_s
         time.sleep(TIMER_INTERVAL_S + TOLERANCE_S + 0.2)
         assert meter.stalled_s - before >= 0.2
 
 
-async def test_a_stall_is_counted_once_when_the_loop_goes_on():
+async def test_a_stall_is_counted_once_after_the_loop_resumes():
     async with StallMeter(asyncio.get_running_loop()) as meter:
         time.sleep(TIMER_INTERVAL_S + TOLERANCE_S + 0.5)
         blocked = meter.stalled_s

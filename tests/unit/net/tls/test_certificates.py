@@ -1,4 +1,4 @@
-"""What a certificate says."""
+"""Certificate parsing."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -72,13 +72,13 @@ KEYS: dict[str, tuple[Callable[[], PublicKeyHolder], bool]] = {
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_a_key_is_named_and_weighed(authority: Authority, name: str):
+def test_keys_are_described_and_rated(authority: Authority, name: str):
     make, is_weak = KEYS[name]
     facts = facts_of(authority.issue("a.example", key=make()))
     assert (facts.key, facts.key_is_weak) == (name, is_weak)
 
 
-def test_a_signature_is_named_and_weighed(tmp_path: Path, authority: Authority):
+def test_signatures_are_described_and_rated(tmp_path: Path, authority: Authority):
     old = Authority(tmp_path, "old", key=rsa.generate_private_key(65537, 2048))
     weak = facts_of(old.issue("a.example", key=KEY, sha1=True))
     assert (weak.signature, weak.signature_is_weak) == ("sha1WithRSAEncryption", True)
@@ -86,7 +86,7 @@ def test_a_signature_is_named_and_weighed(tmp_path: Path, authority: Authority):
     assert (strong.signature, strong.signature_is_weak) == ("ecdsa-with-SHA256", False)
 
 
-def test_names_are_counted_and_cut(authority: Authority):
+def test_names_are_counted_and_truncated(authority: Authority):
     hosts = [f"host-{number}.example" for number in range(40)]
     facts = facts_of(authority.issue("10.0.0.1", *hosts, "2001:DB8::1", key=KEY))
     assert (facts.names, facts.names_count) == (tuple(hosts[:NAMES_SHOWN_MAX]), 42)
@@ -98,7 +98,7 @@ def test_all_names_are_read_in_lower_case(authority: Authority):
     assert subject_alt_names(authority.issue(common_name="a.example", key=KEY)) == ([], [])
 
 
-def test_what_is_told_beside_names(authority: Authority):
+def test_facts_beside_names(authority: Authority):
     plain = facts_of(authority.issue("a.example", key=KEY))
     assert (plain.subject, plain.issuer) == ("a.example", "Vedette test authority")
     assert (plain.is_self_issued, plain.must_staple, plain.has_issuer_url) == (False, False, False)
@@ -121,7 +121,7 @@ def test_a_serial_number_has_two_digits_for_each_byte(serial: int):
 
 
 @given(st.binary(max_size=300))
-def test_noise_is_no_certificate(noise: bytes):
+def test_random_bytes_are_no_certificate(noise: bytes):
     assert read_certificate(noise) is None
     assert load_certificate(noise) is None
 

@@ -1,4 +1,4 @@
-"""Names of certificates as Go writes them; the expected texts were read off blackbox_exporter 0.23."""
+"""Distinguished names as Go formats them; the expected texts are from blackbox_exporter 0.23."""
 
 import pytest
 from cryptography import x509
@@ -13,7 +13,7 @@ def name(*parts: tuple[x509.ObjectIdentifier, str]) -> x509.Name:
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
 
 
-def test_the_order_is_from_the_machine_to_the_country_whatever_the_certificate_says() -> None:
+def test_the_order_of_attributes_is_fixed() -> None:
     parts = [
         *((NameOID.COUNTRY_NAME, "DE"), (NameOID.STATE_OR_PROVINCE_NAME, "Berlin"), (NameOID.LOCALITY_NAME, "Berlin")),
         *((NameOID.STREET_ADDRESS, "Weg 1"), (NameOID.POSTAL_CODE, "10115"), (NameOID.ORGANIZATION_NAME, " Org, Inc.")),
@@ -24,7 +24,7 @@ def test_the_order_is_from_the_machine_to_the_country_whatever_the_certificate_s
     assert format_dn(name(*reversed(parts))) == expected
 
 
-def test_several_values_of_one_attribute_stand_together() -> None:
+def test_values_of_one_attribute_are_joined() -> None:
     units = name((NameOID.ORGANIZATIONAL_UNIT_NAME, "u1"), (NameOID.ORGANIZATIONAL_UNIT_NAME, "u2"))
     assert format_dn(units) == "OU=u1+OU=u2"
 
@@ -38,11 +38,11 @@ def test_several_values_of_one_attribute_stand_together() -> None:
         (" ", r"\ "),
     ],
 )
-def test_what_has_a_meaning_is_escaped(value: str, expected: str) -> None:
+def test_special_characters_are_escaped(value: str, expected: str) -> None:
     assert format_dn(name((NameOID.COMMON_NAME, value))) == f"CN={expected}"
 
 
-def test_attributes_without_a_word_are_told_by_number_and_in_der() -> None:
+def test_unknown_attributes_are_oids_with_der_values() -> None:
     parts = [(NameOID.DOMAIN_COMPONENT, "example"), (NameOID.EMAIL_ADDRESS, "me@example.org"), (OWN, "DE")]
     assert format_dn(name((NameOID.COMMON_NAME, "a"), *parts)) == (
         "CN=a,1.3.6.1.4.1.311.60.2.1.3=#13024445,1.2.840.113549.1.9.1=#0c0e6d65406578616d706c652e6f7267,"

@@ -1,4 +1,4 @@
-"""All that is wrong with a chain, judged as OpenSSL would where that can be compared."""
+"""Certificate findings, compared with OpenSSL's verdict where possible."""
 
 import itertools
 import tempfile
@@ -63,9 +63,7 @@ def found(
 
 @given(st.lists(NAMES | WILDCARDS | ADDRESSES, max_size=3), NAMES | ADDRESSES)
 @settings(deadline=None)
-def test_a_certificate_is_for_the_names_that_openssl_takes(
-    authority: Authority, trust: TlsContexts, own: list[str], name: str
-) -> None:
+def test_host_names_match_as_in_openssl(authority: Authority, trust: TlsContexts, own: list[str], name: str) -> None:
     certificate = authority.issue(*own, key=KEY, common_name="a.example")
     error = shaken(trust.session(name, verify=True), authority._context(KEY, [certificate]))
     assert error is None or classify_error(error) is CertificateProblem.HOSTNAME_MISMATCH
@@ -88,7 +86,7 @@ def test_a_certificate_is_for_the_names_that_openssl_takes(
         ("*.0.0.1", "127.0.0.1", False),
     ],
 )
-def test_names_and_what_they_stand_for(authority: Authority, own: str, name: str, fits: bool) -> None:
+def test_host_name_matching(authority: Authority, own: str, name: str, fits: bool) -> None:
     host = name if ":" in name else parse_authority(name)[0]
     assert matches_host(authority.issue(own, key=KEY, common_name="a.example"), host) is fits
 
@@ -101,7 +99,7 @@ def lived(days: float, left: timedelta, fraction: float) -> CertificateFinding |
 
 
 @given(st.floats(0.1, 4000), st.floats(-1, 1.5), st.floats(0, 0.9))
-def test_what_is_soon_is_a_share_of_the_lifetime_within_bounds(days: float, share: float, fraction: float) -> None:
+def test_the_expiry_warning_is_a_bounded_fraction_of_the_lifetime(days: float, share: float, fraction: float) -> None:
     left = DAY * days * share
     soon = lived(days, left, fraction)
     if not fraction or left <= timedelta() or left > 30 * DAY:
@@ -120,7 +118,7 @@ def test_a_greater_share_warns_no_later(days: float, share: float, one: float, o
         assert lived(days, DAY * days * share, more) is not None
 
 
-def test_the_days_that_are_left_are_told() -> None:
+def test_the_detail_has_the_remaining_days() -> None:
     soon = lived(90, 12 * DAY, 0.2)
     assert soon is not None
     assert soon == (CertificateProblem.EXPIRING, "The certificate of 'a.example' expires in 12 days")
@@ -129,7 +127,7 @@ def test_the_days_that_are_left_are_told() -> None:
     assert hours.detail.endswith("expires in 5 hours")
 
 
-def test_a_chain_to_a_root_has_no_flaw(tmp_path: Path, authority: Authority) -> None:
+def test_a_chain_to_a_root_has_no_findings(tmp_path: Path, authority: Authority) -> None:
     between = Authority(tmp_path, "between", authority)
     leaf = between.issue("a.example", key=KEY)
     assert found([leaf, between.certificate], [authority.certificate]) == []
@@ -138,7 +136,7 @@ def test_a_chain_to_a_root_has_no_flaw(tmp_path: Path, authority: Authority) -> 
     assert found([told], [authority.certificate]) == [CertificateProblem.INCOMPLETE_CHAIN]
 
 
-def test_who_signed_is_told_apart(tmp_path: Path, authority: Authority) -> None:
+def test_self_signed_untrusted_and_incomplete_chains_are_distinguished(tmp_path: Path, authority: Authority) -> None:
     stranger = Authority(tmp_path, "Vedette test authority")
     assert found([authority.issue("a.example", key=KEY, self_signed=True)], []) == [CertificateProblem.SELF_SIGNED]
     assert found([stranger.issue("a.example", key=KEY), stranger.certificate], []) == [CertificateProblem.UNTRUSTED]
@@ -147,7 +145,7 @@ def test_who_signed_is_told_apart(tmp_path: Path, authority: Authority) -> None:
     assert not is_signed_by(forged, authority.certificate)
 
 
-def test_everything_is_told_the_gravest_first(tmp_path: Path) -> None:
+def test_findings_are_ordered_by_severity(tmp_path: Path) -> None:
     old = Authority(tmp_path, "old", key=rsa.generate_private_key(65537, 2048))
     weak = rsa.generate_private_key(65537, 1024)
     leaf = old.issue("b.example", key=weak, days=(-9, -1), sha1=True)
@@ -163,7 +161,7 @@ def test_everything_is_told_the_gravest_first(tmp_path: Path) -> None:
     assert found([future], [old.certificate]) == [CertificateProblem.CERTIFICATE_NOT_YET_VALID]
 
 
-def test_the_order_of_what_follows_the_leaf_does_not_matter(tmp_path: Path, authority: Authority) -> None:
+def test_the_order_of_intermediates_does_not_matter(tmp_path: Path, authority: Authority) -> None:
     upper = Authority(tmp_path, "upper", authority)
     lower = Authority(tmp_path, "lower", upper)
     expired = upper.vouch(lower, (-90, -1))
@@ -175,14 +173,14 @@ def test_the_order_of_what_follows_the_leaf_does_not_matter(tmp_path: Path, auth
         assert found([leaf, *chain], [authority.certificate]) == [CertificateProblem.CERTIFICATE_EXPIRED]
 
 
-def test_what_cannot_be_read_is_a_finding() -> None:
+def test_an_unreadable_certificate_is_a_finding() -> None:
     for chain in ([], [b"noise"], [b"noise", der(CERTIFICATE)]):
         assert [each.problem for each in find_problems(chain, "a.example", TrustStore([]), NOW)] == [
             CertificateProblem.CERTIFICATE_INVALID
         ]
 
 
-def test_a_thousand_look_alikes_cost_few_signatures(tmp_path: Path) -> None:
+def test_a_thousand_similar_certificates_cost_few_signature_checks(tmp_path: Path) -> None:
     alike = [Authority(tmp_path, "alike").certificate for _ in range(100)]
     real = Authority(tmp_path, "alike")
     leaf = real.issue("a.example", key=KEY)

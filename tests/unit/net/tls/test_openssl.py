@@ -1,4 +1,4 @@
-"""The library below TLS: what it offers, what it trusts, and its errors in the interpreter's words."""
+"""OpenSSL binding: the ClientHello, trusted roots, and errors as the ssl module reports them."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def trust(authority: Authority) -> TlsContexts:
     return TlsContexts(authority.ca_file)
 
 
-def test_the_first_flight_has_no_hybrid_key(trust: TlsContexts) -> None:
+def test_the_client_hello_has_no_hybrid_key_share(trust: TlsContexts) -> None:
     session = trust.session("a.example", verify=True)
     assert not session.do_handshake()
     assert 0 < len(session.outgoing()) < HELLO_BYTES_MAX
@@ -34,9 +34,7 @@ def test_the_first_flight_has_no_hybrid_key(trust: TlsContexts) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "-a.example", "a-.example", "a_.example"])
-def test_names_that_the_library_does_not_take_are_compared_all_the_same(
-    authority: Authority, trust: TlsContexts, name: str
-) -> None:
+def test_names_that_openssl_rejects_are_still_verified(authority: Authority, trust: TlsContexts, name: str) -> None:
     right, wrong = trust.session(name, verify=True), trust.session(name, verify=True)
     assert shaken(right, authority.server(name)) is None
     assert right.verified_chain()
@@ -48,7 +46,7 @@ def test_names_that_the_library_does_not_take_are_compared_all_the_same(
 
 
 @pytest.mark.parametrize("name", ["", ".a", "a..b", f"{'a.' * 127}aa", f"{'a' * 64}.example"])
-def test_what_is_no_name_is_refused(trust: TlsContexts, name: str) -> None:
+def test_invalid_server_names_are_refused(trust: TlsContexts, name: str) -> None:
     with pytest.raises(ValueError, match=r"name|label"):
         trust.session(name, verify=True)
 
@@ -67,7 +65,7 @@ def test_what_is_no_name_is_refused(trust: TlsContexts, name: str) -> None:
         (b"GET / HTTP/1.1\r\n\r\n", "http request", TlsFailure.NOT_TLS),
     ],
 )
-def test_errors_have_the_words_of_the_interpreter(
+def test_error_reasons_equal_those_of_the_ssl_module(
     trust: TlsContexts, heard: bytes, said: str, failure: TlsFailure
 ) -> None:
     session = trust.session("a.example", verify=True)
@@ -78,7 +76,7 @@ def test_errors_have_the_words_of_the_interpreter(
     assert (error_text(caught.value), session.classify_error(caught.value)) == (said, failure)
 
 
-def test_the_roots_of_the_interpreter_are_ours(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_roots_are_those_of_the_interpreter(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca_file))
     trust = TlsContexts()
     session = trust.session("a.example", verify=True)
@@ -86,13 +84,13 @@ def test_the_roots_of_the_interpreter_are_ours(authority: Authority, monkeypatch
     assert (trust.has_roots, len(session.verified_chain())) == (True, 2)
 
 
-def test_an_identity_with_an_encrypted_key_is_of_no_use(authority: Authority, trust: TlsContexts) -> None:
+def test_an_encrypted_client_key_is_refused(authority: Authority, trust: TlsContexts) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")).decode()
     with pytest.raises(ValueError, match=r"^the client certificate cannot be used: the key is encrypted$"):
         trust.session("a.example", verify=True, identity=TlsClientCertificate(authority.client()[0], key_pem))
 
 
-def test_a_ca_file_that_is_none_is_told_at_the_start(tmp_path: Path) -> None:
+def test_an_invalid_ca_file_is_an_error_at_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         TlsContexts(tmp_path / "none.pem")

@@ -1,4 +1,4 @@
-"""What a server showed of itself, as facts and findings."""
+"""Facts and findings about a TLS server."""
 
 import ssl
 from datetime import UTC, datetime
@@ -38,7 +38,7 @@ def seen(authority: Authority, server: ssl.SSLContext, *, verify: bool = True) -
     return inspect_peer(session, trust, NOW, expiry_fraction=0.2, error=shaken(session, server))
 
 
-def test_a_good_chain_is_told(authority: Authority, between: Authority) -> None:
+def test_a_good_chain_is_described(authority: Authority, between: Authority) -> None:
     peer = seen(authority, between.server("a.example"))
     assert (len(peer.sent_chain), len(peer.verified_chain), peer.findings, peer.failure) == (2, 3, [], None)
     assert peer.facts["tls_subject"] == "a.example"
@@ -48,21 +48,21 @@ def test_a_good_chain_is_told(authority: Authority, between: Authority) -> None:
     assert f"{peer.chain_expires_at:%Y-%m-%dT%H:%M:%SZ}" == peer.facts["tls_chain_expires_at"]
 
 
-def test_what_stands_out_about_a_chain_is_told(authority: Authority, between: Authority) -> None:
+def test_irregularities_of_a_chain_are_facts(authority: Authority, between: Authority) -> None:
     marks = ("tls_chain_disordered", "tls_chain_extra", "tls_chain_root_sent")
     assert not set(marks) & set(seen(authority, between.server("a.example")).facts)
     whole = between.server("a.example", chain=[authority.certificate, between.certificate, authority.vouch(between)])
     assert [seen(authority, whole).facts[mark] for mark in marks] == [True, 1, True]
 
 
-def test_a_long_chain_is_counted_and_cut(authority: Authority, between: Authority) -> None:
+def test_a_long_chain_is_counted_and_truncated(authority: Authority, between: Authority) -> None:
     chain = [between.certificate, *(authority.vouch(between) for _ in range(9))]
     facts = seen(authority, between.server("a.example", chain=chain)).facts
     assert facts["tls_chain_sent"] == 11
     assert [name for name in facts if name.startswith("tls_chain_") and name[-1].isdigit()][-1] == "tls_chain_6"
 
 
-def test_a_refused_chain_is_told_with_all_its_findings(folder: Path, authority: Authority) -> None:
+def test_a_refused_chain_has_all_its_findings(folder: Path, authority: Authority) -> None:
     stranger = Authority(folder, "a stranger").server("b.example", days=(-90, -1))
     peer = seen(authority, stranger)
     assert peer.failure is CertificateProblem.CERTIFICATE_EXPIRED or peer.failure is CertificateProblem.UNTRUSTED
@@ -73,13 +73,13 @@ def test_a_refused_chain_is_told_with_all_its_findings(folder: Path, authority: 
     assert (taken.failure, taken.findings) == (None, peer.findings)
 
 
-def test_a_verdict_that_only_the_handshake_knows_is_among_the_findings(authority: Authority) -> None:
+def test_a_problem_found_only_by_openssl_is_a_finding(authority: Authority) -> None:
     peer = seen(authority, authority.server("a.example", usage=ExtendedKeyUsageOID.CLIENT_AUTH))
     assert [finding.problem for finding in peer.findings] == [CertificateProblem.CERTIFICATE_INVALID]
     assert "unsuitable certificate purpose" in peer.findings[0].detail
 
 
-def test_before_a_handshake_there_is_nothing_to_tell(authority: Authority) -> None:
+def test_there_are_no_facts_before_a_handshake(authority: Authority) -> None:
     trust = TlsContexts(authority.ca_file)
     peer = inspect_peer(trust.session("a.example", verify=True), trust, NOW, expiry_fraction=0.2)
     assert peer == TlsPeer()
@@ -101,7 +101,7 @@ def test_a_version_below_the_wanted_one_ends_the_handshake(
     assert session_facts(session)["tls_version"] == f"TLSv{most}"
 
 
-def test_the_kind_http_names_the_facts_that_last(authority: Authority, between: Authority) -> None:
+def test_static_facts_of_kind_http_exist(authority: Authority, between: Authority) -> None:
     chain = [between.certificate, authority.certificate, *(authority.vouch(between) for _ in range(9))]
     facts = seen(authority, between.server("a.example", chain=chain, extensions=[MUST_STAPLE])).facts
     kept = {
