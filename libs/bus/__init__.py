@@ -1,1 +1,1 @@
-"""The only room that knows NATS: subjects, streams, schedules, request-reply."""
+"""NATS access: connection, subjects, streams, schedules, request-reply. The only package that imports nats-py."""

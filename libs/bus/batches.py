@@ -1,4 +1,19 @@
-"""FastStream subscribers that take batches from a consumer which we provisioned ourselves."""
+"""FastStream batch subscribers on durable consumers that Vedette has provisioned itself.
+
+How a batch reaches its handler, `CheckRunner.start_checks` of the prober for example:
+
+1. `batch_subscriber` makes an ordinary FastStream batch subscriber on a router, and registers `handler` on it.
+2. It then sets `subscriber.__class__` to `DurableBatchSubscriber`, because FastStream offers no extension point: the
+   router's factory chooses the class. The assignment is allowed because a base class has no `__slots__`, so that both
+   classes have the same memory layout; `configure` sets the additional attributes.
+3. `Bus.start` starts the subscribers. FastStream then calls the private method `_create_subscription`, which starts the
+   task `_consume_pull`. Both are overridden to fetch with `PullConsumer`, because FastStream's own loop spins while
+   the consumer is missing, and creates a consumer with settings of its own (README.md, "Pulling").
+4. `_consume_pull` passes each batch to FastStream's `consume`, with the decoder `_raw_decoder`, which wraps each
+   message in a `StoredMessage` and parses nothing. With `AckPolicy.MANUAL` the handler acknowledges every message.
+5. `stop` calls `on_stop`, waits for the batch in progress, and unsubscribes: `PullConsumer.unsubscribe` naks what it
+   has fetched and not passed on, so that another process receives it at once.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -13,7 +28,7 @@ from libs.bus.client.stored_message import StoredMessage, nak_all
 BatchHandler = Callable[[list[StoredMessage]], Awaitable[None]]
 
 
-def batch_subscriber(  # noqa: PLR0913 each is one fact about the subscription
+def batch_subscriber(  # noqa: PLR0913 each is one property of the subscription
     router: NatsRouter,
     stream: str,
     consumer: str,
@@ -23,14 +38,14 @@ def batch_subscriber(  # noqa: PLR0913 each is one fact about the subscription
     linger_s: float = 0.0,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
-    """Hands the messages of an existing durable consumer to `handler`, one batch at a time.
+    """Passes the messages of an existing durable consumer to `handler`, one batch at a time.
 
-    Nothing is acknowledged for the handler. `on_stop` is called when no more batches will come, before the
-    last one is waited for.
+    The handler acknowledges the messages. `on_stop` is called when no more batches will come, before the last one is
+    waited for.
     """
     subscriber = router.subscriber(
         config=None,
-        subject=f"{stream}.{consumer}",  # only a name here: the consumer has its own filter
+        subject=f"{stream}.{consumer}",  # a label only: the consumer has its own filter
         stream=JStream(stream, declare=False),
         durable=consumer,
         pull_sub=PullSub(batch_size=batch_size, timeout=linger_s or None, batch=True),
@@ -46,7 +61,7 @@ def batch_subscriber(  # noqa: PLR0913 each is one fact about the subscription
 
 
 class DurableBatchSubscriber(BatchPullStreamSubscriber):
-    """A batch subscriber that pauses when its consumer is gone, and never creates a consumer by itself."""
+    """A batch subscriber that pauses while its consumer is missing, and never creates a consumer."""
 
     _consumer: str
     _linger_s: float
@@ -67,7 +82,7 @@ class DurableBatchSubscriber(BatchPullStreamSubscriber):
             return
         self._puller = PullConsumer(self.connection, self.stream.name, self._consumer, self.pull_sub.batch_size)
         await self._puller.open()
-        self.subscription = self._puller  # type: ignore[assignment]  # all that is asked of it is unsubscribe()
+        self.subscription = self._puller  # type: ignore[assignment]  # FastStream calls unsubscribe() only
         self.add_task(self._consume_pull)
 
     async def _consume_pull(self) -> None:
@@ -80,7 +95,7 @@ class DurableBatchSubscriber(BatchPullStreamSubscriber):
 
 
 def _to_durable(subscriber: BatchPullStreamSubscriber) -> DurableBatchSubscriber:
-    # FastStream's factory has no seam for a subscriber class of one's own.
+    # FastStream's factory accepts no subscriber class: see the module's docstring.
     subscriber.__class__ = DurableBatchSubscriber
     return cast("DurableBatchSubscriber", subscriber)
 

@@ -1,4 +1,4 @@
-"""Reading a check off the bus, and asking for one and its result."""
+"""Decoding of due checks, and running one check immediately."""
 
 from datetime import datetime, timedelta
 
@@ -17,9 +17,10 @@ _decode_result = msgspec.json.Decoder(Result).decode
 
 
 def read_check(message: StoredMessage) -> Check:
-    """Returns the check with its `tick_at`; raises ValueError for a message that no prober could ever run.
+    """Returns the check with its `tick_at`; ValueError for a message that cannot be a check.
 
-    A tick is a copy of its schedule, so its instant stands in the headers, as the instant of the tick after it.
+    A tick is a copy of its schedule, so its time is not in the body: it is the time of the following tick, from the
+    header `Nats-Schedule-Next`, minus the interval.
     """
     check = _decode_check(message.data)
     headers = message.headers
@@ -32,7 +33,7 @@ def read_check(message: StoredMessage) -> Check:
 
 
 async def check_now(bus: Bus, check: Check, shard: int, timeout_s: float) -> Result | None:
-    """Has `check` run by a prober and returns its result; None when none answered in time."""
+    """Has a prober run `check`, and returns its result; None if no result comes within `timeout_s`."""
     body = await bus.publish_and_await_reply(immediate_check(check, shard), timeout_s)
     return None if body is None else _decode_result(body)
 

@@ -1,4 +1,4 @@
-"""The connection of one process to NATS, with the few verbs that the rest of the house uses."""
+"""NATS connection of one process: JetStream publishing, requests, core publish and subscribe."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ log = structlog.get_logger("vedette.bus")
 
 
 class Bus:
-    """One connection. Services hang their FastStream routers on `broker`; everything else goes through the methods."""
+    """One NATS connection. Services include their FastStream routers in `broker`; the rest are methods."""
 
     def __init__(
         self, broker: NatsBroker, client: Client, pipeline: JetStreamPublisher, losses: "ConnectionEvents"
@@ -57,7 +57,7 @@ class Bus:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, *, name: str, connect_timeout_s: float = 30.0) -> AsyncIterator["Bus"]:
-        """Connects, waiting for a server that is still starting; at the end stops all subscribers and drains."""
+        """Connects, and retries while the server is still starting. On exit, stops all subscribers and drains."""
         losses = ConnectionEvents()
         broker = _broker(url, name, losses)
         with as_bus_errors(f"connect to {without_credentials(url)}"):
@@ -74,68 +74,68 @@ class Bus:
             await _close(broker, client)
 
     async def start(self) -> None:
-        """Starts the subscribers of every router that was included in `broker`; then the server knows them."""
+        """Starts the subscribers of every router included in `broker`; returns when the server has processed them."""
         with as_bus_errors("start the subscribers"):
             await self.broker.start()
             await flush_all(self.client)
 
     async def wait_until_lost(self) -> NoReturn:
-        """Returns never; raises BusError once the connection is gone for good. Run it beside the service."""
+        """Never returns; raises BusError once the connection is lost for good. Runs beside the services."""
         raise BusError(await self._connection_events.wait_until_lost())
 
     def on_disconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls `callback` whenever the connection breaks; returns what takes it off again."""
+        """Calls `callback` on each disconnect; returns a function that removes it."""
         return self._connection_events.add_disconnect_callback(callback)
 
     async def request(self, request: RpcRequest[R], *, timeout_s: float = 5.0) -> R:
-        """Returns the reply, or raises RefusedError: `unavailable` when nobody answers, or not in time."""
+        """Returns the reply, or raises RequestError: `unavailable` if no service replies, or not in time."""
         subject = subjects.rpc(request.verb)
         if not self.client.is_connected:
-            # The client would hold the request back, and send it when whoever asked has long been refused.
+            # The client would buffer the request, and send it long after its timeout.
             raise RequestError(ErrorCode.UNAVAILABLE, "The bus is not connected at the moment.")
         try:
-            answer = await self.client.request(subject, envelope.encode_request(request), timeout=timeout_s)
+            reply = await self.client.request(subject, envelope.encode_request(request), timeout=timeout_s)
         except NoRespondersError as error:
             raise RequestError(ErrorCode.UNAVAILABLE, "No service answers this request at the moment.") from error
         except (NatsError, TimeoutError) as error:
             log.warning("bus.request_failed", verb=request.verb, error=describe(error))
             raise RequestError(ErrorCode.UNAVAILABLE, "The request was not answered in time.") from error
-        return envelope.decode_reply(type(request), answer.data)
+        return envelope.decode_reply(type(request), reply.data)
 
     async def publish(self, message: Message, *, timeout_s: float = 5.0) -> None:
-        """Stores one message in its stream; BusError when that is not confirmed in time."""
+        """Stores one message in its stream; BusError if that is not acknowledged in time."""
         await self._publisher.publish(message, timeout_s)
 
     async def publish_all(self, messages: Sequence[Message], *, timeout_s: float = 10.0) -> list[Message]:
-        """Stores many messages without waiting in between; returns those that were not confirmed in time."""
+        """Stores many messages without a round trip for each; returns those not acknowledged in time."""
         return await self._publisher.publish_all(messages, timeout_s)
 
     async def publish_core(self, subject: str, body: bytes) -> None:
-        """Tells whoever listens right now; nothing is stored or confirmed."""
-        with as_bus_errors(f"announce on {subject}"):
+        """Publishes to current subscribers only (core NATS): nothing is stored or acknowledged."""
+        with as_bus_errors(f"publish to {subject}"):
             await self.client.publish(subject, body)
 
     @asynccontextmanager
     async def subscribe(self, subject: str) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Yields the bodies announced on `subject` from now on; BusError for a reader that falls too far behind."""
-        async with BoundedSubscription.open(self.client, subject) as inbox:
-            yield (message.data async for message in inbox)
+        """Yields the bodies published on `subject` from now on; BusError for a reader that is too slow."""
+        async with BoundedSubscription.open(self.client, subject) as subscription:
+            yield (message.data async for message in subscription)
 
     async def publish_and_await_reply(self, message: Message, timeout_s: float) -> bytes | None:
-        """Publishes a check that a prober answers to a subject of our own; None when no answer comes in time."""
-        reply_to = subjects.check_reply(secrets.token_hex(16))  # nobody else can guess it
+        """Publishes a check with a reply subject; returns the reply, or None if none comes in time."""
+        reply_to = subjects.check_reply(secrets.token_hex(16))  # not guessable
         headers = {**message.headers, REPLY_HEADER: reply_to}
-        async with BoundedSubscription.open(self.client, reply_to) as inbox:
+        async with BoundedSubscription.open(self.client, reply_to) as subscription:
             await self.publish(Message(message.subject, message.body, message.id, headers))
             try:
                 async with asyncio.timeout(timeout_s):
-                    return (await anext(inbox)).data
+                    return (await anext(subscription)).data
             except TimeoutError:
                 return None
 
 
 class ConnectionEvents:
-    """Hears from the client that the connection broke, and tells everybody who cares."""
+    """Callbacks of the NATS client: disconnects, and errors after which it does not reconnect."""
 
     def __init__(self) -> None:
         self.connected = False
@@ -157,7 +157,7 @@ class ConnectionEvents:
         self._set_lost("the connection was closed")
 
     async def on_error(self, error: Exception) -> None:
-        """FastStream raises these again inside the client's own task, which then never reconnects."""
+        """Detects the errors that FastStream raises again in the client's own task, which then never reconnects."""
         if describe(error).strip("'").lower() in UNRECOVERABLE_CONNECT_ERRORS:
             self._set_lost(describe(error))
 
@@ -193,17 +193,17 @@ async def _close(broker: NatsBroker, client: Client) -> None:
             await broker.stop()
     except (NatsError, TimeoutError, OSError) as error:
         log.warning("bus.drain_failed", error=describe(error))
-    with suppress(NatsError, OSError):  # a server that is gone takes no farewell
+    with suppress(NatsError, OSError):  # the connection may be lost already
         await client.close()
 
 
 def url_user(urls: str) -> str:
-    """Returns the user in the first of `urls`; empty if there is none."""
+    """Returns the user in the first of `urls`, which are separated by commas; empty if there is none."""
     return unquote(urlsplit(urls.split(",", maxsplit=1)[0]).username or "")
 
 
 def without_credentials(urls: str) -> str:
-    """Returns `urls` for people to see."""
+    """Returns `urls` without users and passwords, for logs and error messages."""
     return ",".join(_url_without_credentials(url) for url in urls.split(","))
 
 

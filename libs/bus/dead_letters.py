@@ -1,4 +1,4 @@
-"""Messages that nobody can read are set aside with the reason, so that they block nothing and a person can look."""
+"""Dead letters: copies of messages that cannot be decoded, kept with the reason for inspection."""
 
 from libs.bus import subjects
 from libs.bus.client.message import Message
@@ -10,7 +10,10 @@ SUBJECT_HEADER = "Vedette-Subject"
 
 
 async def publish_dead_letter(bus: Bus, message: StoredMessage, reason: str) -> None:
-    """Copies a stored message to the ASIDE stream, once however often it is delivered. The caller then ends it."""
+    """Copies a stored message to the dead-letter stream, once for all its deliveries.
+
+    The caller then terminates the original.
+    """
     identity = f"{message.stream}/{message.seq}/{message.stored_at.timestamp():.6f}"
     headers = {REASON_HEADER: _printable(reason), SUBJECT_HEADER: message.subject}
     await bus.publish(Message(subjects.dead_letter(message.stream), message.data, identity, headers))

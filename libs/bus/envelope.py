@@ -1,4 +1,4 @@
-"""The two shapes of a reply on the wire: `{"ok": <reply>}`, or `{"refused": {code, detail, field?}}`."""
+"""Encoding of requests and replies: a reply is `{"ok": <reply>}` or `{"error": {code, detail, field?}}`."""
 
 import functools
 from typing import Any, TypeVar
@@ -12,10 +12,10 @@ R = TypeVar("R")
 
 
 class RpcReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Exactly one of the two is set."""
+    """A reply. Exactly one of the two fields is set."""
 
     ok: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    refused: ErrorInfo | None = None
+    error: ErrorInfo | None = None
 
 
 _encoder = msgspec.json.Encoder()
@@ -30,21 +30,21 @@ def encode_ok(reply: object) -> bytes:
     return b'{"ok":' + _encoder.encode(reply) + b"}"
 
 
-def encode_refused(refusal: ErrorInfo) -> bytes:
-    return _encoder.encode(RpcReply(refused=refusal))
+def encode_error(info: ErrorInfo) -> bytes:
+    return _encoder.encode(RpcReply(error=info))
 
 
 def decode_reply(request: type[RpcRequest[R]], body: bytes) -> R:
-    """Returns the reply in `body`, or raises the RefusedError that it carries."""
+    """Returns the reply in `body`, or raises the RequestError that it contains."""
     try:
         reply = _decode_envelope(body)
-        if reply.refused is None and reply.ok is not msgspec.UNSET:
+        if reply.error is None and reply.ok is not msgspec.UNSET:
             decoded: R = _reply_decoder(request).decode(reply.ok)
             return decoded
     except msgspec.DecodeError as error:
         raise RequestError(ErrorCode.UNAVAILABLE, "The answer could not be read.") from error
-    refusal = reply.refused or ErrorInfo(code=ErrorCode.UNAVAILABLE, detail="The answer was empty.")
-    raise RequestError(refusal.code, refusal.detail, refusal.field)
+    info = reply.error or ErrorInfo(code=ErrorCode.UNAVAILABLE, detail="The answer was empty.")
+    raise RequestError(info.code, info.detail, info.field)
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Errors of the bus in our own words: nothing that nats-py raises leaves this room."""
+"""Bus errors. Exceptions of nats-py do not leave this package."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from nats.js.errors import APIError
 
 
 class BusError(Exception):
-    """The bus refused, did not answer, or is not there."""
+    """The bus rejected an operation, did not reply, or is not connected."""
 
 
 @contextmanager
 def as_bus_errors(doing: str) -> Iterator[None]:
-    """Turns whatever the client raises inside into a BusError that says what was being done."""
+    """Converts exceptions of the client to a BusError whose text begins with `doing`."""
     try:
         yield
     except (NatsError, TimeoutError, OSError) as error:
@@ -21,7 +21,7 @@ def as_bus_errors(doing: str) -> Iterator[None]:
 
 
 def describe(error: BaseException) -> str:
-    """Returns one line for people; the server's own words where it sent some."""
+    """Returns a one-line description of an error; the server's own text if it sent one."""
     if isinstance(error, APIError):
         return f"{error.description} ({error.err_code or error.code})"
     return str(error).removeprefix("nats: ") or type(error).__name__

@@ -1,7 +1,8 @@
-"""What happens right now, for those who watch: results and events of one tenant, without a gap and without a double.
+"""Live feed: results and events of one tenant, resumable, without gaps or duplicates.
 
-Plain subscriptions on the copies that the server republishes: a watcher costs no consumer. Only who comes back with
-the id of the last item gets a short-lived consumer, which replays from the stored streams up to the present.
+Reads core subscriptions on the subjects to which the server republishes the streams (`stream_configs.py`), so that a
+subscriber costs no consumer, and an item can arrive before it is committed to the database. Only a client that resumes
+with the id of its last item gets a short-lived consumer, which replays the streams up to the present.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ _CURSOR_PATTERN = re.compile(r"r(\d{1,19})\.([0-9a-f]{1,16})-e(\d{1,19})\.([0-9a
 
 
 class FeedItem(msgspec.Struct, frozen=True):
-    """One thing that happened. `event` is "result", or the type of an Event; `body` is its JSON."""
+    """One item of the feed. `event` is "result", or the type of an Event; `body` is its JSON."""
 
     id: str
     event: str
@@ -40,7 +41,7 @@ class FeedItem(msgspec.Struct, frozen=True):
 
 
 class StreamCursor(msgspec.Struct, frozen=True):
-    """How far one stream was read. The epoch, when the stream was made, tells a new stream from its predecessor."""
+    """Read position in one stream. `epoch`, the time of its creation, distinguishes a stream from its predecessor."""
 
     seq: int
     epoch: int
@@ -50,7 +51,7 @@ class StreamCursor(msgspec.Struct, frozen=True):
 
 
 class FeedCursor(msgspec.Struct, frozen=True):
-    """How far both streams were read; its text is the id of an item, and what a watcher comes back with."""
+    """Read position in both streams. Its text is the id of an item, from which a client can resume."""
 
     results: StreamCursor
     events: StreamCursor
@@ -70,12 +71,12 @@ class FeedCursor(msgspec.Struct, frozen=True):
         return self.results if stream == subjects.RESULTS else self.events
 
     def advanced_to(self, stream: str, seq: int) -> "FeedCursor":
-        place = StreamCursor(seq, self.for_stream(stream).epoch)
-        return FeedCursor(place, self.events) if stream == subjects.RESULTS else FeedCursor(self.results, place)
+        cursor = StreamCursor(seq, self.for_stream(stream).epoch)
+        return FeedCursor(cursor, self.events) if stream == subjects.RESULTS else FeedCursor(self.results, cursor)
 
 
 class _EventType(msgspec.Struct):
-    """As much of an Event as a watcher's filter needs."""
+    """The type of an Event; the rest of its body is not decoded."""
 
     type: str
 
@@ -87,63 +88,67 @@ _decode_event_type = msgspec.json.Decoder(_EventType).decode
 async def follow(
     bus: Bus, tenant_id: str, *, kind: str | None = None, monitor_id: str | None = None, after: str | None = None
 ) -> AsyncIterator[AsyncIterator[FeedItem]]:
-    """Yields what happens from now on, or from right behind the item whose id is `after` (ValueError if it is none).
+    """Yields items from now on, or from the one after the item with id `after` (ValueError if that is not an id).
 
-    The iterator ends with a BusError when the reader falls behind or the connection breaks:
-    coming back with the last id loses nothing.
+    The iterator ends with a BusError if the reader is too slow or the connection breaks: resuming from the last id
+    loses nothing.
     """
-    left_at = None if after is None else FeedCursor.parse(after)
+    resume_from = None if after is None else FeedCursor.parse(after)
     filters = {
         subjects.RESULTS: subjects.result(tenant_id, "*", kind or "*", monitor_id or "*"),
         subjects.EVENTS: subjects.event(tenant_id, kind or "*", monitor_id or "*"),
     }
     live = [subjects.live(name) for name in filters.values()]
-    async with BoundedSubscription.open(bus.client, *live, held_max=BUFFER_MAX) as inbox:
-        forget = bus.on_disconnect(lambda: inbox.fail("the connection to NATS broke"))
+    async with BoundedSubscription.open(bus.client, *live, buffer_max=BUFFER_MAX) as subscription:
+        remove_callback = bus.on_disconnect(lambda: subscription.fail("the connection to NATS broke"))
         try:
-            async with aclosing(_FeedReader(bus, inbox, filters, await _current_cursor(bus)).items(left_at)) as items:
+            async with aclosing(
+                _FeedReader(bus, subscription, filters, await _current_cursor(bus)).items(resume_from)
+            ) as items:
                 yield items
         finally:
-            forget()
+            remove_callback()
 
 
 class _FeedReader:
-    """One watcher: first what was stored since it left, then what comes in, at the seam each item once."""
+    """Feed of one client: stored items since its last id, then live items, each exactly once."""
 
-    def __init__(self, bus: Bus, inbox: BoundedSubscription, filters: dict[str, str], here: FeedCursor) -> None:
+    def __init__(
+        self, bus: Bus, subscription: BoundedSubscription, filters: dict[str, str], present: FeedCursor
+    ) -> None:
         self._bus = bus
-        self._subscription = inbox
+        self._subscription = subscription
         self._filters = filters
-        self._cursor = here
+        self._cursor = present
         self._subscribed_at = _now()
 
-    async def items(self, left_at: FeedCursor | None) -> AsyncGenerator[FeedItem, None]:
-        if left_at is not None:
-            here, self._cursor = self._cursor, _resume_cursor(left_at, self._cursor)
-            async with aclosing(self._replay(here)) as items:
+    async def items(self, resume_from: FeedCursor | None) -> AsyncGenerator[FeedItem, None]:
+        if resume_from is not None:
+            present, self._cursor = self._cursor, _resume_cursor(resume_from, self._cursor)
+            async with aclosing(self._replay(present)) as items:
                 async for item in items:
                     yield item
         async for message in self._subscription:
-            news = self._deduplicate(message)
-            if news is not None:
-                yield news
+            live_item = self._deduplicate(message)
+            if live_item is not None:
+                yield live_item
 
-    async def _replay(self, here: FeedCursor) -> AsyncGenerator[FeedItem, None]:
+    async def _replay(self, present: FeedCursor) -> AsyncGenerator[FeedItem, None]:
         for _ in range(REPLAY_ROUNDS_MAX):
             for stream in self._filters:
-                async with aclosing(self._stored_messages(stream, here.for_stream(stream).seq)) as messages:
+                async with aclosing(self._stored_messages(stream, present.for_stream(stream).seq)) as messages:
                     async for message in messages:
                         yield self._item(stream, message.metadata.sequence.stream, message.data)
-                self._cursor = self._cursor.advanced_to(stream, here.for_stream(stream).seq)
+                self._cursor = self._cursor.advanced_to(stream, present.for_stream(stream).seq)
             if not self._subscription.failed:
                 return
-            # The replay took so long that live items were dropped meanwhile: they are stored, too.
+            # Live items were dropped during the replay: the next round reads them from the streams.
             self._subscription.clear()
-            here, self._subscribed_at = await _current_cursor(self._bus), _now()
+            present, self._subscribed_at = await _current_cursor(self._bus), _now()
         raise BusError("the reader is too slow")
 
     async def _stored_messages(self, stream: str, until: int) -> AsyncGenerator[Msg, None]:
-        """Yields the stored messages behind our position, up to sequence `until`."""
+        """Yields the stored messages after the cursor, up to sequence `until`."""
         start = self._cursor.for_stream(stream).seq + 1
         if start > until:
             return
@@ -159,12 +164,12 @@ class _FeedReader:
                     yield message
         finally:
             await pull.close()
-            with suppress(NatsError, TimeoutError):  # else the server drops it by itself
+            with suppress(NatsError, TimeoutError):  # the server deletes an inactive consumer itself
                 await self._bus.jetstream.delete_consumer(stream, name)
 
     async def _replay_consumer(self, stream: str, start: int) -> tuple[str, int]:
         config = ConsumerConfig(
-            # With a name, the subject of the request says what is asked for: rights can hold it to that.
+            # With a name, the request subject contains stream and filter, so that permissions can restrict them.
             name=f"replay-{secrets.token_hex(8)}",
             filter_subject=self._filters[stream],
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
@@ -183,8 +188,8 @@ class _FeedReader:
         if seq > self._cursor.for_stream(stream).seq:
             return self._item(stream, seq, message.data)
         if self._subscription.received_at - self._subscribed_at > OVERLAP_S:
-            raise BusError(f"stream {stream} was made anew")
-        return None  # stored before we joined, republished after
+            raise BusError(f"stream {stream} was recreated")
+        return None  # stored before the subscription, republished after it
 
     def _item(self, stream: str, seq: int, body: bytes) -> FeedItem:
         self._cursor = self._cursor.advanced_to(stream, seq)
@@ -192,15 +197,17 @@ class _FeedReader:
         return FeedItem(str(self._cursor), event, body)
 
 
-def _resume_cursor(left_at: FeedCursor, here: FeedCursor) -> FeedCursor:
-    return FeedCursor(_resume_stream(left_at.results, here.results), _resume_stream(left_at.events, here.events))
+def _resume_cursor(resume_from: FeedCursor, present: FeedCursor) -> FeedCursor:
+    return FeedCursor(
+        _resume_stream(resume_from.results, present.results), _resume_stream(resume_from.events, present.events)
+    )
 
 
-def _resume_stream(left_at: StreamCursor, here: StreamCursor) -> StreamCursor:
-    """Whatever lies in a stream that was made anew is news; a stream that lost its end has none."""
-    if left_at.epoch != here.epoch:
-        return StreamCursor(0, here.epoch)
-    return StreamCursor(min(left_at.seq, here.seq), here.epoch)
+def _resume_stream(resume_from: StreamCursor, present: StreamCursor) -> StreamCursor:
+    """Returns the cursor to replay from: the start of a recreated stream, at most the end of a truncated one."""
+    if resume_from.epoch != present.epoch:
+        return StreamCursor(0, present.epoch)
+    return StreamCursor(min(resume_from.seq, present.seq), present.epoch)
 
 
 async def _current_cursor(bus: Bus) -> FeedCursor:
@@ -210,8 +217,8 @@ async def _current_cursor(bus: Bus) -> FeedCursor:
 async def _stream_end(bus: Bus, stream: str) -> StreamCursor:
     with as_bus_errors(f"look at stream {stream}"):
         info = await bus.jetstream.stream_info(stream)
-    made_at_ms = 0 if info.created is None else int(info.created.timestamp() * 1000)
-    return StreamCursor(info.state.last_seq, made_at_ms)
+    created_at_ms = 0 if info.created is None else int(info.created.timestamp() * 1000)
+    return StreamCursor(info.state.last_seq, created_at_ms)
 
 
 async def _next_batch(pull: PullConsumer) -> list[Msg]:

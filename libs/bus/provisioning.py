@@ -1,4 +1,4 @@
-"""Streams and consumers: made by our own idempotent step, watched, and asked about."""
+"""Idempotent creation of streams and consumers, and queries about their state."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ log = structlog.get_logger("vedette.bus")
 
 
 async def provision(bus: Bus, *, results_bytes_max: int) -> None:
-    """Makes every stream and the ingest consumer as they should be; harmless twice, or from several processes."""
+    """Creates or updates every stream and the ingest consumer; safe to repeat, and from several processes."""
 
     async def make() -> None:
         for wanted in (
@@ -41,9 +41,9 @@ async def provision(bus: Bus, *, results_bytes_max: int) -> None:
 
 
 async def provision_prober(bus: Bus, location: str, kind: str) -> None:
-    """Makes the consumer that all probers of one kind in one location share; waits for the stream under it.
+    """Creates the consumer shared by all probers of one kind in one location; waits for its stream.
 
-    The stream is made by the results room: a prober, perhaps on somebody else's machine, may not do that.
+    The results service creates the stream: a prober, which may run on an untrusted machine, has no permission to.
     """
 
     async def make() -> None:
@@ -53,7 +53,7 @@ async def provision_prober(bus: Bus, location: str, kind: str) -> None:
 
 
 async def stream_created_at(bus: Bus, stream: str) -> datetime | None:
-    """Returns when the stream was made, which changes when it was lost; None when there is none."""
+    """Returns the creation time of a stream, which changes if it was lost; None if there is no such stream."""
     with as_bus_errors(f"look at stream {stream}"):
         try:
             return (await bus.jetstream.stream_info(stream)).created
@@ -62,11 +62,11 @@ async def stream_created_at(bus: Bus, stream: str) -> datetime | None:
 
 
 async def ingested_until(bus: Bus, now: datetime) -> datetime:
-    """Returns the instant before which every result that was stored in the stream is ingested.
+    """Returns the time before which every result stored in the stream is ingested.
 
-    That is the time of the oldest message which the ingest has not acknowledged, or `now` when there is none.
+    That is the time of the oldest message that the ingest has not acknowledged, or `now` if there is none.
     """
-    with as_bus_errors("ask how far the ingest is"):
+    with as_bus_errors("look up the state of the ingest consumer"):
         info = await bus.jetstream.consumer_info(subjects.RESULTS, stream_configs.INGEST_CONSUMER)
         floor = 0 if info.ack_floor is None else info.ack_floor.stream_seq
         try:
@@ -77,7 +77,7 @@ async def ingested_until(bus: Bus, now: datetime) -> datetime:
 
 
 async def consumer_exists(bus: Bus, stream: str, consumer: str) -> bool:
-    """Tells whether the consumer is really there; BusError when nobody answers."""
+    """Tells whether the consumer exists; BusError if the server does not reply."""
     with as_bus_errors(f"look at consumer {consumer} of {stream}"):
         try:
             await bus.jetstream.consumer_info(stream, consumer)
@@ -87,9 +87,9 @@ async def consumer_exists(bus: Bus, stream: str, consumer: str) -> bool:
 
 
 async def watch_consumer(bus: Bus, stream: str, consumer: str, repair: Callable[[], Awaitable[None]]) -> Never:
-    """Looks every few seconds whether the consumer is really there, and calls `repair` when it is not.
+    """Checks every `WATCH_INTERVAL_S` seconds whether the consumer exists, and calls `repair` if it does not.
 
-    A pull from a consumer that is gone fails silently for ever, while the connection looks healthy.
+    A pull request to a missing consumer fails silently, while the connection looks healthy.
     """
     while True:
         await asyncio.sleep(WATCH_INTERVAL_S)
@@ -102,7 +102,7 @@ async def watch_consumer(bus: Bus, stream: str, consumer: str, repair: Callable[
 
 
 async def _with_retry(make: Callable[[], Awaitable[None]]) -> None:
-    """A server that has just started, or is electing a leader, refuses for a moment."""
+    """Retries: a server that has just started, or is electing a leader, rejects requests for a moment."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + _RETRY_S_MAX
     while True:
@@ -125,7 +125,7 @@ async def _ensure_stream(jetstream: JetStreamContext, wanted: StreamConfig) -> N
         except BadRequestError as error:
             if error.err_code != _NAME_IN_USE:
                 raise
-            present = (await jetstream.stream_info(name)).config  # somebody else was faster
+            present = (await jetstream.stream_info(name)).config  # another process was faster
         else:
             return
     drift = _drift(wanted, present)
@@ -139,18 +139,18 @@ async def _update_stream(jetstream: JetStreamContext, config: StreamConfig, drif
     except APIError as error:
         if error.err_code != _CANNOT_CHANGE:
             raise
-        # Some settings are fixed for the life of a stream. It still serves; a person must decide.
+        # Some settings cannot be changed. The stream still works; an operator has to decide.
         log.warning("bus.stream_differs", stream=config.name, settings=sorted(drift), answer=describe(error))
     else:
         log.info("bus.stream_updated", stream=config.name, settings=sorted(drift))
 
 
 async def _ensure_consumer(jetstream: JetStreamContext, stream: str, wanted: ConsumerConfig) -> None:
-    # One request makes the consumer, leaves an equal one alone, or brings its settings up to date.
+    # Idempotent: creates the consumer, or updates it if its settings differ.
     await jetstream.add_consumer(stream, wanted)
 
 
 def _drift(wanted: StreamConfig, present: StreamConfig) -> dict[str, Any]:
-    """Returns the settings that we name and that are otherwise; what we leave open is the server's to choose."""
+    """Returns the wanted settings that differ from the present ones; unset settings are left to the server."""
     named = {field: value for field, value in vars(wanted).items() if value is not None}
     return {field: value for field, value in named.items() if getattr(present, field) != value}

@@ -1,4 +1,4 @@
-"""Answering the requests of other rooms."""
+"""Server side of requests between services."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -31,9 +31,9 @@ def serve_rpc(
     workers: int = 16,
     timeout_s: float = 10.0,
 ) -> None:
-    """Answers `rpc.<verb>`, sharing the requests with every other process that serves it.
+    """Answers `rpc.<verb>`, sharing the requests with other processes through a queue group.
 
-    What a handler raises as RefusedError is its answer; any other exception is logged, and answered `unavailable`.
+    A RequestError of the handler becomes the reply; any other exception is logged, and the reply is `unavailable`.
     """
     answer = _responder(request, handler, timeout_s)
 
@@ -66,12 +66,12 @@ def _responder(
             async with asyncio.timeout(timeout_s):
                 return envelope.encode_ok(await handler(decode(body)))
         except RequestError as error:
-            return envelope.encode_refused(error.info)
+            return envelope.encode_error(error.info)
         except msgspec.ValidationError as error:
-            return envelope.encode_refused(ErrorInfo(code=ErrorCode.INVALID, detail=str(error)))
+            return envelope.encode_error(ErrorInfo(code=ErrorCode.INVALID, detail=str(error)))
         except Exception:
             log.exception("rpc.failed", verb=request.verb)
-            return envelope.encode_refused(_UNAVAILABLE)
+            return envelope.encode_error(_UNAVAILABLE)
 
     return answer
 
@@ -81,5 +81,5 @@ async def _respond(message: NatsMessage, answer: bytes) -> None:
     if not raw.reply:
         return
     if len(answer) > raw._client.max_payload:  # noqa: SLF001 the message's own connection has no public name
-        answer = envelope.encode_refused(_TOO_LARGE)
+        answer = envelope.encode_error(_TOO_LARGE)
     await raw.respond(answer)

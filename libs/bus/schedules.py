@@ -1,4 +1,4 @@
-"""Schedules as messages: the server itself emits the checks (NATS ADR-51)."""
+"""Schedule messages: nats-server itself publishes the checks when they are due (NATS ADR-51)."""
 
 from datetime import datetime
 
@@ -23,7 +23,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 def cron(interval_s: int, phase_s: int) -> str:
-    """Returns the 6-field line (seconds first) that is due whenever the UTC epoch second is the phase, modulo the interval."""
+    """Returns the 6-field cron line (seconds first) of an interval and a phase, both in seconds.
+
+    It is due whenever the UTC epoch second equals the phase, modulo the interval.
+    """
     hour, minute, second = phase_s // HOUR_S, phase_s // MINUTE_S % 60, phase_s % MINUTE_S
     if interval_s < MINUTE_S:
         return f"{','.join(str(at) for at in range(phase_s % interval_s, MINUTE_S, interval_s))} * * * * *"
@@ -35,7 +38,7 @@ def cron(interval_s: int, phase_s: int) -> str:
 
 
 def schedule(check: Check, shard: int, phase_s: int) -> Message:
-    """Returns the schedule of one monitor at one location; it replaces the one before."""
+    """Returns the schedule of one monitor at one location; publishing it replaces the previous one."""
     due = subjects.due(shard, check.location, check.kind, check.monitor_id)
     headers = {
         SCHEDULE_HEADER: cron(check.interval_s, phase_s),
@@ -47,14 +50,14 @@ def schedule(check: Check, shard: int, phase_s: int) -> Message:
 
 
 def cancel(shard: int, location: str, monitor_id: str) -> Message:
-    """Returns what ends a schedule: a plain message in its place, which itself is gone a second later."""
+    """Returns the message that ends a schedule: a plain message on its subject, which expires after a second."""
     return Message(
         subjects.schedule(shard, location, monitor_id), b"", headers={ROLLUP_HEADER: "sub", TTL_HEADER: "1s"}
     )
 
 
 def recheck(check: Check, shard: int, at: datetime) -> Message:
-    """Returns the schedule of one second look at `at`. Published twice, it still is one look."""
+    """Returns the schedule of one recheck at `at`. Publishing it twice still makes one check."""
     once = msgspec.structs.replace(check, origin=Origin.RECHECK, tick_at=at, reply_to=None)
     headers = {
         SCHEDULE_HEADER: f"@at {at.isoformat().replace('+00:00', 'Z')}",
@@ -66,9 +69,9 @@ def recheck(check: Check, shard: int, at: datetime) -> Message:
 
 
 def immediate_check(check: Check, shard: int) -> Message:
-    """Returns a check to run at once, on a subject of its own, so that it neither replaces a tick nor is replaced by one.
+    """Returns a check to run at once, which expires if no prober takes it within a minute.
 
-    It is dropped when no prober takes it within a minute.
+    It has a subject of its own, so that it neither replaces a tick nor is replaced by one.
     """
     identity = _check_id(check)
     subject = subjects.due(shard, check.location, check.kind, derived_id("due_now", identity))

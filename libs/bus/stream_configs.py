@@ -1,4 +1,4 @@
-"""How our streams and consumers are made. Why each setting is as it is stands in README.md."""
+"""Configurations of the streams and consumers. README.md has the reason for each setting."""
 
 from nats.js.api import (
     AckPolicy,
@@ -45,6 +45,9 @@ def results_stream(bytes_max: int) -> StreamConfig:
         max_age=_DAY_S,
         max_bytes=bytes_max,
         duplicate_window=_DUPLICATE_WINDOW_S,
+        # This line feeds all live streams: the server copies each stored result to live.results..., where feed.py (SSE of
+        # the gateway) and tenants' own NATS clients subscribe. No service forwards it. It is independent of the ingest:
+        # a client can see a result before its row is committed to PostgreSQL.
         republish=RePublish(src="results.>", dest="live.results.>"),
     )
 
@@ -58,6 +61,7 @@ def events_stream() -> StreamConfig:
         discard=DiscardPolicy.OLD,
         max_age=30 * _DAY_S,
         duplicate_window=_DUPLICATE_WINDOW_S,
+        # As for results. Events come from the outbox of the database, so their rows are already committed.
         republish=RePublish(src="events.>", dest="live.events.>"),
     )
 
@@ -65,7 +69,7 @@ def events_stream() -> StreamConfig:
 def dead_letters_stream() -> StreamConfig:
     return StreamConfig(
         name=subjects.DEAD_LETTERS,
-        subjects=["aside.>"],
+        subjects=["dead_letters.>"],
         retention=RetentionPolicy.LIMITS,
         storage=StorageType.FILE,
         discard=DiscardPolicy.OLD,

@@ -1,16 +1,16 @@
-"""Every subject on the bus. Tokens come from ids, kinds and locations, which never hold a dot, a star or a blank.
+"""Subjects of all messages. Their tokens are ids, kinds and locations, which contain no dot, star or blank.
 
 sched.<shard>.<location>.<monitor>              a schedule (stream CHECKS)
-sched.<shard>.<location>.<monitor>.recheck      one second look, once
-due.<shard>.<location>.<kind>.<monitor>         a check that is due now (stream CHECKS)
+sched.<shard>.<location>.<monitor>.recheck      the schedule of one recheck
+due.<shard>.<location>.<kind>.<monitor>         a check that is due (stream CHECKS)
 due.<shard>.<location>.<kind>.<monitor>.recheck
-due.<shard>.<location>.<kind>.<check>           a check that a person asked for
-results.<tenant>.<location>.<kind>.<monitor>    a result (stream RESULTS), again as live.results...
-events.<tenant>.<kind>.<monitor>                an event (stream EVENTS), again as live.events...
-aside.<stream>                                  a message that nobody could read (stream ASIDE)
-rpc.<verb>                                      requests between rooms
-control.keys.revoked                            the id of a key that must stop working now
-answer.<random>                                 where a prober answers a check that a person asked for
+due.<shard>.<location>.<kind>.<check>           an immediate check
+results.<tenant>.<location>.<kind>.<monitor>    a result (stream RESULTS), republished as live.results...
+events.<tenant>.<kind>.<monitor>                an event (stream EVENTS), republished as live.events...
+dead_letters.<stream>                           a message that could not be decoded (stream DEAD_LETTERS)
+rpc.<verb>                                      a request between services
+control.keys.revoked                            the id of a revoked key
+check_reply.<random>                            the reply to an immediate check
 """
 
 import re
@@ -18,7 +18,7 @@ import re
 CHECKS = "CHECKS"
 RESULTS = "RESULTS"
 EVENTS = "EVENTS"
-DEAD_LETTERS = "ASIDE"
+DEAD_LETTERS = "DEAD_LETTERS"
 
 KEYS_REVOKED = "control.keys.revoked"
 
@@ -26,7 +26,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def is_token(text: str) -> bool:
-    """Tells whether `text` may stand in a subject: letters, digits, dash and underscore, at most 64."""
+    """Tells whether `text` can be a subject token: letters, digits, dash and underscore, at most 64."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -39,7 +39,7 @@ def recheck_schedule(shard: int, location: str, monitor_id: str) -> str:
 
 
 def due(shard: int, location: str, kind: str, monitor_id: str) -> str:
-    """Returns where a check falls due; also for a check now, with the check's own id as `monitor_id`."""
+    """Returns the subject of a due check; for an immediate check, `monitor_id` is an id of the check itself."""
     return f"due.{shard}.{location}.{kind}.{monitor_id}"
 
 
@@ -65,7 +65,7 @@ def event(tenant_id: str, kind: str, monitor_id: str) -> str:
 
 
 def live(subject: str) -> str:
-    """Returns where the server repeats a stored message for plain subscribers."""
+    """Returns the subject to which the server republishes a stored message, for core subscribers."""
     return f"live.{subject}"
 
 
@@ -74,9 +74,9 @@ def rpc(verb: str) -> str:
 
 
 def check_reply(token: str) -> str:
-    """Returns where a prober answers. A subject of its own kind: a prober may publish there, and to no inbox."""
-    return f"answer.{token}"
+    """Returns the subject for the reply to an immediate check: probers may publish to it, but to no inbox."""
+    return f"check_reply.{token}"
 
 
 def dead_letter(stream: str) -> str:
-    return f"aside.{stream}"
+    return f"dead_letters.{stream}"

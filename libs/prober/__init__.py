@@ -1,1 +1,1 @@
-"""The loop that all kinds share: take a check, run it under its deadline, stamp the outcome, publish it."""
+"""Prober shared by all kinds: consumes checks, runs the probe under a deadline, publishes results."""

@@ -1,4 +1,4 @@
-"""Taking checks: bounded, each a task of its own, none waiting for another."""
+"""Concurrent execution of checks, bounded by a semaphore, one task for each check."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,17 +26,17 @@ log = structlog.get_logger("vedette.prober")
 
 @dataclass(frozen=True)
 class RunnerLimits:
-    """How many checks run at once, and how long those in flight may still take when the service ends."""
+    """Number of concurrent checks, and seconds for which checks in flight may finish at shutdown."""
 
     concurrency_max: int
     grace_s: float
 
 
 class CheckRunner:
-    """Runs the checks that a subscriber hands to `take`, as long as `running` is entered.
+    """Runs the checks that a subscriber passes to `start_checks`, while the context `running` is open.
 
-    A slow target holds its own slot and nothing else. When all slots are taken, `take` does not return,
-    so that no more checks are pulled: they wait at the server, where any other prober can have them.
+    A slow target occupies its own slot only. While all slots are taken, `start_checks` does not return, so that no more
+    checks are pulled: they stay in the stream, where any other prober can take them.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class CheckRunner:
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
-        self._log = log.bind()  # the lazy logger would be made anew for each line, also for one that is not written
+        self._log = log.bind()  # avoids a new lazy logger for each line, also for suppressed ones
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["CheckRunner"]:
-        """Lets checks run. At the end those in flight may finish within the grace; the rest is given back."""
+        """Accepts checks. On exit, those in flight may finish within the grace period; the rest is nak'ed."""
         async with self._group:
             yield self
             self.stop()
             await self._drain()
 
     async def start_checks(self, deliveries: list[StoredMessage]) -> None:
-        """Starts the checks as slots come free; returns when all have started."""
+        """Starts the checks as slots become free; returns when all have started."""
         for number, delivery in enumerate(deliveries):
             await self._slots.acquire()
             if self._stopping:
@@ -73,7 +73,7 @@ class CheckRunner:
             task.add_done_callback(self._on_done)
 
     def stop(self) -> None:
-        """Takes no more; wakes `take` if it waits for a slot."""
+        """Accepts no more checks; wakes `start_checks` if it waits for a slot."""
         if not self._stopping:
             self._stopping = True
             self._slots.release()
@@ -99,7 +99,7 @@ class CheckRunner:
             await delivery.nak()
             raise
         except Exception:
-            # Left unsettled: it comes again, a bounded number of times.
+            # Not acknowledged: it is delivered again, at most `max_deliver` times.
             log.exception("check.failed", subject=delivery.subject)
         finally:
             self._metrics.in_flight.dec()
@@ -131,9 +131,9 @@ class CheckRunner:
             await delivery.term()
 
     def _log_result(self, result: Result) -> None:
-        """One line per check; at a thousand checks a second, the ones that are up are for debugging only."""
-        tell = self._log.debug if result.status is Status.UP else self._log.info
-        tell(
+        """Logs one line per check. Checks that are up are logged at debug: there may be 1,000 a second."""
+        log_line = self._log.debug if result.status is Status.UP else self._log.info
+        log_line(
             "check.finished",
             monitor=result.monitor_id,
             kind=result.kind,

@@ -1,4 +1,4 @@
-"""One check under its deadline: from Check to Result, whatever the probe does."""
+"""Execution of one check under its deadline: from Check to Result, whatever the probe raises."""
 
 import asyncio
 import socket
@@ -33,7 +33,10 @@ class CheckExecutor:
         self._prober_name = socket.gethostname()
 
     async def run(self, check: Check, spec: Spec | Outcome) -> Result:
-        """Returns the result, of the outcome itself where there is no spec to probe; only cancellation is raised."""
+        """Probes and returns the result. Raises nothing but CancelledError.
+
+        If `spec` is an Outcome, because its secrets could not be opened, that is the result and nothing is probed.
+        """
         wait_s = own_outcomes.start_delay_s(check, self._clock())
         if wait_s > 0:
             await asyncio.sleep(min(wait_s, own_outcomes.SPREAD_S))
@@ -57,7 +60,7 @@ class CheckExecutor:
         try:
             async with deadline:
                 return await self._probe(spec, check.timeout_s)
-        except Exception as error:  # a bug of the probe ends here, logged once
+        except Exception as error:  # a bug in the probe: logged once, and reported as `unknown`
             if deadline.expired() and isinstance(error, TimeoutError):
                 return self._overdue(check, self._stalls.stalled_s - stalled_s)
             log.exception("check.crashed", monitor=check.monitor_id, kind=check.kind, origin=check.origin)

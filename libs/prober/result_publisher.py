@@ -1,4 +1,4 @@
-"""From a result to the bus: stored, or answered, or both; repeated until it is confirmed or time is up."""
+"""Publishing of results, with retries until the stream acknowledges or the time is up."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from libs.bus.errors import BusError
 from libs.model.check import Check, Origin, Result
 from libs.prober.own_outcomes import result_message_id
 
-# Below the consumer's ack_wait: after that, another prober has the check.
+# Below the consumer's ack_wait, after which the check is delivered to another prober.
 RETRY_S_MAX = 45.0
 ATTEMPT_TIMEOUT_S = 5.0
 PAUSE_S_MIN = 0.5
@@ -25,7 +25,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def publish_result(bus: Bus, check: Check, result: Result) -> bool:
-    """Stores the result, except of a check that belongs to no monitor, and answers who asked. False: not stored."""
+    """Publishes the result to the stream, unless the check is ad hoc, and to `check.reply_to` if that is set.
+
+    False: the stream did not acknowledge, so leave the check unacknowledged, and it is delivered again.
+    """
     body = _encode(result)
     stored = check.origin is Origin.ADHOC or await _publish_with_retry(bus, _message(result, body))
     if check.reply_to is not None:

@@ -1,4 +1,4 @@
-"""A prober as a service: the consumer of its kind and location, the loop, and a guard over both."""
+"""Prober service of one kind: its consumer, the check runner, and the watch over the consumer."""
 
 import asyncio
 import functools
@@ -23,13 +23,13 @@ from libs.process.settings import Settings
 from libs.process.tasks import cancel_and_wait
 from libs.sealing.sealer import Sealer
 
-# All ticks of one second come at once. Started 500 at a time they kept the loop from its targets for so long that
-# nearly half of the timeouts at 1,000 checks/s were held to be our own (`late_loop`); at 100, none was.
+# All ticks of one second arrive at once. Started 500 at a time they blocked the event loop for so long that nearly half
+# of the timeouts at 1,000 checks/s were attributed to the prober (`late_loop`); at 100, none was.
 BATCH_SIZE = 100
 
 
 def prober(spec: type[Spec], probe: Callable[[Settings], Probe[Any]]) -> Service:
-    """Returns the service that runs the checks of one kind. `probe` makes the kind's probe from the settings."""
+    """Returns the service that runs the checks of one kind. `probe` makes its probe from the settings."""
     kind = str(spec.__struct_config__.tag)
     return Service(kind, functools.partial(_open, kind, spec, probe), needs=("results",))
 

@@ -1,4 +1,4 @@
-"""From a check to the spec that its probe is handed: decoded, with its secrets opened."""
+"""Decoding of specs from checks, with their secrets opened."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from libs.sealing.sealer import Sealer, UnsealError
 
 
 class SpecDecoder:
-    """Reads the specs of one kind. Secrets are opened here and nowhere else, just before they are used."""
+    """Decodes specs of one kind. Secrets are opened here only, immediately before the probe."""
 
     def __init__(self, spec: type[Spec], sealer: Sealer) -> None:
         self._spec_type = spec
@@ -41,7 +41,7 @@ class SpecDecoder:
         try:
             spec = self._decode_spec(msgspec.json.encode(plain))
         except ValueError:
-            # What is wrong may be said with words of the secret.
+            # Without the original error, whose text may contain parts of the secret.
             raise ValueError("the spec is not one of this kind, with its secrets opened") from None
         if recipients - {spec.recipient}:
             raise UnsealError(f"A secret was given for {', '.join(sorted(recipients))}, not for {spec.recipient}.")

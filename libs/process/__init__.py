@@ -1,1 +1,1 @@
-"""What every process needs around its services: settings, logs, signals, health, metrics and the servers of `up`."""
+"""Process runtime of services: settings, logs, signals, health, metrics, HTTP server, embedded servers."""

@@ -1,5 +1,5 @@
-"""The one exception that is meant for the person at the terminal."""
+"""Error for the operator at the terminal."""
 
 
 class StartError(Exception):
-    """The process cannot start or go on; the text is one sentence that says why and what to do."""
+    """The process cannot start or continue; the text is one sentence with the reason and the remedy."""

@@ -1,4 +1,4 @@
-"""A scrape's answer in the Prometheus text format, made from numbers that belong to one request alone."""
+"""Prometheus text format for gauges that belong to a single request."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,12 +13,12 @@ CONTENT_TYPE: str = CONTENT_TYPE_PLAIN_0_0_4
 
 
 def render_gauges(gauges: Iterable[Gauge]) -> bytes:
-    """Returns the series in the order of their names, in the text format 0.0.4 that every Prometheus reads."""
+    """Returns the series, sorted by name, in text format 0.0.4, which every Prometheus version reads."""
     return generate_latest(_GaugeCollector(sorted(gauges, key=lambda gauge: gauge.name)))
 
 
 class _GaugeCollector(Collector):
-    """The series of one answer; the metrics of this process are not among them."""
+    """Collector of one response's gauges, separate from the metrics of this process."""
 
     def __init__(self, gauges: Sequence[Gauge]) -> None:
         self._gauges = gauges

@@ -1,4 +1,4 @@
-"""Is the process alive, is it ready, and what did it measure: three small HTTP answers."""
+"""HTTP endpoints for liveness, readiness and metrics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -21,32 +21,32 @@ _log = structlog.get_logger()
 
 
 class HealthReport(msgspec.Struct, frozen=True):
-    """The answer of /health/ready: by name, "ok" or why that thing is not ready."""
+    """Body of /health/ready: for each check "ok", or the reason why it is not ready."""
 
     ready: bool
     checks: dict[str, str]
 
 
 class Health:
-    """The ready checks of all services in the process, and the ASGI app that answers with them."""
+    """Readiness checks of all services in the process, and the ASGI app of the endpoints."""
 
     def __init__(self) -> None:
         self._checks: dict[str, Callable[[], Awaitable[None]]] = {}
         self._started = False
 
     def add_check(self, name: str, check: Callable[[], Awaitable[None]]) -> None:
-        """Adds a check that raises as long as its thing is not ready."""
+        """Adds a check, which raises while its subject is not ready."""
         self._checks[name] = check
 
     def mark_started(self) -> None:
-        """Notes that everything has started: until then, and while closing, nothing is ready."""
+        """Marks the process as started. Before that, and during shutdown, it is not ready."""
         self._started = True
 
     def mark_stopping(self) -> None:
         self._started = False
 
     async def report(self) -> HealthReport:
-        """Returns the outcome of all checks, each given a few seconds."""
+        """Runs all checks concurrently, each with a timeout, and returns their outcomes."""
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(_run_check(name, check)) for name, check in self._checks.items()}
         checks = {"process": "ok" if self._started else "starting or stopping"}
@@ -82,7 +82,7 @@ async def _run_check(name: str, check: Callable[[], Awaitable[None]]) -> str:
             await check()
     except TimeoutError:
         return f"no answer in {CHECK_TIMEOUT_S:g} s"
-    except Exception as error:  # noqa: BLE001 - whatever is wrong is what we are asked for
+    except Exception as error:  # noqa: BLE001 - any failure is the outcome of the check
         _log.debug("health.not_ready", check=name, exc_info=True)
         return str(error) or type(error).__name__
     return "ok"

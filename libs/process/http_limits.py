@@ -1,4 +1,4 @@
-"""Uvicorn's HTTP/1.1 protocol with bounds on a request, which it lacks: its head in bytes, all of it in time."""
+"""Size and time limits for requests, which uvicorn's HTTP/1.1 protocol lacks."""
 
 import asyncio
 from typing import Any
@@ -11,9 +11,9 @@ BODY_S_MAX = 60.0
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection. A head that is too long closes it, and so does a head or a body that does not come to its end.
+    """One connection, closed when the head of a request is too large, or its head or body is not complete in time.
 
-    That holds also for a body that nobody reads any more, because its head was answered already.
+    The limits also apply to a body that the application does not read because it has already responded.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -35,7 +35,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes += len(data) if self._in_head else 0
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response(f"The head of a request may have {HEAD_BYTES_MAX} bytes.")
-        # Uvicorn has stopped its own timer. Blank lines, and the rest of a refused body, begin no request.
+        # Uvicorn has stopped its own timer. Blank lines and the rest of a rejected body do not start a request.
         if self._timer is None and self.cycle.response_complete:
             self._begin_head()
 

@@ -1,4 +1,4 @@
-"""An HTTP server inside our event loop: it starts, stops and fails with its context, and takes no signals."""
+"""HTTP server in the event loop of the process: starts, stops and fails with its context, handles no signals."""
 
 import asyncio
 import contextlib
@@ -24,10 +24,10 @@ CONNECTIONS_MAX = 4096
 
 @asynccontextmanager
 async def serve_http(app: Any, host: str, port: int, *, grace_s: float = 5.0) -> AsyncIterator[str]:
-    """Serves the ASGI `app` until the context is left, and gives the URL; port 0 takes a free one.
+    """Serves the ASGI `app` until the context is left, and yields the URL; port 0 takes a free one.
 
-    On leaving, nothing new is accepted and open requests get `grace_s`; after that they are cancelled. Whoever
-    streams without end should end its streams first. A port that cannot be taken is a StartError.
+    On exit, no new connections are accepted and open requests get `grace_s`, after which they are cancelled. An app
+    with endless streams should end them first. StartError if the port cannot be bound.
     """
     with listening_socket(host, port) as listener:
         config = uvicorn.Config(
@@ -54,9 +54,9 @@ async def serve_http(app: Any, host: str, port: int, *, grace_s: float = 5.0) ->
 
 @contextlib.contextmanager
 def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
-    """Gives a bound socket, or raises StartError with one sentence about what stands in the way."""
+    """Yields a listening socket; StartError with the reason in one sentence if it cannot be bound."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio switches Nagle off: else each answer waits 40 ms for a delayed acknowledgement.
+    # asyncio disables Nagle's algorithm only if the protocol is set; else each response waits 40 ms for a delayed ACK.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -68,7 +68,7 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def http_url(host: str, port: int) -> str:
-    """Returns where a person on this machine finds a server that listens on `host`."""
+    """Returns the URL, for use on this machine, of a server that listens on `host`."""
     named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
 
@@ -87,7 +87,7 @@ def _bind_error(host: str, port: int, error: OSError) -> str:
 
 
 class _UvicornServer(uvicorn.Server):
-    """Uvicorn's server, without its hands on the process: no signal handlers and no sys.exit."""
+    """Uvicorn server without signal handlers and without sys.exit."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -97,10 +97,10 @@ class _UvicornServer(uvicorn.Server):
         try:
             await self.serve(sockets=[listener])
         except SystemExit as error:
-            raise StartError("the HTTP application did not start; the log says why") from error
+            raise StartError("the HTTP application did not start: see the log") from error
 
     async def until_started(self, task: asyncio.Task[None]) -> None:
-        """Waits until connections are accepted; when `task` fails first, its group cancels this wait."""
+        """Waits until connections are accepted; if `task` fails first, its group cancels this wait."""
         task.add_done_callback(lambda _task: self._startup_done.set())
         await self._startup_done.wait()
 

@@ -1,4 +1,4 @@
-"""Logs: events with fields, as readable lines on a terminal and as JSON lines elsewhere, always on stderr."""
+"""Logging set-up: structured events on stderr, as console lines on a terminal, else as JSON lines."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
-# Libraries that tell of every message or request; their warnings still come through.
+# Libraries that log every message or request; limited to warnings.
 _VERBOSE_LOGGERS = (
     "uvicorn",
     "uvicorn.access",
@@ -22,7 +22,7 @@ _VERBOSE_LOGGERS = (
 
 
 def configure(level: str = "info", form: str = "auto") -> None:
-    """Sets up structlog and the standard library's logging alike, once per process."""
+    """Configures structlog and the logging module alike; called once per process."""
     console = sys.stderr.isatty() if form == "auto" else form == "console"
     number = logging.getLevelNamesMapping()[level.upper()]
     shared = _shared_processors()

@@ -1,4 +1,4 @@
-"""Counters, histograms and gauges in the Prometheus text format; the only place that knows its client."""
+"""Registry of Prometheus metrics. The only module, with `exposition.py`, that imports prometheus_client."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -11,7 +11,7 @@ M = TypeVar("M", bound=MetricWrapperBase)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST.encode()
 
-# From a loopback answer to the longest timeout.
+# From a loopback response to the longest timeout.
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 _registry = CollectorRegistry()
@@ -21,26 +21,26 @@ PlatformCollector(registry=_registry)
 
 
 def counter(name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
-    """Returns the counter of this name; asked for twice, it is the same one."""
+    """Returns the counter of this name, created at the first call."""
     return _get_or_create(name, Counter, lambda: Counter(name, documentation, labels, registry=_registry))
 
 
 def gauge(name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
-    """Returns the gauge of this name; asked for twice, it is the same one."""
+    """Returns the gauge of this name, created at the first call."""
     return _get_or_create(name, Gauge, lambda: Gauge(name, documentation, labels, registry=_registry))
 
 
 def histogram(
     name: str, documentation: str, labels: Sequence[str] = (), buckets: Sequence[float] = DURATION_BUCKETS_S
 ) -> Histogram:
-    """Returns the histogram of this name; asked for twice, it is the same one."""
+    """Returns the histogram of this name, created at the first call."""
     return _get_or_create(
         name, Histogram, lambda: Histogram(name, documentation, labels, buckets=buckets, registry=_registry)
     )
 
 
 def render() -> bytes:
-    """Returns all metrics as Prometheus reads them."""
+    """Returns all metrics in the Prometheus text format."""
     return generate_latest(_registry)
 
 

@@ -1,7 +1,7 @@
-"""Opens services on one bus, keeps them running, and ends them in order.
+"""Runs services on one NATS connection: opens them, waits, and closes them in order.
 
-At the end, last opened first: the subscribers of a service stop and their messages in flight finish, then the
-service lets go of what it holds. The bus drains when all services are closed, the health server goes last.
+Services close in reverse order: the subscribers of a service stop and their messages in flight finish, then the
+service releases its resources. The bus drains after the last service, and the health server stops at the very end.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ _log = structlog.get_logger()
 
 
 def run(*services: Service) -> int:
-    """Runs `services` with the settings of the environment until a signal; returns the exit code."""
+    """Runs `services` with the settings of the environment until a signal arrives; returns the exit code."""
     try:
-        settings = load(os.environ)  # noqa: TID251 - the one reader, called by the one entry
+        settings = load(os.environ)  # noqa: TID251 - the only reader of the environment
     except ValueError as error:
         print_error(error)
         return EXIT_USAGE
@@ -40,7 +40,7 @@ def run(*services: Service) -> int:
 
 
 async def serve_all(services: tuple[Service, ...], settings: Settings, stop: StopSignal) -> None:
-    """Keeps `services` running until `stop`, or until one of them fails."""
+    """Runs `services` until `stop`, or until one of them fails."""
     async with running_services(services, settings):
         await stop.wait()
         _log.info("process.stopping")
@@ -67,14 +67,14 @@ async def running_services(services: tuple[Service, ...], settings: Settings) ->
 
 
 def _freeze_gc(stack: AsyncExitStack) -> None:
-    """Spares the collector what is there for good: going through it stopped the loop for 70 ms at a time under load."""
+    """Excludes long-lived objects from garbage collection, which blocked the loop for 70 ms at a time under load."""
     gc.collect()
     gc.freeze()
     stack.callback(gc.unfreeze)
 
 
 def utc_now() -> datetime:
-    """Returns the time; handed to everything whose decisions depend on it."""
+    """Returns the current time; passed as the clock to everything that depends on the time."""
     return datetime.now(UTC)  # noqa: TID251 - this is the clock
 
 
@@ -94,7 +94,7 @@ async def _connect_bus(stack: AsyncExitStack, settings: Settings, name: str) -> 
 
 @asynccontextmanager
 async def _while_connected(bus: Bus) -> AsyncIterator[None]:
-    """Ends the context with an error when the connection is lost for good; reconnecting is the bus's own affair."""
+    """Ends the context with an error once the connection is lost for good. The bus reconnects by itself."""
     async with asyncio.TaskGroup() as group:
         watch = group.create_task(bus.wait_until_lost())
         try:
@@ -125,7 +125,7 @@ async def _open_service(service: Service, context: ServiceContext) -> AsyncItera
 
 
 async def _stop_subscribers(router: NatsRouter | None, grace_s: float) -> None:
-    """Waits for the messages in flight, but not longer than the grace: what is left is delivered again later."""
+    """Waits for messages in flight, at most the grace period; the rest is delivered again later."""
     try:
         async with asyncio.timeout(grace_s), asyncio.TaskGroup() as group:
             for subscriber in router.subscribers if router else ():

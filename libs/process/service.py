@@ -1,4 +1,4 @@
-"""A service is a value: a name, and how to open it. Any number of them run in one process on one bus."""
+"""Interface of a service: a name and a function that opens it. One process runs any number of services."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -17,7 +17,7 @@ ReadyCheck = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True)
 class ServiceContext:
-    """What the process hands to each service that it opens."""
+    """Dependencies that the process passes to each service."""
 
     bus: Bus
     settings: Settings
@@ -27,9 +27,9 @@ class ServiceContext:
 
 @dataclass(frozen=True)
 class RunningService:
-    """An open service: the router whose subscribers the process starts, and what must hold for it to be ready.
+    """An open service: the router whose subscribers the process starts, and its readiness checks.
 
-    A ready check raises when its thing is not ready.
+    A readiness check raises while its subject is not ready.
     """
 
     router: NatsRouter | None = None
@@ -38,10 +38,10 @@ class RunningService:
 
 @dataclass(frozen=True)
 class Service:
-    """One service. `open` is entered once; leaving it lets go of everything that the service holds.
+    """A service. `open` is entered once; on exit, the service releases all its resources.
 
-    `needs` names services that are opened earlier and closed later when they run in the same process. In another
-    process they may come up at any time, so that it is an order of politeness, not of correctness.
+    `needs` names services that open earlier and close later if they run in the same process. In other processes they
+    may start at any time: no service depends on this order for correctness.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Service:
 
 
 def start_order(services: tuple[Service, ...]) -> list[Service]:
-    """Returns the services so that each comes after those that it needs; otherwise by name."""
+    """Returns the services sorted so that each follows those it needs; otherwise by name."""
     waiting = {service.name: service for service in sorted(services, key=lambda service: service.name)}
     ordered: list[Service] = []
     while waiting:

@@ -1,7 +1,7 @@
-"""Every setting, read once from the environment: the only place that does so.
+"""Settings of all services, read once from environment variables. No other module reads the environment.
 
-The variable of a setting is VEDETTE_ and its name in capitals; a secret may also come from the file that
-VEDETTE_<NAME>_FILE names. A value that is not allowed, and a variable that nobody reads, stop the start.
+The variable of a setting is VEDETTE_ and its name in capitals; a secret may also come from the file named by
+VEDETTE_<NAME>_FILE. An invalid value, or an unknown VEDETTE_ variable, prevents the start.
 """
 
 import difflib
@@ -36,28 +36,33 @@ _Burst = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All settings of all services, so that one environment fits every container. The descriptions feed the README."""
+    """Settings of all services, so that one environment fits every container. README.md shows the descriptions."""
 
     nats_url: Annotated[
         str, Meta(pattern="^(nats|tls|ws|wss)://.+", description="NATS server, or several separated by commas")
     ] = "nats://127.0.0.1:4222"
     nats_password: Annotated[str, Meta(description="Password for the user in the NATS URL")] = ""
     nats_issuer: Annotated[
-        str, Meta(description="Seed of the account key that lets tenants in at NATS; nobody if empty (results only)")
+        str,
+        Meta(
+            description="Seed of the account key that signs tenants' NATS permissions; no access if empty (results only)"
+        ),
     ] = ""
     nats_system_url: Annotated[
         str,
         Meta(
             pattern="^((nats|tls|ws|wss)://.+)?$",
-            description="NATS server as a user of its system account, to end connections of revoked keys (results only)",
+            description="NATS server with the user of its system account, to close connections of revoked keys (results only)",
         ),
     ] = ""
-    nats_system_password: Annotated[str, Meta(description="Password for the user in that URL")] = ""
+    nats_system_password: Annotated[str, Meta(description="Password for the user in the URL of the system account")] = (
+        ""
+    )
     nats_listen: Annotated[
         str,
         Meta(
             pattern=r"^([^:\[\]]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$",
-            description="Address of the NATS of `vedette up`, for tenants; port 0: any free",
+            description="Listen address of the NATS server of `vedette up`, for tenants; port 0: any free port",
         ),
     ] = "127.0.0.1:0"
     postgres_dsn: Annotated[
@@ -67,8 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sealing_keys: Annotated[
         tuple[str, ...],
         Meta(
-            description="Keys for secrets in specs: base64 of 32 bytes each, separated by commas or lines; the first seals, "
-            "all open (gateway and kinds only)"
+            description="Keys for secrets in specs: base64 of 32 bytes each, separated by commas or lines; the first encrypts, "
+            "all decrypt (gateway and kinds only)"
         ),
     ] = ()
     location: Annotated[
@@ -77,87 +82,80 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, Meta(min_length=1, description="Address on which HTTP is served")] = "127.0.0.1"
     port: Annotated[_Port, Meta(description="Port of the API (gateway only)")] = 8080
     health_port: Annotated[_Port, Meta(description="Port of /health and /metrics; 0 for none")] = 9464
-    api_docs: Annotated[bool, Meta(description="Serve the documentation of the API at /docs")] = True
-    data_dir: Annotated[str, Meta(min_length=1, description="Where `vedette up` keeps everything")] = ".vedette"
+    api_docs: Annotated[bool, Meta(description="Serve the API documentation at /docs")] = True
+    data_dir: Annotated[str, Meta(min_length=1, description="Data directory of `vedette up`")] = ".vedette"
     concurrency_max: Annotated[
-        int, Meta(ge=1, le=100_000, description="Checks that one prober runs at the same time")
+        int, Meta(ge=1, le=100_000, description="Maximum number of concurrent checks of a prober")
     ] = 2000
     resolvers: Annotated[
-        tuple[str, ...], Meta(description="DNS servers for targets, separated by commas; those of the system if empty")
+        tuple[str, ...], Meta(description="DNS servers for targets, separated by commas; the system's if empty")
     ] = ()
     egress_private: Annotated[
-        bool, Meta(description="Let probes reach private, loopback and other addresses that are not public")
+        bool, Meta(description="Allow probes to private, loopback and other non-public addresses")
     ] = True
     egress_allow: Annotated[
-        tuple[str, ...], Meta(description="Ranges (CIDR, separated by commas) that probes may reach in any case")
+        tuple[str, ...], Meta(description="Networks (CIDR, separated by commas) that probes may always reach")
     ] = ()
     egress_deny: Annotated[
-        tuple[str, ...], Meta(description="Ranges that probes may not reach; cloud metadata never, whatever is set")
+        tuple[str, ...],
+        Meta(description="Networks that probes may not reach; cloud metadata addresses are always denied"),
     ] = ()
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Ranges of the proxies before the gateway whose X-Forwarded-For tells who asks; none if empty"
-        ),
+        Meta(description="Networks of reverse proxies whose X-Forwarded-For is trusted; none if empty"),
     ] = ()
     probe_allow: Annotated[
         tuple[str, ...],
-        Meta(description="Ranges from which /probe takes requests without a key; under `vedette up` this machine"),
+        Meta(description="Networks from which /probe accepts requests without a key; under `vedette up`, this machine"),
     ] = ()
-    probe_modules_file: Annotated[
-        str, Meta(description="TOML file with modules for /probe, beside those that the kinds bring")
-    ] = ""
+    probe_modules_file: Annotated[str, Meta(description="TOML file with additional modules for /probe")] = ""
     key_requests_per_s: Annotated[
         _PerSecond,
-        Meta(description="Requests per second that one key may make, on all gateways together; 0 for no limit"),
+        Meta(description="Requests per second of one key, on all gateways together; 0 for no limit"),
     ] = 50.0
-    key_requests_burst: Annotated[_Burst, Meta(description="Requests that one key may make at once")] = 500
+    key_requests_burst: Annotated[_Burst, Meta(description="Burst of requests of one key")] = 500
     tenant_requests_per_s: Annotated[
         _PerSecond, Meta(description="Requests per second of all keys of one tenant; 0 for no limit")
     ] = 200.0
-    tenant_requests_burst: Annotated[
-        _Burst, Meta(description="Requests that all keys of a tenant may make at once")
-    ] = 2000
-    shards: Annotated[int, Meta(ge=1, le=64, description="Parts into which schedules are split")] = 1
+    tenant_requests_burst: Annotated[_Burst, Meta(description="Burst of requests of all keys of a tenant")] = 2000
+    shards: Annotated[int, Meta(ge=1, le=64, description="Number of shards of the schedules")] = 1
     results_bytes_max: Annotated[
-        int, Meta(ge=1 << 20, description="Bytes of results that wait in NATS while PostgreSQL is away")
+        int, Meta(ge=1 << 20, description="Bytes of results buffered in NATS while PostgreSQL is unavailable")
     ] = 4 << 30
-    results_keep_days: Annotated[_Days, Meta(description="Days for which single results are kept")] = 14
+    results_keep_days: Annotated[_Days, Meta(description="Days for which individual results are kept")] = 14
     hourly_keep_days: Annotated[_Days, Meta(description="Days for which hourly rollups are kept")] = 120
     daily_keep_days: Annotated[_Days, Meta(description="Days for which daily rollups are kept")] = 1830
     shutdown_grace_s: Annotated[
-        float, Meta(ge=0, le=600, description="Seconds for which checks in flight may finish at the end")
+        float, Meta(ge=0, le=600, description="Seconds for which checks in flight may finish at shutdown")
     ] = 20.0
-    audit_keep_days: Annotated[_Days, Meta(description="Days for which it is kept who changed what")] = 365
+    audit_keep_days: Annotated[_Days, Meta(description="Days for which the audit log is kept")] = 365
     tenant_monitors_max: Annotated[
         int,
         Meta(
             ge=0,
             le=10_000_000,
-            description="Monitors that a tenant without a quota of its own may have; 0 for no limit",
+            description="Maximum number of monitors of a tenant without its own quota; 0 for no limit",
         ),
     ] = 0
     tenant_interval_s_min: Annotated[
         int,
-        Meta(ge=0, le=86_400, description="Least interval in seconds of a tenant without its own; 0 for no limit"),
+        Meta(ge=0, le=86_400, description="Minimum interval in seconds for a tenant without its own; 0 for no limit"),
     ] = 0
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least level that is logged")
-    ] = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Minimum log level")] = "info"
     log_format: Annotated[
-        Literal["auto", "console", "json"], Meta(description="Form of the log; auto is console on a terminal")
+        Literal["auto", "console", "json"], Meta(description="Log format; auto is console on a terminal, else json")
     ] = "auto"
 
     def __repr__(self) -> str:
-        """Shows no secret, so that settings can stand in a log or a traceback."""
+        """Masks the secrets, so that settings may appear in a log or a traceback."""
         shown = ((name, "..." if name in SECRET_SETTINGS else getattr(self, name)) for name in self.__struct_fields__)
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown)})"
 
 
 def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
-    """Returns the settings in `environ`, or raises ValueError that names the variable and what is allowed.
+    """Returns the settings in `environ`; ValueError that names the variable and the allowed values.
 
-    `overrides` are options of the command line, as text or as values: they win over the environment.
+    `overrides` are command-line options, as text or as values: they take precedence over the environment.
     """
     texts = _raw_values(environ)
     given = {name: _parse_value(name, text) for name, text in texts.items()}
@@ -172,7 +170,7 @@ def env_name(name: str) -> str:
 
 
 def setting_types() -> dict[str, Any]:
-    """Returns the annotated type of every setting, in order."""
+    """Returns the annotated type of every setting, in order of definition."""
     return get_type_hints(Settings, include_extras=True)
 
 
@@ -252,7 +250,7 @@ def _check_networks(name: str, texts: Iterable[str]) -> None:
 
 
 def _check_retention(settings: Settings) -> None:
-    """Refuses rollups that go before the results that they sum up: what was rolled up again would be a part only."""
+    """Rejects rollups that expire before their results: rolling up again would see a part of these only."""
     if settings.hourly_keep_days < settings.results_keep_days:
         hourly, results = env_name("hourly_keep_days"), env_name("results_keep_days")
         detail = f"must be at least {results}, which is {settings.results_keep_days}"
@@ -272,7 +270,7 @@ def _with_passwords(settings: Settings) -> Settings:
 
 
 def _with_password(urls: str, password: str) -> str:
-    """Returns `urls` with the password put in where a user stands without one."""
+    """Returns `urls` with the password inserted where there is a user without one."""
     return ",".join(_url_with_password(url, password) for url in urls.split(",")) if password else urls
 
 

@@ -1,4 +1,4 @@
-"""From a signal to an orderly end: the first asks the work to drain, the second ends it at once."""
+"""Signal handling: the first SIGINT or SIGTERM stops gracefully, the second at once."""
 
 import asyncio
 import signal
@@ -19,7 +19,7 @@ _log = structlog.get_logger()
 
 
 class StopSignal:
-    """The wish to end. A wish that comes before anybody waits for it cancels the start instead."""
+    """Stop request. One that comes before `wait` is entered cancels the start."""
 
     def __init__(self, work: asyncio.Task[int]) -> None:
         self._work = work
@@ -28,7 +28,7 @@ class StopSignal:
         self.forced = False
 
     def request(self) -> None:
-        """Ends the wait; asked again, or before the wait has begun, cancels the work."""
+        """Ends `wait`; the second request, or one before `wait` is entered, cancels the main task."""
         self.forced = self._requested
         if self.forced or self._event is None:
             self._work.cancel()
@@ -37,21 +37,21 @@ class StopSignal:
         self._requested = True
 
     async def wait(self) -> None:
-        """Returns when the end is asked for."""
+        """Returns once a stop is requested."""
         self._event = asyncio.Event()
         await self._event.wait()
 
 
 def run_until_stopped(main: Callable[[StopSignal], Coroutine[None, None, None]]) -> int:
-    """Runs `main` on a new event loop until it returns, fails or is asked to stop; returns the exit code."""
+    """Runs `main` in a new event loop until it returns, fails or is stopped; returns the exit code."""
     raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run_main(main))
 
 
 def print_error(error: Exception) -> None:
-    """Says one sentence to the person at the terminal."""
-    print(f"vedette: {error}", file=sys.stderr)  # noqa: T201 - this is for a person, not for the log
+    """Prints a one-line error to stderr."""
+    print(f"vedette: {error}", file=sys.stderr)  # noqa: T201 - for the operator, not for the log
 
 
 async def _run_main(main: Callable[[StopSignal], Coroutine[None, None, None]]) -> int:
@@ -65,7 +65,7 @@ async def _run_main(main: Callable[[StopSignal], Coroutine[None, None, None]]) -
         await main(stop)
     except asyncio.CancelledError:
         return EXIT_FAILED if stop.forced else EXIT_OK
-    except Exception as error:  # noqa: BLE001 - the last place where a crash can be told
+    except Exception as error:  # noqa: BLE001 - the last chance to report a crash
         return _report_failure(error)
     return EXIT_OK
 

@@ -1,4 +1,4 @@
-"""Ending tasks that run beside a service."""
+"""Cancellation of background tasks."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,10 +8,10 @@ _RETRY_S = 2.0
 
 
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancels `tasks` and returns when they have ended, however they do.
+    """Cancels `tasks` and returns when they have ended, in whatever state.
 
-    One cancellation may not be enough: `asyncio.wait_for` of Python 3.11, on which nats-py waits for its answers,
-    loses the one that comes together with the answer.
+    One cancellation may not be enough: in Python 3.11 `asyncio.wait_for`, which nats-py uses, loses a cancellation that
+    coincides with the result.
     """
     running = set(tasks)
     while running:

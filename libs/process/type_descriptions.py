@@ -1,4 +1,4 @@
-"""How a type with its bounds is said to a person, in an error or in a table."""
+"""Descriptions of annotated types for error messages and the table of settings."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ _NUMBERS = {inspect.IntType: "a whole number", inspect.FloatType: "a number"}
 
 
 def allowed_values(kind: Any) -> str:
-    """Returns what a value of the annotated type `kind` may be, as words."""
+    """Returns a description of the values that the annotated type `kind` allows."""
     info = _without_metadata(inspect.type_info(kind))
     match info:
         case inspect.IntType() | inspect.FloatType():
@@ -26,7 +26,7 @@ def allowed_values(kind: Any) -> str:
 
 
 def description(kind: Any) -> str:
-    """Returns what the annotation says about itself."""
+    """Returns the description in the annotation."""
     info = inspect.type_info(kind)
     schema = info.extra_json_schema if isinstance(info, inspect.Metadata) else None
     return str((schema or {})["description"])

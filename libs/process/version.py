@@ -1,3 +1,3 @@
-"""The version of everything here; pyproject.toml says the same."""
+"""Version of the product; equal to the one in pyproject.toml."""
 
 VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""Users, permissions, keys and the auth callout of NATS."""
+"""NATS users, permissions, nkeys, the auth callout, and closing of client connections."""

@@ -1,4 +1,4 @@
-"""What nats-server asks about a client that it does not know, and what we answer (auth callout, ADR-26)."""
+"""Authorization requests of nats-server and the signed responses to them (auth callout, ADR-26)."""
 
 from datetime import datetime, timedelta
 
@@ -8,9 +8,9 @@ from libs.bus import subjects
 from libs.bus.auth import nkeys
 from libs.bus.auth.nkeys import AccountSigner
 
-# The global account: the one in which all services and all streams are.
+# The global account, which holds all services and all streams.
 SERVICES_ACCOUNT = "$G"
-# nats-server 2.15.1 puts no limit of a token onto a client that came by callout; `connections.py` sees to them.
+# nats-server 2.15.1 does not enforce the limits of a callout token; services/results/nats_callout does.
 SUBSCRIPTIONS_MAX = 100
 PAYLOAD_BYTES_MAX = 1024
 
@@ -47,7 +47,7 @@ _decode = msgspec.json.Decoder(_RequestClaims).decode
 
 
 class AuthRequest(msgspec.Struct, frozen=True):
-    """One client that wants in: the key that it showed, and the address that it comes from."""
+    """A client that connects: the API key it presents as its password, and its address."""
 
     server_id: str
     user_nkey: str
@@ -55,57 +55,60 @@ class AuthRequest(msgspec.Struct, frozen=True):
     secret: str
 
     def __repr__(self) -> str:
-        """Shows no secret, so that it can stand in a log or a traceback."""
+        """Leaves the secret out, so that a request may appear in a log or a traceback."""
         return f"Asked(server_id={self.server_id!r}, address={self.address!r})"
 
 
 def decode_auth_request(request: bytes) -> AuthRequest:
-    """Returns what a server asks; ValueError for anything that no server has signed."""
+    """Returns the authorization request; ValueError if it is not one, or is not signed by a server."""
     claims = _decode(nkeys.verified_claims(request, nkeys.SERVER_PREFIX))
-    asks = claims.nats
-    if claims.aud != "nats-authorization-request" or asks.type != "authorization_request":
+    payload = claims.nats
+    if claims.aud != "nats-authorization-request" or payload.type != "authorization_request":
         raise ValueError("it is not a request about a client")
-    nkeys.public_key_bytes(asks.user_nkey, nkeys.USER_PREFIX)
-    return AuthRequest(asks.server_id.id, asks.user_nkey, asks.client_info.host, asks.connect_opts.password)
+    nkeys.public_key_bytes(payload.user_nkey, nkeys.USER_PREFIX)
+    return AuthRequest(payload.server_id.id, payload.user_nkey, payload.client_info.host, payload.connect_opts.password)
 
 
 def tenant_subjects(tenant_id: str) -> list[str]:
-    """Returns all that a tenant may subscribe to."""
+    """Returns every subject that a tenant may subscribe to."""
     return [f"live.results.{tenant_id}.>", f"live.events.{tenant_id}.>", f"events.{tenant_id}.>"]
 
 
 def key_user(key_id: str) -> str:
-    """Returns the user name that the server knows a key's clients by, however they called themselves."""
+    """Returns the user name of the clients of an API key on the server, whatever user name they sent."""
     return _KEY_USER_PREFIX + key_id
 
 
 def key_id_of_user(user_name: str) -> str | None:
-    """Returns the id of the key whose client this is; None for a service."""
+    """Returns the id of the API key behind a user name; None if the user is a service."""
     return user_name.removeprefix(_KEY_USER_PREFIX) if user_name.startswith(_KEY_USER_PREFIX) else None
 
 
 class CalloutResponder:
-    """Writes the answers. `stay_max` is how long a client stays until the server itself asks it to come again."""
+    """Builds the signed authorization responses.
 
-    def __init__(self, signer: AccountSigner, stay_max: timedelta) -> None:
+    `session_max` is the lifetime of the user token. When it expires, the server closes the connection.
+    """
+
+    def __init__(self, signer: AccountSigner, session_max: timedelta) -> None:
         self._signer = signer
-        self._session_max = stay_max
+        self._session_max = session_max
 
     def allow(
-        self, asks: AuthRequest, tenant_id: str, key_id: str, *, now: datetime, expires_at: datetime | None
+        self, request: AuthRequest, tenant_id: str, key_id: str, *, now: datetime, expires_at: datetime | None
     ) -> bytes:
-        """Returns the answer that lets the client read what is its tenant's, and nothing else."""
+        """Returns the response that lets the client subscribe to its tenant's subjects, and publish nothing."""
         if not subjects.is_token(tenant_id) or not subjects.is_token(key_id):
             raise ValueError("tenant and key must be tokens of a subject")
-        leaves_at = now + self._session_max
+        token_expires_at = now + self._session_max
         if expires_at is not None:
-            leaves_at = min(leaves_at, expires_at)
-        grant = {
-            "sub": asks.user_nkey,
+            token_expires_at = min(token_expires_at, expires_at)
+        claims = {
+            "sub": request.user_nkey,
             "name": key_user(key_id),
             "aud": SERVICES_ACCOUNT,
             "iat": int(now.timestamp()),
-            "exp": int(leaves_at.timestamp()),
+            "exp": int(token_expires_at.timestamp()),
             "nats": {
                 "type": "user",
                 "version": 2,
@@ -117,17 +120,17 @@ class CalloutResponder:
                 "allowed_connection_types": ["STANDARD", "WEBSOCKET"],
             },
         }
-        return self._response(asks, now, {"jwt": self._signer.sign(grant)})
+        return self._response(request, now, {"jwt": self._signer.sign(claims)})
 
-    def deny(self, asks: AuthRequest, now: datetime) -> bytes:
-        """Returns the answer that lets nobody in, and does not say why."""
-        return self._response(asks, now, {"error": "refused"})
+    def deny(self, request: AuthRequest, now: datetime) -> bytes:
+        """Returns the response that rejects the client without a reason."""
+        return self._response(request, now, {"error": "refused"})
 
-    def _response(self, asks: AuthRequest, now: datetime, verdict: dict[str, str]) -> bytes:
+    def _response(self, request: AuthRequest, now: datetime, outcome: dict[str, str]) -> bytes:
         claims = {
-            "sub": asks.user_nkey,
-            "aud": asks.server_id,
+            "sub": request.user_nkey,
+            "aud": request.server_id,
             "iat": int(now.timestamp()),
-            "nats": {"type": "authorization_response", "version": 2, **verdict},
+            "nats": {"type": "authorization_response", "version": 2, **outcome},
         }
         return self._signer.sign(claims).encode()

@@ -1,4 +1,4 @@
-"""Answering nats-server about clients that it does not know."""
+"""Subscriber that answers the authorization requests of nats-server (auth callout)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,24 +13,25 @@ from libs.bus.auth.callout_protocol import AuthRequest, decode_auth_request
 QUEUE_GROUP = "callout"
 WORKERS = 16
 PENDING_MAX = 256
-# The server lets the client wait a little longer than this: see `conf.py`.
+# Below the timeout of the server: CALLOUT_TIMEOUT_S in `server_config.py`.
 RESPONSE_S_MAX = 2.5
 
 log = structlog.get_logger("vedette.callout")
 
 
 def serve_callout(router: NatsRouter, decide: Callable[[AuthRequest], Awaitable[bytes]]) -> None:
-    """Has `decide` answer each request, one process for each; what no server has signed gets no answer.
+    """Answers each authorization request with the result of `decide`; requests are shared through a queue group.
 
-    Whatever fails leaves the client outside: the server lets nobody in without an answer.
+    A request that no server has signed gets no response. Neither does one for which `decide` fails or takes too long:
+    without a response, the server rejects the client.
     """
 
     async def respond(body: Any) -> None:
         message: NatsMessage = body
         raw = message.raw_message
-        answer = await _response(message.body, decide)
-        if answer is not None and raw.reply:
-            await raw.respond(answer)
+        response = await _response(message.body, decide)
+        if response is not None and raw.reply:
+            await raw.respond(response)
 
     subscriber = router.subscriber(
         permissions.CALLOUT_SUBJECT,
@@ -45,16 +46,16 @@ def serve_callout(router: NatsRouter, decide: Callable[[AuthRequest], Awaitable[
 
 async def _response(body: bytes, decide: Callable[[AuthRequest], Awaitable[bytes]]) -> bytes | None:
     try:
-        asks = decode_auth_request(body)
+        request = decode_auth_request(body)
     except (ValueError, RecursionError) as error:
-        # Not even a server's words are repeated here: they hold a client's key.
+        # Without the text of the error, which may contain the client's key.
         log.warning("callout.invalid_request", problem=type(error).__name__)
         return None
     try:
         async with asyncio.timeout(RESPONSE_S_MAX):
-            return await decide(asks)
+            return await decide(request)
     except Exception:
-        log.exception("callout.failed", address=asks.address)
+        log.exception("callout.failed", address=request.address)
         return None
 
 

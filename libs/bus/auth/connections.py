@@ -1,4 +1,4 @@
-"""Who is connected to nats-server, and ending single connections: asked in the system account, of every server at once."""
+"""Listing and closing client connections through the system account, on all servers of a cluster."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -20,7 +20,7 @@ from libs.bus.errors import BusError, as_bus_errors, describe
 
 PAGE_SIZE = 500
 PAGES_MAX = 400
-# The first server answers within milliseconds; how many there are, nobody tells.
+# The first server replies within milliseconds; the number of servers is not known.
 FIRST_REPLY_S = 2.0
 NEXT_REPLY_S = 0.3
 KICK_S_MAX = 2.0
@@ -32,7 +32,7 @@ log = structlog.get_logger("vedette.bus")
 
 
 class ClientConnection(msgspec.Struct, frozen=True):
-    """One client: who it is to the server, since when in seconds, and how many subscriptions it holds."""
+    """A client connection: its user on the server, its age in seconds, and its number of subscriptions."""
 
     server_id: str
     cid: int
@@ -62,7 +62,10 @@ _decode = msgspec.json.Decoder(_ConnzReply).decode
 
 
 class ServerConnections:
-    """The connections of all servers. A second connection of ours: what it may do, no other user may."""
+    """Client connections of all servers.
+
+    Uses a connection of its own, as the user of the system account: no other user has these permissions.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -88,7 +91,7 @@ class ServerConnections:
                 await client.close()
 
     async def list_of_user(self, user: str) -> AsyncGenerator[ClientConnection, None]:
-        """Yields the connections of one user as the servers tell them; BusError when none does."""
+        """Yields the connections of one user on all servers; BusError if no server replies."""
         async for connection in self._list({"user": user}):
             yield connection
 
@@ -98,10 +101,10 @@ class ServerConnections:
             yield connection
 
     async def kick(self, connection: ClientConnection) -> None:
-        """Has the server cut one connection. To its client that is a broken one, so that it tries to come back."""
-        with as_bus_errors("end a connection"):
+        """Closes one connection. Its client sees a broken connection, and reconnects."""
+        with as_bus_errors("close a connection"):
             body = msgspec.json.encode({"cid": connection.cid})
-            # A request: the server ignores one that wants no answer.
+            # The server ignores a message without a reply subject.
             await self._client.request(f"$SYS.REQ.SERVER.{connection.server_id}.KICK", body, timeout=KICK_S_MAX)
 
     async def _list(self, wanted: dict[str, str]) -> AsyncGenerator[ClientConnection, None]:
@@ -120,29 +123,29 @@ class ServerConnections:
                 return
 
     async def _request_pages(self, request: dict[str, object]) -> AsyncGenerator[_ConnzPage, None]:
-        """Asks all servers; yields what each says."""
+        """Requests one page of connections from every server; yields the replies."""
         reply_to = self._client.new_inbox()
-        async with BoundedSubscription.open(self._client, reply_to) as inbox:
-            with as_bus_errors("ask who is connected"):
+        async with BoundedSubscription.open(self._client, reply_to) as subscription:
+            with as_bus_errors("list connections"):
                 await self._client.publish(_CONNZ, msgspec.json.encode(request), reply=reply_to)
-            patience_s = FIRST_REPLY_S
+            timeout_s = FIRST_REPLY_S
             while True:
                 try:
-                    async with asyncio.timeout(patience_s):
-                        answer = await anext(inbox)
+                    async with asyncio.timeout(timeout_s):
+                        reply = await anext(subscription)
                 except TimeoutError:
                     break
-                yield _decode_page(answer.data)
-                patience_s = NEXT_REPLY_S
-        if patience_s == FIRST_REPLY_S:
-            raise BusError("ask who is connected: no server answered")
+                yield _decode_page(reply.data)
+                timeout_s = NEXT_REPLY_S
+        if timeout_s == FIRST_REPLY_S:
+            raise BusError("list connections: no server replied")
 
 
 def _decode_page(body: bytes) -> _ConnzPage:
     try:
         return _decode(body).data
     except msgspec.DecodeError as error:
-        raise BusError(f"ask who is connected: the answer cannot be read: {error}") from error
+        raise BusError(f"list connections: the reply cannot be decoded: {error}") from error
 
 
 async def _on_error(error: Exception) -> None:

@@ -1,7 +1,7 @@
-"""Keys and tokens of NATS: Ed25519 keys in base32 with a prefix and a checksum, and JWTs that they sign.
+"""NATS nkeys and JWTs: Ed25519 keys in base32 with a prefix and a checksum, and the tokens that they sign.
 
 A key is base32 without padding of: prefix byte, 32 bytes, CRC-16/XMODEM of both (low byte first). A seed has two
-prefix bytes. The token's header is {"typ":"JWT","alg":"ed25519-nkey"}; RFC 7519 knows no such algorithm.
+prefix bytes. The token's header is {"typ":"JWT","alg":"ed25519-nkey"}; RFC 7519 does not define that algorithm.
 """
 
 import base64
@@ -25,13 +25,13 @@ _HEADER = b'{"typ":"JWT","alg":"ed25519-nkey"}'
 
 
 def new_seed() -> str:
-    """Returns the seed of a new account key: the secret half, as text that begins with SA."""
+    """Returns the seed of a new account key: its secret half, as text that begins with SA."""
     private = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     return _encode_key(bytes((_SEED_PREFIX | ACCOUNT_PREFIX >> 5, (ACCOUNT_PREFIX & 31) << 3)) + private)
 
 
 def public_key_bytes(text: str, prefix: int) -> bytes:
-    """Returns the 32 bytes of a public key of the kind that `prefix` names; ValueError for anything else."""
+    """Returns the 32 bytes of a public key with this prefix; ValueError for anything else."""
     raw = _decode_key(text)
     if len(raw) != 1 + _KEY_BYTES or raw[0] != prefix:
         raise ValueError("it is not a key of this kind")
@@ -39,10 +39,10 @@ def public_key_bytes(text: str, prefix: int) -> bytes:
 
 
 class AccountSigner:
-    """An account key that signs tokens. `public` is what nats-server is told as the issuer."""
+    """An account key that signs tokens. `public_key` goes into the server configuration as the issuer."""
 
     def __init__(self, seed: str) -> None:
-        """Takes a seed; ValueError, without the text, if it is none of an account."""
+        """Takes the seed of an account key; ValueError, without the seed in its text, for anything else."""
         raw = _decode_key(seed)
         if len(raw) != 2 + _KEY_BYTES or raw[:2] != bytes(
             (_SEED_PREFIX | ACCOUNT_PREFIX >> 5, (ACCOUNT_PREFIX & 31) << 3)
@@ -61,13 +61,16 @@ class AccountSigner:
 
 
 class _IssuerClaim(msgspec.Struct):
-    """As much of a token's claims as tells who signed it."""
+    """The issuer among the claims of a token."""
 
     iss: str
 
 
 def verified_claims(token: bytes, prefix: int) -> bytes:
-    """Returns the claims of a token, as JSON, that a key of this kind signed itself; ValueError for anything else."""
+    """Returns the claims of a token, as JSON, after verifying its signature.
+
+    ValueError if it is not a token, or if its issuer is not a key with this prefix.
+    """
     text, _, signature = token.rpartition(b".")
     header, found, claims = text.partition(b".")
     if not found or _b64url_decode(header) != _HEADER:
@@ -91,7 +94,7 @@ def _decode_key(text: str) -> bytes:
         raw = base64.b32decode(text.encode("ascii") + b"=" * (-len(text) % 8))
     except (binascii.Error, UnicodeEncodeError):
         raise ValueError("it is not base32") from None
-    # The last letter holds bits of no meaning: only the text that we would write is the key.
+    # The last letter has unused bits: accept the canonical encoding only.
     if _encode_key(raw[:-_CRC_BYTES]) != text:
         raise ValueError("its checksum does not hold")
     return raw[:-_CRC_BYTES]
@@ -106,7 +109,7 @@ def _b64url_decode(text: bytes) -> bytes:
         plain = base64.b64decode(text + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
         raise ValueError("it is not base64") from None
-    # Several texts decode to the same bytes; only the one that we would write counts.
+    # Several texts decode to the same bytes: accept the canonical encoding only.
     if _b64url_encode(plain) != text:
         raise ValueError("it is not base64")
     return plain

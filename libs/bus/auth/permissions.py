@@ -1,7 +1,7 @@
-"""What each user of NATS may do: no more than the service behind it does. README.md says why, as tables.
+"""Permissions of each NATS user: the least that its service needs. README.md has the reasons, as tables.
 
-Users: `gateway`, `results`, `prober_<location>`, and `system`, who looks at connections and ends them. Each has answers
-sent below an inbox of its own, `_INBOX_<user>`, so that nobody hears those of others.
+Users: `gateway`, `results`, `prober_<location>`, and `system`, which lists and closes connections. Each receives
+replies below an inbox prefix of its own, `_INBOX_<user>`, so that no user can subscribe to the replies of another.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _INGEST_CONSUMER = f"{subjects.RESULTS}.{stream_configs.INGEST_CONSUMER}"
 
 
 class Permissions(msgspec.Struct, frozen=True):
-    """What one user may publish and subscribe to. What is denied is denied although it is allowed."""
+    """Subjects that one user may publish and subscribe to. `deny_publish` takes precedence over `publish`."""
 
     publish: list[str]
     subscribe: list[str]
@@ -30,7 +30,7 @@ class Permissions(msgspec.Struct, frozen=True):
 
 
 def inbox_prefix(user: str) -> str:
-    """Returns the prefix of the subjects on which `user` has answers; the ordinary one for a name that fits in none."""
+    """Returns the inbox prefix of `user`; the default prefix if the name cannot be a subject token."""
     return f"{DEFAULT_INBOX_PREFIX}_{user}" if subjects.is_token(user) else DEFAULT_INBOX_PREFIX
 
 
@@ -39,7 +39,7 @@ def prober_user(location: str) -> str:
 
 
 def gateway() -> Permissions:
-    """Asks the results room, asks for checks now, and reads results and events; writes neither."""
+    """Sends requests and immediate checks, reads results and events; writes neither."""
     feeds = {subjects.RESULTS: subjects.result("*", "*", "*", "*"), subjects.EVENTS: subjects.event("*", "*", "*")}
     return Permissions(
         publish=[
@@ -55,7 +55,7 @@ def gateway() -> Permissions:
             subjects.check_reply("*"),
             f"{inbox_prefix(GATEWAY_USER)}.>",
         ],
-        # The consumers that it makes for a replay are its own; this one is not.
+        # It may create and pull from replay consumers, but not from this one.
         deny_publish=[
             *(f"{_API}.CONSUMER.{request}.{_INGEST_CONSUMER}" for request in ("MSG.NEXT", "DELETE")),
             f"{_API}.CONSUMER.CREATE.{_INGEST_CONSUMER}.>",
@@ -64,7 +64,7 @@ def gateway() -> Permissions:
 
 
 def results() -> Permissions:
-    """Answers requests and callouts, keeps streams and schedules, takes results in; makes no results."""
+    """Answers requests and auth callouts, manages streams and schedules, ingests results; publishes none."""
     return Permissions(
         publish=[
             *("sched.>", "due.>", "events.>", "control.>", subjects.dead_letter(subjects.RESULTS)),
@@ -78,7 +78,7 @@ def results() -> Permissions:
 
 
 def prober(location: str, kinds: Iterable[str]) -> Permissions:
-    """Takes the checks of one location, and publishes the results of that location."""
+    """Consumes the checks of one location, and publishes the results of that location."""
     publish = [
         f"{_API}.STREAM.INFO.{subjects.CHECKS}",
         subjects.dead_letter(subjects.CHECKS),
@@ -98,12 +98,12 @@ def prober(location: str, kinds: Iterable[str]) -> Permissions:
 
 
 def system() -> Permissions:
-    """Lists connections, and ends them. This user stands in the system account, outside of everything else."""
+    """Lists and closes connections. This user is in the system account, separate from all services."""
     return Permissions(
         publish=["$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.SERVER.*.KICK"], subscribe=[f"{inbox_prefix(SYSTEM_USER)}.>"]
     )
 
 
 def _ack_subjects(stream: str, consumer: str) -> tuple[str, str]:
-    """Returns both shapes of an acknowledgement: nats-server 2.15 sends the first, later ones may send the second."""
+    """Returns both forms of an ack subject: nats-server 2.15 uses the first, later versions may use the second."""
     return f"$JS.ACK.{stream}.{consumer}.>", f"$JS.ACK.*.*.{stream}.{consumer}.>"

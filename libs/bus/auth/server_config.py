@@ -1,4 +1,4 @@
-"""The part of a nats-server configuration that says who may do what."""
+"""The `accounts` and `authorization` blocks of a nats-server configuration."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ import msgspec
 from libs.bus.auth import permissions
 from libs.bus.auth.permissions import Permissions
 
-# Long enough for a results room that is busy, short enough that waiting clients do not pile up.
+# Long enough for a busy results service, short enough that waiting clients do not accumulate.
 CALLOUT_TIMEOUT_S = 3
 
 
 class NatsUser(msgspec.Struct, frozen=True):
-    """One user of the configuration. Without a grant it may do everything, in the account of all services."""
+    """A user of the configuration. Without `permissions` it may do everything in the services' account."""
 
     name: str
     password: str
@@ -21,9 +21,9 @@ class NatsUser(msgspec.Struct, frozen=True):
 
 
 def authorization_config(users: Sequence[NatsUser], system: NatsUser, issuer: str) -> str:
-    """Returns the blocks `accounts` and `authorization`. Whoever is not named here is asked about at the results room.
+    """Returns the blocks `accounts` and `authorization`, which delegate all other users to the auth callout.
 
-    `issuer` is the public half of the key that signs the answers.
+    `issuer` is the public half of the key that signs the callout's responses.
     """
     named = [user.name for user in (*users, system)]
     blocks = {
@@ -49,7 +49,7 @@ def _user_config(user: NatsUser) -> Mapping[str, object]:
 
 
 def service_users(passwords: Mapping[str, str], kinds: Sequence[str], locations: Sequence[str]) -> list[NatsUser]:
-    """Returns the users of all services, each with its password out of `passwords` and the least that it needs."""
+    """Returns the users of all services, each with its password from `passwords` and its least permissions."""
     allowed = {permissions.GATEWAY_USER: permissions.gateway(), permissions.RESULTS_USER: permissions.results()}
     allowed |= {permissions.prober_user(location): permissions.prober(location, kinds) for location in locations}
     return [NatsUser(name, passwords[name], grant) for name, grant in allowed.items()]

@@ -1,1 +1,1 @@
-"""NATS client: publishing, pull consumers, bounded subscriptions."""
+"""Additions to the NATS client: publisher, pull consumer, bounded subscription, flush, work-arounds."""

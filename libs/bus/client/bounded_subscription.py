@@ -1,4 +1,4 @@
-"""A plain subscription that holds a bounded number of messages and says so when it had to drop one."""
+"""Core NATS subscription with a bounded buffer, which fails when the buffer overflows."""
 
 import asyncio
 from collections import deque
@@ -18,31 +18,31 @@ BUFFER_MAX = 1000
 
 
 class BoundedSubscription:
-    """Messages of plain subscriptions in the order of their arrival."""
+    """Messages of one or several core subscriptions in the order of arrival."""
 
-    def __init__(self, held_max: int) -> None:
+    def __init__(self, buffer_max: int) -> None:
         self._buffer: deque[tuple[float, Msg]] = deque()
-        self._buffer_max = held_max
+        self._buffer_max = buffer_max
         self._wakeup = asyncio.Event()
         self._failure: str | None = None
-        self.received_at = 0.0  # when the message that was read last came in, on the loop's clock
+        self.received_at = 0.0  # arrival of the message that was read last, in the loop's time
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, client: Client, *subject: str, held_max: int = BUFFER_MAX
+        cls, client: Client, *subject: str, buffer_max: int = BUFFER_MAX
     ) -> AsyncIterator["BoundedSubscription"]:
-        inbox = cls(held_max)
+        bounded = cls(buffer_max)
         subscriptions: list[Subscription] = []
         try:
             with as_bus_errors(f"subscribe to {', '.join(subject)}"):
                 for name in subject:
-                    subscriptions.append(await client.subscribe(name, cb=inbox.on_message))  # noqa: PERF401 what came before a failure counts
+                    subscriptions.append(await client.subscribe(name, cb=bounded.on_message))  # noqa: PERF401 those made before a failure must be in the list
                 await flush_all(client)
-            yield inbox
+            yield bounded
         finally:
             for subscription in subscriptions:
-                with suppress(NatsError):  # the connection is gone, and the subscription with it
+                with suppress(NatsError):  # the subscription ended with the connection
                     await subscription.unsubscribe()
 
     async def on_message(self, message: Msg) -> None:
@@ -55,12 +55,12 @@ class BoundedSubscription:
         self._wakeup.set()
 
     def fail(self, why: str) -> None:
-        """Ends the iteration with a BusError, after what is already held."""
+        """Ends the iteration with a BusError, after the buffered messages."""
         self._failure = self._failure or why
         self._wakeup.set()
 
     def clear(self) -> None:
-        """Forgets what is held, and a failure: the caller fetches what is missing from the stored stream."""
+        """Drops the buffer and the failure; the caller fetches missing messages from the stream."""
         self._buffer.clear()
         self._failure = None
 

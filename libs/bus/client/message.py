@@ -1,4 +1,4 @@
-"""What goes onto the bus: a subject, a body, and for JetStream an id that makes a repeat harmless."""
+"""Message to publish: subject, body, headers, and an id for deduplication by JetStream."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ MSG_ID_HEADER = "Nats-Msg-Id"
 
 
 class Message(msgspec.Struct, frozen=True):
-    """One message to publish. With an `id`, the server drops a repeat within the stream's duplicate window."""
+    """A message to publish. With an `id`, the server drops duplicates within the duplicate window of the stream."""
 
     subject: str
     body: bytes
@@ -15,7 +15,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 def wire_headers(message: Message) -> dict[str, str] | None:
-    """Returns the headers as they are sent, or None, which is cheaper than an empty block."""
+    """Returns the headers to send, or None, which costs less than an empty header block."""
     if message.id is not None:
         return {**message.headers, MSG_ID_HEADER: message.id}
     return message.headers or None

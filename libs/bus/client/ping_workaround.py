@@ -1,20 +1,20 @@
-"""A client of NATS that stays awake although somebody stopped waiting for it."""
+"""Work-around for a nats-py defect: a cancelled flush ends the read loop of the client."""
 
 from nats.aio.client import Client
 
 
 def ignore_cancelled_pongs(client: Client) -> None:
-    """Makes the client take a PONG for which nobody waits any more.
+    """Makes the client ignore a PONG whose `flush` was cancelled.
 
-    In nats-py 2.16 a `flush` whose caller is cancelled, or runs out of time, leaves a cancelled future behind. The PONG
-    then raises InvalidStateError in the task that reads, which ends: the process hears nothing more, while its
-    connection looks well, until the next pings of its own go unanswered (about 30 s here).
+    In nats-py 2.16 a `flush` that is cancelled or times out leaves a cancelled future behind. The PONG then raises
+    InvalidStateError in the client's read loop, which ends: the process receives nothing more, while the connection
+    looks healthy, until the client's own pings stay unanswered (about 30 s with our settings).
     """
 
     async def process_pong() -> None:
-        if not client._pongs:  # noqa: SLF001 - there is no other way in
+        if not client._pongs:  # noqa: SLF001 - nats-py has no public hook
             return
-        answered = client._pongs.pop(0)  # noqa: SLF001 - one for each PING that was sent, waited for or not
+        answered = client._pongs.pop(0)  # noqa: SLF001 - one for each PING sent, cancelled or not
         if not answered.done():
             answered.set_result(True)
         client._pongs_received += 1  # noqa: SLF001

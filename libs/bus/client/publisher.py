@@ -1,7 +1,7 @@
-"""Publishing to JetStream without waiting for one acknowledgement before sending the next.
+"""JetStream publisher that does not wait for one acknowledgement before it sends the next message.
 
-The client's own `publish_async` has no deadline and keeps its slot when sending fails, and its `publish` costs four
-times as much. Here every message has a token under one reply inbox, and a future that the acknowledgement settles.
+nats-py's own `publish_async` has no deadline and keeps its slot when sending fails, and its `publish` costs four
+times as much CPU. Here each message has a token under one reply inbox, and a future that its acknowledgement resolves.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ CHUNK_SIZE = 1000
 
 
 class _PubAckError(msgspec.Struct):
-    """Why the server did not store a message."""
+    """Reason why the server did not store a message."""
 
     description: str = ""
     err_code: int = 0
 
 
 class _PubAck(msgspec.Struct):
-    """What the server answers to a publish."""
+    """Acknowledgement of a publish."""
 
     seq: int = 0
     error: _PubAckError | None = None
@@ -38,7 +38,7 @@ _decode_ack = msgspec.json.Decoder(_PubAck).decode
 
 
 class JetStreamPublisher:
-    """Sends messages and matches the acknowledgements that come back, in whatever order."""
+    """Sends messages and matches acknowledgements to them, in any order."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -52,7 +52,7 @@ class JetStreamPublisher:
         return self
 
     async def publish(self, message: Message, timeout_s: float) -> None:
-        """Stores one message; BusError when the server refuses it or does not confirm it in time."""
+        """Stores one message; BusError if the server rejects it or does not acknowledge it in time."""
         with as_bus_errors(f"publish to {message.subject}"):
             async with asyncio.timeout(timeout_s), self._in_flight:
                 token, future = self._register_ack()
@@ -63,7 +63,7 @@ class JetStreamPublisher:
                     self._pending_acks.pop(token, None)
 
     async def publish_all(self, messages: Sequence[Message], timeout_s: float) -> list[Message]:
-        """Stores many messages; returns the ones that the server did not confirm in time."""
+        """Stores many messages; returns those that were not acknowledged in time."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         rejected: list[Message] = []
@@ -89,7 +89,7 @@ class JetStreamPublisher:
         return [message for message, _, future in expected if not _confirmed(future)]
 
     def fail_pending(self) -> None:
-        """Ends all waiting: whatever was not acknowledged when the connection broke never will be."""
+        """Fails all pending publishes: the acknowledgements were lost with the connection."""
         for future in self._pending_acks.values():
             if not future.done():
                 future.set_exception(BusError("the connection to NATS broke"))
@@ -104,21 +104,21 @@ class JetStreamPublisher:
             message.subject, message.body, reply=f"{self._inbox}.{token}", headers=wire_headers(message)
         )
 
-    async def _on_ack(self, answer: Msg) -> None:
-        future = self._pending_acks.get(answer.subject[len(self._inbox) + 1 :])
+    async def _on_ack(self, reply: Msg) -> None:
+        future = self._pending_acks.get(reply.subject[len(self._inbox) + 1 :])
         if future is None or future.done():
             return
-        problem = _ack_error(answer)
+        problem = _ack_error(reply)
         if problem is None:
             future.set_result(None)
         else:
             future.set_exception(BusError(problem))
 
 
-def _ack_error(answer: Msg) -> str | None:
-    if not answer.data:
+def _ack_error(reply: Msg) -> str | None:
+    if not reply.data:
         return "no stream takes this subject"
-    ack = _decode_ack(answer.data)
+    ack = _decode_ack(reply.data)
     return None if ack.error is None else f"{ack.error.description} ({ack.error.err_code})"
 
 

@@ -1,8 +1,8 @@
-"""Pulling from a JetStream consumer by long polls.
+"""Pull consumer based on long polling.
 
-The client's own `fetch` costs a task and a UUID for each message, may sleep through a message that is there, and
-hides a missing consumer behind a loop without a pause. Here one request at a time asks for up to a batch, the server
-sends messages as they come, and its heartbeats tell a quiet consumer from a lost request.
+nats-py's own `fetch` costs a task and a UUID for each message, may miss a message that is available, and busy-loops
+silently when the consumer is missing. Here one request at a time asks for up to a batch. The server sends messages as
+they are stored, and its idle heartbeats distinguish an idle consumer from a lost request.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ PAUSE_S_MAX = 2.0
 
 _NS = 1_000_000_000
 _STATUS_HEARTBEAT = "100"
-_STATUSES_ENDED = frozenset({"404", "408"})  # nothing came: the ordinary end of a request
+_STATUSES_ENDED = frozenset({"404", "408"})  # no messages, or expired: the normal end of a request
 _STATUS_CONFLICT = "409"
 
 log = structlog.get_logger("vedette.bus")
 
 
 class PullConsumer:
-    """Messages of one consumer. At most one batch is held that the caller has not taken."""
+    """Messages of one consumer. Buffers at most one batch that the caller has not fetched yet."""
 
     def __init__(self, client: Client, stream: str, consumer: str, batch_size: int) -> None:
         self._client = client
@@ -45,7 +45,7 @@ class PullConsumer:
         self._inbox = client.new_inbox()
         self._request_ids = itertools.count(1)
         self._request_subject = ""
-        self._outstanding = 0  # messages that the present request may still bring
+        self._outstanding = 0  # messages that the current request may still deliver
         self._buffered: deque[Msg] = deque()
         self._wakeup = asyncio.Event()
         self._received_at = 0.0
@@ -56,7 +56,7 @@ class PullConsumer:
         self._subscription = await self._client.subscribe(f"{self._inbox}.*", cb=self._on_message)
 
     async def next_batch(self, linger_s: float) -> list[Msg]:
-        """Waits for messages; returns all that are there `linger_s` after the first, at most a batch."""
+        """Waits for messages; returns all that arrive within `linger_s` of the first, at most a batch."""
         while not self._buffered:
             await self._wait_for_more()
         if linger_s > 0:
@@ -65,29 +65,29 @@ class PullConsumer:
         return [self._buffered.popleft() for _ in range(size)]
 
     async def unsubscribe(self) -> None:
-        """Takes no more, and gives back what nobody has taken, so that another process gets it at once."""
+        """Stops pulling, and naks the buffered messages, so that another process receives them at once."""
         await self.close()
         await nak_all(StoredMessage(message) for message in self._buffered)
         self._buffered.clear()
 
     async def close(self) -> None:
-        """Takes no more."""
+        """Stops pulling; the buffer stays."""
         if self._subscription is None:
             return
         subscription, self._subscription = self._subscription, None
         try:
-            # Behind this nothing comes any more. `drain` alone would look away before its own words have arrived.
+            # After the flush no more messages arrive. `drain` alone stops reading before the server has processed its UNSUB.
             await self._client._send_unsubscribe(subscription._id)  # noqa: SLF001
             await flush_all(self._client)
-            await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it bare
+            await subscription.drain()  # type: ignore[no-untyped-call]  # not annotated in nats-py
         except (NatsError, TimeoutError, OSError) as error:
             log.warning("bus.unsubscribe_failed", consumer=self._consumer, error=describe(error))
 
     async def _wait_for_more(self) -> None:
-        self._wakeup.clear()  # before asking: what comes meanwhile must wake us
+        self._wakeup.clear()  # before the request: a message that arrives meanwhile must set it
         loop = asyncio.get_running_loop()
         if self._outstanding > 0 and loop.time() - self._received_at > SILENCE_S_MAX:
-            self._outstanding = 0  # the request was lost with a connection or a leader
+            self._outstanding = 0  # the request was lost with its connection or with the leader
         if self._outstanding <= 0:
             await self._request_batch()
         try:
@@ -144,7 +144,7 @@ class PullConsumer:
         self._wakeup.set()
 
     def _request_failed(self, why: str) -> None:
-        """Slows down, and says so once: the guard of the consumer mends it, or the connection comes back."""
+        """Backs off before the next request. Logs the first failure of a series only."""
         self._outstanding = 0
         if self._pause_s == 0:
             log.warning("bus.pull_failed", consumer=self._consumer, answer=why)

@@ -1,4 +1,4 @@
-"""A stored message on its way to one of us: what it says, and the ways to settle it."""
+"""JetStream message as delivered by a consumer, with its acknowledgements."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,7 +13,10 @@ log = structlog.get_logger("vedette.bus")
 
 
 class StoredMessage:
-    """One message of a consumer. Settling it never raises: what is not settled comes again, which is harmless."""
+    """One message of a consumer.
+
+    The acknowledgements never raise: a message whose acknowledgement is lost is delivered again, which is harmless.
+    """
 
     __slots__ = ("_message",)
 
@@ -38,7 +41,7 @@ class StoredMessage:
 
     @property
     def seq(self) -> int:
-        """The place of the message in its stream."""
+        """The sequence number of the message in its stream."""
         return self._message.metadata.sequence.stream
 
     @property
@@ -50,25 +53,25 @@ class StoredMessage:
         return self._message.metadata.num_delivered
 
     async def ack(self) -> None:
-        """It is done."""
+        """Acknowledges the message: it is processed."""
         await self._send_ack(b"")
 
     async def nak(self, delay: float | None = None) -> None:
-        """It shall come again, to whomever: at once, or after `delay` seconds."""
+        """Requests a redelivery, to any subscriber of the consumer: at once, or after `delay` seconds."""
         await self._send_ack(b"-NAK" if delay is None else b'-NAK {"delay": %d}' % int(delay * 1_000_000_000))
 
     async def term(self) -> None:
-        """It shall never come again."""
+        """Ends the deliveries of the message."""
         await self._send_ack(b"+TERM")
 
-    async def _send_ack(self, verdict: bytes) -> None:
+    async def _send_ack(self, ack: bytes) -> None:
         try:
-            await self._message._client.publish(self._message.reply, verdict)  # noqa: SLF001 as Msg.ack does
+            await self._message._client.publish(self._message.reply, ack)  # noqa: SLF001 as Msg.ack does
         except NatsError as error:
-            log.warning("bus.ack_failed", subject=self.subject, verdict=verdict.decode(), error=describe(error))
+            log.warning("bus.ack_failed", subject=self.subject, ack=ack.decode(), error=describe(error))
 
 
-async def nak_all(deliveries: Iterable[StoredMessage]) -> None:
-    """Returns messages to their consumer, for another process to have them at once."""
-    for delivery in deliveries:
-        await delivery.nak()
+async def nak_all(messages: Iterable[StoredMessage]) -> None:
+    """Returns messages to their consumer, which delivers them at once to another process."""
+    for message in messages:
+        await message.nak()

@@ -1,1 +1,1 @@
-"""The two real servers that `vedette up` brings with it, each in a process of its own that never outlives ours."""
+"""nats-server and PostgreSQL as child processes of `vedette up`, which end with it."""

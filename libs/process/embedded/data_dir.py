@@ -1,4 +1,4 @@
-"""The directory that holds everything `vedette up` keeps, used by one process at a time."""
+"""Data directory of `vedette up`, locked against concurrent use."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from libs.process.errors import StartError
 
 @contextlib.contextmanager
 def locked_data_dir(path: Path) -> Iterator[Path]:
-    """Gives the directory, made if need be and locked against a second process, or raises StartError."""
+    """Yields the directory, created if missing and locked against a second process; StartError if impossible."""
     folder = path.absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -28,12 +28,12 @@ def locked_data_dir(path: Path) -> Iterator[Path]:
 
 
 def make_private_dir(path: Path) -> None:
-    """Makes a directory that only its owner can enter, if there is none."""
+    """Creates a directory with mode 0700, unless it exists."""
     path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_private_file(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read, whole or not at all."""
+    """Writes a file with mode 0600 atomically."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

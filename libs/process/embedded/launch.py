@@ -1,7 +1,7 @@
-"""Becomes another program that dies with its parent, perhaps as another user.
+"""Launcher that execs a program which ends with its parent, optionally as another user.
 
-A script of its own because this has to happen between fork and exec, where a process with threads must not run
-Python. Arguments: the parent's pid, the signal to die by, user and group id (-1 to stay), the program and its arguments.
+It is a separate script because this has to happen between fork and exec, where a process with threads must not run
+Python. Arguments: parent pid, signal at the parent's end, user and group id (-1 to keep), program and its arguments.
 """
 
 import ctypes

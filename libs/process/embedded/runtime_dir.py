@@ -1,4 +1,4 @@
-"""A short private directory for PostgreSQL's socket, and its binaries where its user can run them."""
+"""Temporary directory with PostgreSQL's socket and, if its user needs them, copies of its binaries."""
 
 import contextlib
 import fcntl
@@ -15,14 +15,14 @@ from libs.process.embedded.server_process import launcher_argv
 from libs.process.embedded.unix_account import UnixAccount
 from libs.process.errors import StartError
 
-# The path of a Unix socket has at most 107 bytes, which rules out most data directories.
+# The path of a Unix socket has at most 107 bytes, too few for most data directories.
 _SOCKET_PATH_MAX = 100
 _PATH_FILE = "private"
 
 
 @dataclass(frozen=True)
 class RuntimeDir:
-    """Where the socket goes, and from where PostgreSQL is run."""
+    """Directory of the socket, and the installation from which PostgreSQL runs."""
 
     socket: Path
     install: Path
@@ -30,18 +30,18 @@ class RuntimeDir:
 
 @contextlib.contextmanager
 def temporary_runtime_dir(folder: Path, install: Path, account: UnixAccount | None) -> Iterator[RuntimeDir]:
-    """Gives a directory that lasts as long as the context; one that was left behind by a crash is removed first.
+    """Yields a directory that exists as long as the context; removes one left by a crash first.
 
-    `folder` remembers where it is.
+    Its path is recorded in `folder`.
     """
     _remove_stale(folder / _PATH_FILE)
-    root, private = _create(install, account)
+    root, runtime = _create(install, account)
     (folder / _PATH_FILE).write_text(str(root), encoding="utf-8")
-    # The lock keeps cleaners of temporary files away (systemd-tmpfiles heeds it).
+    # systemd-tmpfiles does not clean up a locked directory.
     lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        yield private
+        yield runtime
     finally:
         os.close(lock)
         _remove_stale(folder / _PATH_FILE)
@@ -52,9 +52,9 @@ def _create(install: Path, account: UnixAccount | None) -> tuple[Path, RuntimeDi
         if not os.access(parent, os.W_OK) or len(parent) > _SOCKET_PATH_MAX - 40:
             continue
         root = Path(tempfile.mkdtemp(prefix="vedette-", dir=parent))
-        private = _prepare(root, install, account)
-        if private:
-            return root, private
+        runtime = _prepare(root, install, account)
+        if runtime:
+            return root, runtime
         shutil.rmtree(root, ignore_errors=True)
     raise StartError("PostgreSQL found no temporary directory in which its user may run it and open a socket")
 
@@ -73,7 +73,7 @@ def _prepare(root: Path, install: Path, account: UnixAccount | None) -> RuntimeD
 
 
 def _copy_install(install: Path, root: Path) -> Path:
-    """Copies the wheel's tree as far as the server needs it, in the same shape, since it finds its parts by it."""
+    """Copies the required files of the wheel, with its directory layout, by which PostgreSQL finds its parts."""
     target = root / install.parent.name / install.name
     for name in ("bin/postgres", "bin/initdb"):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -96,13 +96,13 @@ def _make_world_readable(root: Path) -> None:
 
 
 def _can_run(install: Path, account: UnixAccount) -> bool:
-    words = [*launcher_argv(signal.SIGKILL, account), str(install / "bin" / "postgres"), "--version"]
-    return subprocess.run(words, cwd="/", capture_output=True, check=False, timeout=10).returncode == 0  # noqa: S603
+    command = [*launcher_argv(signal.SIGKILL, account), str(install / "bin" / "postgres"), "--version"]
+    return subprocess.run(command, cwd="/", capture_output=True, check=False, timeout=10).returncode == 0  # noqa: S603
 
 
-def _remove_stale(note: Path) -> None:
-    if note.exists():
-        root = Path(note.read_text(encoding="utf-8").strip())
+def _remove_stale(path_file: Path) -> None:
+    if path_file.exists():
+        root = Path(path_file.read_text(encoding="utf-8").strip())
         if root.name.startswith("vedette-") and root.is_dir():
             shutil.rmtree(root, ignore_errors=True)
-        note.unlink()
+        path_file.unlink()

@@ -1,4 +1,4 @@
-"""A server in a process of its own: started, watched, started again when it dies, and stopped in order."""
+"""Supervised server process: start, readiness, restart after a crash, orderly stop."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from libs.process.embedded.unix_account import UnixAccount
 from libs.process.errors import StartError
 
 LOG_BYTES_MAX = 8 << 20
-# A start after a crash may have much to read again.
+# Recovery after a crash may take long.
 READY_S_MAX = 300.0
 _POLL_S = 0.02
 _RESTART_PAUSE_S = (0.1, 5.0)
@@ -30,7 +30,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ServerCommand:
-    """How a server is started, and the signal by which it ends in order. `folder` takes its log and its pid."""
+    """Command line of a server, and the signal that stops it. `folder` receives its log and its pid file."""
 
     name: str
     argv: tuple[str, ...]
@@ -54,25 +54,25 @@ class ServerCommand:
 async def supervised(command: ServerCommand, ready: Callable[[int], bool]) -> AsyncIterator["ServerProcess"]:
     """Keeps the server running, at the same address, until the context is left.
 
-    `ready` tells from outside whether the server with this pid takes connections. Must be entered on a thread
-    that lives as long as the process: the kernel ends the server together with the thread that started it.
+    `ready` tells whether the server with this pid accepts connections. The context must be entered on a thread that
+    lives as long as the process: the kernel ends the server together with the thread that started it.
     """
     await stale_process.stop_stale_process(command.pid_file, command.stop_signal, command.stop_s)
     child = ServerProcess(command, ready)
     try:
         await child.start()
         async with asyncio.TaskGroup() as group:
-            keeper = group.create_task(child.keep_running())
+            supervisor = group.create_task(child.keep_running())
             try:
                 yield child
             finally:
-                keeper.cancel()
+                supervisor.cancel()
     finally:
         await child.stop()
 
 
 class ServerProcess:
-    """One server process and its successors."""
+    """One server process and its restarts."""
 
     def __init__(self, command: ServerCommand, ready: Callable[[int], bool]) -> None:
         self._command = command
@@ -81,11 +81,11 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The pid of the process that runs now, or ran last; 0 before the first."""
+        """The pid of the current or last process; 0 before the first start."""
         return self._process.pid if self._process else 0
 
     async def start(self) -> None:
-        """Starts the server and waits until it is ready; StartError with its own last words when it is not."""
+        """Starts the server and waits until it is ready; StartError with the end of its log if it is not."""
         self._process = process = await self._spawn()
         until = time.monotonic() + READY_S_MAX
         while process.returncode is None and time.monotonic() < until:
@@ -96,12 +96,12 @@ class ServerProcess:
         raise StartError(f"{self._command.name} did not start: {_log_tail(self._command.log_file)}")
 
     async def keep_running(self) -> None:
-        """Starts the server again whenever it has died, more slowly the more often that happens."""
+        """Restarts the server whenever it exits, with exponential back-off."""
         pause_s = _RESTART_PAUSE_S[0]
         while True:
-            born = time.monotonic()
+            started_at = time.monotonic()
             await self._wait_exited()
-            if time.monotonic() - born > _HEALTHY_S:
+            if time.monotonic() - started_at > _HEALTHY_S:
                 pause_s = _RESTART_PAUSE_S[0]
             _log.error("embedded.died", server=self._command.name, code=self._process and self._process.returncode)
             await asyncio.sleep(pause_s)
@@ -109,7 +109,7 @@ class ServerProcess:
             await self._restart()
 
     async def stop(self) -> None:
-        """Ends the server in order, and by force when its time is over."""
+        """Stops the server with its stop signal, and with SIGKILL after `stop_s` seconds."""
         process = self._process
         for number in (self._command.stop_signal, signal.SIGKILL):
             if process is None or process.returncode is not None:
@@ -144,7 +144,7 @@ class ServerProcess:
                 env={"PATH": os.defpath, "LC_ALL": "C", **command.env},
                 cwd="/",
                 pass_fds=command.fds,
-                # Ctrl-C in a terminal reaches the whole group; the servers must outlast our drain.
+                # Ctrl-C in a terminal signals the whole process group; the servers must keep running during our drain.
                 start_new_session=True,
             )
         stale_process.write_pid_file(command.pid_file, process.pid)
@@ -152,7 +152,7 @@ class ServerProcess:
 
 
 def launcher_argv(number: signal.Signals, account: UnixAccount | None) -> list[str]:
-    """Returns the words in front of a command line that make it die with us, by `number`, as `account`."""
+    """Returns the arguments of the launcher: the command after them runs as `account`, and ends with us by `number`."""
     user = (account.uid, account.gid) if account else (-1, -1)
     numbers = (os.getpid(), int(number), *user)
     return [sys.executable, "-I", "-S", str(launch.__file__), *map(str, numbers)]

@@ -1,6 +1,6 @@
-"""Ends a server that a former life of ours left behind, and nothing else.
+"""Pid file of a server, and stopping of a server that an earlier process left running.
 
-A pid alone may belong to somebody else by now, so that the file also holds when that process was born.
+A pid may have been reused, so the file also contains the start time of the process.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ _log = structlog.get_logger()
 
 
 def write_pid_file(pid_file: Path, pid: int) -> None:
-    """Writes down a process that has just been started."""
+    """Records a process that has just been started."""
     pid_file.write_text(f"{pid} {_start_time(pid)}\n", encoding="utf-8")
 
 
 async def stop_stale_process(pid_file: Path, number: signal.Signals, patience_s: float) -> None:
-    """Ends the process that `pid_file` names, if it is still that one, and waits until it is gone."""
+    """Stops the process recorded in `pid_file`, if that very process still runs, and waits for its end."""
     pid = _live_pid(pid_file)
     if pid is None:
         return
@@ -56,7 +56,7 @@ def _live_pid(pid_file: Path) -> int | None:
 
 
 def _start_time(pid: int) -> str:
-    """Returns when the process was born, in whatever unit the system tells it; empty when there is none."""
+    """Returns the start time of a process in a unit of the system; empty if there is no such process."""
     if Path("/proc/self/stat").exists():
         return _start_time_from_proc(pid)
     found = subprocess.run(["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603
@@ -68,6 +68,6 @@ def _start_time_from_proc(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    # After the name, which may hold blanks and brackets: state is field 3, the start time field 22.
+    # After the name, which may contain blanks and brackets: the state is field 3, the start time field 22.
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in {"Z", "X"} else fields[19]

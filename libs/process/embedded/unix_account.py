@@ -1,4 +1,4 @@
-"""Under which user PostgreSQL runs: it refuses to be root."""
+"""Unprivileged Unix account for PostgreSQL, which refuses to run as root."""
 
 import os
 import pwd
@@ -12,13 +12,13 @@ _CANDIDATE_USERS = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class UnixAccount:
-    """The numbers of a user and of its group."""
+    """User id and group id."""
 
     uid: int
     gid: int
 
     def chown(self, path: Path) -> None:
-        """Gives `path` to this user."""
+        """Makes the account the owner of `path`."""
         try:
             os.chown(path, self.uid, self.gid)
         except OSError as error:
@@ -26,9 +26,9 @@ class UnixAccount:
 
 
 def unprivileged_account(data: Path) -> UnixAccount | None:
-    """Returns whom PostgreSQL shall run as, or None to stay who we are, which is fine for all but root.
+    """Returns the account to run PostgreSQL as; None, for the current one, unless that is root.
 
-    Data that exist keep their owner; new ones go to the user `postgres` of the system, or to `nobody`.
+    Existing data keep their owner; new data belong to the user `postgres`, or to `nobody`.
     """
     if os.geteuid() != 0:
         return None

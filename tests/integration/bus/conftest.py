@@ -1,4 +1,4 @@
-"""A bus with all streams on a server of this test alone."""
+"""Fixtures: a bus with all streams on a nats-server of its own."""
 
 from collections.abc import AsyncIterator
 
@@ -19,6 +19,6 @@ async def bus(nats_url: str) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 async def other_bus(nats_url: str) -> AsyncIterator[Bus]:
-    """The connection of another process."""
+    """A second connection, as of another process."""
     async with Bus.open(nats_url, name="other") as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Batches from a consumer of ours: bound to it as it is, patient without it, nothing lost at the end."""
+"""Batches from a provisioned consumer: never changed, waited for while missing, nothing lost at a stop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ def results(count: int, start: int = 0) -> list[Message]:
 
 
 class AckingHandler:
-    """Acknowledges what it is given, and remembers it."""
+    """Batch handler that acknowledges and records the messages."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -60,7 +60,7 @@ async def subscribed_batches(bus: Bus, handler: Any, **options: Any) -> AsyncIte
             await subscriber.stop()
 
 
-async def test_everything_arrives_in_order_in_batches_of_at_most_the_size(bus: Bus) -> None:
+async def test_messages_arrive_in_order_in_batches_of_at_most_the_size(bus: Bus) -> None:
     taker = AckingHandler()
     assert await bus.publish_all(results(950)) == []
     async with subscribed_batches(bus, taker):
@@ -79,9 +79,7 @@ async def test_the_consumer_stays_as_it_was_provisioned(bus: Bus) -> None:
     assert [info.name for info in await bus.jetstream.consumers_info("RESULTS")] == ["ingest"]
 
 
-async def test_a_message_after_a_long_silence_does_not_wait_for_others(
-    bus: Bus, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_message_after_a_quiet_period_is_delivered_at_once(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pull_consumer, "REQUEST_EXPIRES_S", 2.0)
     taker = AckingHandler()
     async with subscribed_batches(bus, taker):
@@ -92,7 +90,7 @@ async def test_a_message_after_a_long_silence_does_not_wait_for_others(
     assert taker.batches == [[0], [1], [2], [3], [4], [5]]
 
 
-async def test_lingering_gathers_what_comes_within_a_moment(bus: Bus) -> None:
+async def test_lingering_collects_messages_that_arrive_within_it(bus: Bus) -> None:
     taker = AckingHandler()
     async with subscribed_batches(bus, taker, linger_s=0.5):
         for message in results(5):
@@ -101,7 +99,7 @@ async def test_lingering_gathers_what_comes_within_a_moment(bus: Bus) -> None:
     assert taker.batches == [[0, 1, 2, 3, 4]]
 
 
-async def test_without_its_consumer_it_pauses_and_goes_on_once_it_is_back(bus: Bus) -> None:
+async def test_a_missing_consumer_pauses_the_subscriber_until_it_is_recreated(bus: Bus) -> None:
     taker = AckingHandler()
     async with subscribed_batches(bus, taker):
         await bus.publish(results(1)[0])
@@ -115,7 +113,7 @@ async def test_without_its_consumer_it_pauses_and_goes_on_once_it_is_back(bus: B
         await taker.wait_for(2)
 
 
-async def test_a_killed_server_is_survived(bus: Bus, nats_server: NatsServer) -> None:
+async def test_delivery_continues_after_the_server_was_killed(bus: Bus, nats_server: NatsServer) -> None:
     taker = AckingHandler()
     async with subscribed_batches(bus, taker):
         assert await bus.publish_all(results(100)) == []
@@ -127,7 +125,7 @@ async def test_a_killed_server_is_survived(bus: Bus, nats_server: NatsServer) ->
         await taker.wait_for(200)
 
 
-async def test_what_was_fetched_and_not_taken_is_given_back_at_the_end(bus: Bus, other_bus: Bus) -> None:
+async def test_buffered_messages_are_nak_ed_at_a_stop(bus: Bus, other_bus: Bus) -> None:
     stuck, taking = asyncio.Event(), asyncio.Event()
 
     async def hold(deliveries: list[StoredMessage]) -> None:
@@ -148,7 +146,7 @@ async def test_what_was_fetched_and_not_taken_is_given_back_at_the_end(bus: Bus,
     assert sorted(set(taker.numbers)) == list(range(60))
 
 
-async def test_stopping_in_the_middle_of_a_flood_keeps_nothing_back(bus: Bus, other_bus: Bus) -> None:
+async def test_stopping_under_load_leaves_no_message_unacknowledged(bus: Bus, other_bus: Bus) -> None:
     first, second = AckingHandler(), AckingHandler()  # what were kept back would come again after 30 s only
 
     async def flood() -> None:
@@ -163,7 +161,7 @@ async def test_stopping_in_the_middle_of_a_flood_keeps_nothing_back(bus: Bus, ot
     assert set(first.numbers) | set(second.numbers) == set(range(3000))
 
 
-async def test_a_crash_of_the_handler_does_not_end_the_subscription(bus: Bus) -> None:
+async def test_an_exception_of_the_handler_does_not_end_the_subscription(bus: Bus) -> None:
     taker = AckingHandler()
 
     async def fragile(deliveries: list[StoredMessage]) -> None:
@@ -177,7 +175,7 @@ async def test_a_crash_of_the_handler_does_not_end_the_subscription(bus: Bus) ->
         await taker.wait_for(1)
 
 
-async def test_what_is_set_aside_is_kept_once_with_its_reason(bus: Bus) -> None:
+async def test_a_dead_letter_is_stored_once_with_its_reason(bus: Bus) -> None:
     done = asyncio.Event()
 
     async def refuse(deliveries: list[StoredMessage]) -> None:
@@ -189,9 +187,9 @@ async def test_what_is_set_aside_is_kept_once_with_its_reason(bus: Bus) -> None:
     async with subscribed_batches(bus, refuse):
         await bus.publish(Message("results.t1.local.http.m1", b"\x00\xff"))
         await done.wait()
-    assert (await bus.jetstream.stream_info("ASIDE")).state.messages == 1
-    kept = await bus.jetstream.get_msg("ASIDE", seq=1)
-    assert (kept.subject, kept.data) == ("aside.RESULTS", b"\x00\xff")
+    assert (await bus.jetstream.stream_info("DEAD_LETTERS")).state.messages == 1
+    kept = await bus.jetstream.get_msg("DEAD_LETTERS", seq=1)
+    assert (kept.subject, kept.data) == ("dead_letters.RESULTS", b"\x00\xff")
     assert (kept.headers or {})["Vedette-Reason"] == r"not  readable: \u2603"
     assert (kept.headers or {})["Vedette-Subject"] == "results.t1.local.http.m1"
 

@@ -1,4 +1,4 @@
-"""The live feed: each item once, in order, whatever happens to the reader or the connection."""
+"""Live feed: each item once, in order, after any failure of the reader or the connection."""
 
 import asyncio
 import signal
@@ -40,7 +40,7 @@ async def collect_items(items: AsyncIterator[FeedItem], got: list[FeedItem]) -> 
             got.append(item)  # noqa: PERF401 what came before the error counts
 
 
-async def test_results_and_transitions_arrive_with_their_kind_of_event(bus: Bus) -> None:
+async def test_results_and_events_arrive_with_their_event_type(bus: Bus) -> None:
     await bus.publish(result(0))
     async with feed.follow(bus, "t1") as items:
         await bus.publish(result(1))
@@ -49,7 +49,7 @@ async def test_results_and_transitions_arrive_with_their_kind_of_event(bus: Bus)
     assert {(item.event, number(item)) for item in got} == {("result", 1), ("transition", 2)}
 
 
-async def test_a_tenant_sees_nothing_of_another_and_filters_hold(bus: Bus) -> None:
+async def test_a_feed_contains_only_items_of_its_tenant_and_filter(bus: Bus) -> None:
     async with feed.follow(bus, "t1", kind="http", monitor_id="m1") as items:
         for message in (result(1, tenant="t2"), result(2, kind="ping"), result(3, monitor="m2"), event(4, tenant="t2")):
             await bus.publish(message)
@@ -57,7 +57,7 @@ async def test_a_tenant_sees_nothing_of_another_and_filters_hold(bus: Bus) -> No
         assert [number(item) for item in await take_items(items, 1)] == [5]
 
 
-async def test_a_filtered_reader_comes_back_to_its_own_items_only(bus: Bus) -> None:
+async def test_a_filtered_feed_resumes_with_its_own_items_only(bus: Bus) -> None:
     async with feed.follow(bus, "t1", monitor_id="m1") as items:
         await bus.publish(result(0))
         (last,) = await take_items(items, 1)
@@ -67,7 +67,7 @@ async def test_a_filtered_reader_comes_back_to_its_own_items_only(bus: Bus) -> N
         assert [number(item) for item in await take_items(items, 3)] == [1, 4, 7]
 
 
-async def test_coming_back_again_and_again_under_load_loses_and_doubles_nothing(bus: Bus, other_bus: Bus) -> None:
+async def test_repeated_resuming_under_load_loses_and_duplicates_nothing(bus: Bus, other_bus: Bus) -> None:
     total = 3000
 
     async def publish() -> None:
@@ -89,7 +89,7 @@ async def test_coming_back_again_and_again_under_load_loses_and_doubles_nothing(
     assert [number(item) for item in got if item.event == "transition"] == list(range(0, total, 100))
 
 
-async def test_a_reader_that_is_too_slow_is_told_and_may_come_back(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_reader_gets_an_error_and_can_resume(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "BUFFER_MAX", 20)
     got: list[FeedItem] = []
     async with feed.follow(bus, "t1") as items:
@@ -103,7 +103,7 @@ async def test_a_reader_that_is_too_slow_is_told_and_may_come_back(bus: Bus, mon
     assert [number(item) for item in got] == list(range(100))
 
 
-async def test_a_replay_outrun_by_new_items_catches_up(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_replay_overtaken_by_new_items_catches_up(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "BUFFER_MAX", 20)
     async with feed.follow(bus, "t1") as items:
         await bus.publish(result(0))
@@ -118,7 +118,7 @@ async def test_a_replay_outrun_by_new_items_catches_up(bus: Bus, monkeypatch: py
     assert [number(item) for item in got] == list(range(401))
 
 
-async def test_a_broken_connection_ends_the_feed_and_nothing_is_lost(bus: Bus, nats_server: NatsServer) -> None:
+async def test_a_broken_connection_ends_the_feed_and_resuming_loses_nothing(bus: Bus, nats_server: NatsServer) -> None:
     async with feed.follow(bus, "t1") as items:
         await bus.publish(result(0))
         got = await take_items(items, 1)
@@ -133,7 +133,7 @@ async def test_a_broken_connection_ends_the_feed_and_nothing_is_lost(bus: Bus, n
         assert [number(item) for item in await take_items(items, 2)] == [1, 2]
 
 
-async def test_a_stream_made_anew_is_replayed_from_its_start(bus: Bus) -> None:
+async def test_a_recreated_stream_is_replayed_from_its_start(bus: Bus) -> None:
     async with feed.follow(bus, "t1") as items:
         assert await bus.publish_all([result(n) for n in range(50)]) == []
         got = await take_items(items, 50)
@@ -145,7 +145,7 @@ async def test_a_stream_made_anew_is_replayed_from_its_start(bus: Bus) -> None:
         assert [number(item) for item in await take_items(items, 2)] == [50, 51]
 
 
-async def test_a_stream_made_anew_under_a_reader_ends_its_feed(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_recreating_a_stream_ends_its_open_feeds(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "OVERLAP_S", 0.0)
     await bus.publish(result(0))
     async with feed.follow(bus, "t1") as items:
@@ -154,11 +154,11 @@ async def test_a_stream_made_anew_under_a_reader_ends_its_feed(bus: Bus, monkeyp
         await bus.jetstream.delete_stream("RESULTS")
         await provisioning.provision(bus, results_bytes_max=RESULTS_BYTES)
         await bus.publish(result(2))
-        with pytest.raises(BusError, match="made anew"):
+        with pytest.raises(BusError, match="recreated"):
             await take_items(items, 1)
 
 
-async def test_leaving_releases_the_subscriptions_and_the_replay(bus: Bus) -> None:
+async def test_closing_a_feed_releases_its_subscriptions_and_its_replay_consumer(bus: Bus) -> None:
     async with feed.follow(bus, "t1") as items:
         assert await bus.publish_all([result(n) for n in range(1000)]) == []
         first = await take_items(items, 1)
@@ -170,7 +170,7 @@ async def test_leaving_releases_the_subscriptions_and_the_replay(bus: Bus) -> No
     assert [info.name for info in await bus.jetstream.consumers_info("RESULTS")] == ["ingest"]
 
 
-async def test_a_feed_that_cannot_begin_holds_nothing(bus: Bus) -> None:
+async def test_a_feed_that_fails_to_open_leaves_no_subscription(bus: Bus) -> None:
     await bus.jetstream.delete_stream("RESULTS")
     before = len(bus.client._subs), len(bus._connection_events._callbacks)
     with pytest.raises(BusError, match="RESULTS"):
@@ -179,7 +179,7 @@ async def test_a_feed_that_cannot_begin_holds_nothing(bus: Bus) -> None:
     assert (len(bus.client._subs), len(bus._connection_events._callbacks)) == before
 
 
-async def test_whoever_is_cancelled_while_it_subscribes_holds_nothing(bus: Bus, nats_server: NatsServer) -> None:
+async def test_a_feed_cancelled_while_subscribing_leaves_no_subscription(bus: Bus, nats_server: NatsServer) -> None:
     async def follow() -> None:
         async with feed.follow(bus, "t1"):
             pass
@@ -195,7 +195,7 @@ async def test_whoever_is_cancelled_while_it_subscribes_holds_nothing(bus: Bus, 
     assert len(bus.client._subs) == before
 
 
-async def test_an_id_that_is_none_of_ours_is_a_value_error(bus: Bus) -> None:
+async def test_an_invalid_item_id_is_a_value_error(bus: Bus) -> None:
     with pytest.raises(ValueError, match="after"):
         async with feed.follow(bus, "t1", after="1234"):
             pass

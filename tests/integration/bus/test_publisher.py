@@ -1,4 +1,4 @@
-"""Publishing: confirmed or reported, once, and never stuck."""
+"""Publishing: acknowledged or reported as failed, deduplicated, never blocked forever."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -26,7 +26,7 @@ async def test_a_message_with_an_id_is_stored_once(bus: Bus) -> None:
     assert await stored_count(bus) == 1
 
 
-async def test_many_messages_are_stored_and_the_refused_ones_come_back(bus: Bus) -> None:
+async def test_many_messages_are_stored_and_the_rejected_ones_are_returned(bus: Bus) -> None:
     good = [Message(SUBJECT, b"{}", f"tick-{number}") for number in range(2500)]
     bad = Message("nowhere.at.all", b"{}")
     assert await bus.publish_all([*good[:1200], bad, *good[1200:]]) == [bad]
@@ -38,7 +38,7 @@ async def test_a_subject_without_a_stream_is_a_bus_error(bus: Bus) -> None:
         await bus.publish(Message("nowhere.at.all", b""))
 
 
-async def test_what_the_server_refuses_is_a_bus_error_in_its_words(bus: Bus) -> None:
+async def test_a_rejection_is_a_bus_error_with_the_text_of_the_server(bus: Bus) -> None:
     headers = {"Nats-Expected-Stream": "OTHER"}
     with pytest.raises(BusError, match="expected stream does not match"):
         await bus.publish(Message(SUBJECT, b"", headers=headers))
@@ -51,9 +51,7 @@ async def test_a_body_above_the_limit_is_a_bus_error(bus: Bus) -> None:
     assert await bus.publish_all([huge]) == [huge]
 
 
-async def test_a_dead_server_is_a_bus_error_and_afterwards_all_slots_are_free(
-    bus: Bus, nats_server: NatsServer
-) -> None:
+async def test_a_lost_server_is_a_bus_error_and_releases_all_slots(bus: Bus, nats_server: NatsServer) -> None:
     nats_server.kill()
     with pytest.raises(BusError):
         await bus.publish(Message(SUBJECT, b"{}", "lost"), timeout_s=0.3)
@@ -65,13 +63,13 @@ async def test_a_dead_server_is_a_bus_error_and_afterwards_all_slots_are_free(
     assert await bus.publish_all(several) == []
 
 
-async def test_a_broken_connection_is_told_at_once_to_who_waits(bus: Bus, nats_server: NatsServer) -> None:
+async def test_a_broken_connection_fails_pending_publishes_at_once(bus: Bus, nats_server: NatsServer) -> None:
     nats_server.kill()
     with pytest.raises(BusError, match="broke"):
         await bus.publish(Message(SUBJECT, b"{}"), timeout_s=50)
 
 
-async def test_a_cancelled_publish_leaves_nothing_behind(bus: Bus, nats_server: NatsServer) -> None:
+async def test_a_cancelled_publish_leaves_no_pending_ack(bus: Bus, nats_server: NatsServer) -> None:
     nats_server.kill()
     await eventually(lambda: _is_cut_off(bus), within_s=10, what="the client notices")
     with pytest.raises(TimeoutError):
@@ -80,25 +78,25 @@ async def test_a_cancelled_publish_leaves_nothing_behind(bus: Bus, nats_server: 
     assert bus._publisher._pending_acks == {}
 
 
-async def test_no_server_at_all_is_one_clear_error(nats_server: NatsServer) -> None:
+async def test_an_unreachable_server_is_a_bus_error(nats_server: NatsServer) -> None:
     nats_server.kill()
     with pytest.raises(BusError, match=f"connect to nats://127.0.0.1:{nats_server.port}"):
         async with Bus.open(nats_server.url.replace("//", "//user:secret@"), name="test", connect_timeout_s=0.5):
             pass
 
 
-async def test_a_listener_hears_what_is_announced(bus: Bus, other_bus: Bus) -> None:
+async def test_a_subscriber_receives_core_messages(bus: Bus, other_bus: Bus) -> None:
     async with bus.subscribe("control.keys.revoked") as bodies:
         await other_bus.publish_core("control.keys.revoked", b"key-1")
         await other_bus.publish_core("control.keys.revoked", b"key-2")
         assert [await anext(bodies), await anext(bodies)] == [b"key-1", b"key-2"]
 
 
-async def test_a_check_that_nobody_answers_is_none(bus: Bus) -> None:
+async def test_a_check_without_a_reply_returns_none(bus: Bus) -> None:
     assert await bus.publish_and_await_reply(Message("due.0.local.http.x", b"{}"), 0.2) is None
 
 
-async def test_a_connection_that_is_closed_for_good_is_told_to_the_parent(bus: Bus) -> None:
+async def test_a_connection_closed_for_good_raises_a_bus_error(bus: Bus) -> None:
     async with asyncio.TaskGroup() as group:
         lost = group.create_task(_error_of(bus.wait_until_lost()))
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Requests between rooms: typed, refused in words, never left without an answer."""
+"""Requests between services: typed, with typed errors, always with a reply."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def request_error(bus: Bus, **options: Any) -> RequestError:
     return caught.value
 
 
-async def test_a_request_arrives_typed_and_its_reply_too(bus: Bus, other_bus: Bus) -> None:
+async def test_requests_and_replies_are_decoded_into_their_types(bus: Bus, other_bus: Bus) -> None:
     seen: list[DeleteMonitor] = []
 
     async def delete(request: DeleteMonitor) -> None:
@@ -45,7 +45,7 @@ async def test_a_request_arrives_typed_and_its_reply_too(bus: Bus, other_bus: Bu
     assert seen == [DELETE_REQUEST]
 
 
-async def test_a_refusal_crosses_the_bus_whole(bus: Bus, other_bus: Bus) -> None:
+async def test_a_request_error_arrives_unchanged(bus: Bus, other_bus: Bus) -> None:
     async def delete(_: DeleteMonitor) -> None:
         raise RequestError(ErrorCode.NOT_FOUND, "There is no such monitor.", "monitor_id")
 
@@ -55,7 +55,7 @@ async def test_a_refusal_crosses_the_bus_whole(bus: Bus, other_bus: Bus) -> None
     assert error.info.detail == "There is no such monitor."
 
 
-async def test_a_crash_is_answered_and_tells_nothing(bus: Bus, other_bus: Bus) -> None:
+async def test_an_exception_becomes_a_reply_without_details(bus: Bus, other_bus: Bus) -> None:
     async def delete(_: DeleteMonitor) -> None:
         raise KeyError("secret")
 
@@ -65,7 +65,7 @@ async def test_a_crash_is_answered_and_tells_nothing(bus: Bus, other_bus: Bus) -
     assert "secret" not in error.info.detail
 
 
-async def test_nobody_there_is_unavailable_at_once(bus: Bus) -> None:
+async def test_without_a_server_a_request_is_unavailable_at_once(bus: Bus) -> None:
     async with asyncio.timeout(5):
         error = await request_error(bus, timeout_s=60)
     assert error.info.code is ErrorCode.UNAVAILABLE
@@ -86,7 +86,7 @@ async def test_a_handler_that_hangs_is_unavailable_and_does_not_block_the_others
     assert slow.result() is ErrorCode.UNAVAILABLE
 
 
-async def test_a_request_that_cannot_be_read_is_refused_as_invalid(bus: Bus, other_bus: Bus) -> None:
+async def test_a_request_that_cannot_be_decoded_is_invalid(bus: Bus, other_bus: Bus) -> None:
     async def delete(_: DeleteMonitor) -> None:
         raise AssertionError
 
@@ -95,7 +95,7 @@ async def test_a_request_that_cannot_be_read_is_refused_as_invalid(bus: Bus, oth
     assert b'"code":"invalid"' in answer.data
 
 
-async def test_an_answer_too_large_for_the_bus_is_a_refusal(bus: Bus, other_bus: Bus) -> None:
+async def test_a_reply_above_the_maximum_payload_is_an_error(bus: Bus, other_bus: Bus) -> None:
     async def keys(_: ListKeys) -> list[Key]:
         return [Key(id="k", name="x" * 1000, scopes=[], cidrs=[], created_at=NOW)] * 2000
 
@@ -116,7 +116,7 @@ async def _refusal_code(bus: Bus, request: DeleteMonitor) -> ErrorCode | None:
 
 
 @pytest.mark.parametrize("steps", range(4))
-async def test_a_flush_that_is_cancelled_at_any_step_deafens_nobody(bus: Bus, other_bus: Bus, steps: int) -> None:
+async def test_a_flush_cancelled_at_any_step_does_not_end_the_read_loop(bus: Bus, other_bus: Bus, steps: int) -> None:
     async def delete(_: DeleteMonitor) -> None:
         return None
 

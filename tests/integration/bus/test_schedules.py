@@ -1,4 +1,4 @@
-"""The server's own schedules: they fire, and what falls due knows its instant."""
+"""Schedules of nats-server: due checks arrive at their times and contain them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ async def get(queue: asyncio.Queue[Check]) -> Check:
         return await queue.get()
 
 
-async def test_a_schedule_ticks_at_its_phase_and_the_tick_knows_its_instant(bus: Bus) -> None:
+async def test_a_schedule_ticks_at_its_phase_and_the_tick_has_its_time(bus: Bus) -> None:
     phase = soon()
     async with checks(bus) as queue:
         await bus.publish(schedules.schedule(CHECK, 0, phase))
@@ -71,7 +71,7 @@ async def test_a_schedule_ticks_at_its_phase_and_the_tick_knows_its_instant(bus:
         assert timedelta() <= now() - check.tick_at < timedelta(seconds=10)
 
 
-async def test_an_edit_takes_effect_at_the_next_tick_and_a_cancelled_schedule_is_silent(bus: Bus) -> None:
+async def test_an_edit_takes_effect_at_the_next_tick_and_a_cancelled_schedule_stops(bus: Bus) -> None:
     async with checks(bus) as queue:
         await bus.publish(schedules.schedule(CHECK, 0, soon()))
         await bus.publish(schedules.schedule(msgspec.structs.replace(CHECK, revision=2), 0, soon()))
@@ -84,7 +84,7 @@ async def test_an_edit_takes_effect_at_the_next_tick_and_a_cancelled_schedule_is
         assert queue.empty()
 
 
-async def test_a_recheck_comes_once_at_its_instant_also_when_that_is_past(bus: Bus) -> None:
+async def test_a_recheck_is_delivered_once_even_if_its_time_is_past(bus: Bus) -> None:
     at = now() + timedelta(seconds=1)
     past = now() - timedelta(seconds=5)
     async with checks(bus) as queue:
@@ -99,7 +99,7 @@ async def test_a_recheck_comes_once_at_its_instant_also_when_that_is_past(bus: B
         assert queue.empty()
 
 
-async def test_an_outage_of_the_server_leaves_the_phase_as_it_was(bus: Bus, nats_server: NatsServer) -> None:
+async def test_an_outage_of_the_server_does_not_change_the_phase(bus: Bus, nats_server: NatsServer) -> None:
     phase = soon()
     async with checks(bus) as queue:
         await bus.publish(schedules.schedule(CHECK, 0, phase))
@@ -110,7 +110,7 @@ async def test_an_outage_of_the_server_leaves_the_phase_as_it_was(bus: Bus, nats
         assert int(check.tick_at.timestamp()) % 10 == phase
 
 
-async def test_a_check_asked_for_now_is_answered_to_who_asked(bus: Bus, other_bus: Bus) -> None:
+async def test_the_result_of_an_immediate_check_is_sent_to_its_requester(bus: Bus, other_bus: Bus) -> None:
     wanted = msgspec.structs.replace(CHECK, origin=Origin.ADHOC, tick_at=now())
     async with checks(other_bus) as queue, asyncio.TaskGroup() as group:
         asked = group.create_task(check_now(bus, wanted, 0, 10))
@@ -130,7 +130,7 @@ async def test_a_check_asked_for_now_is_answered_to_who_asked(bus: Bus, other_bu
     assert asked.result() == answer
 
 
-async def test_a_stale_tick_is_replaced_by_the_next_instead_of_piling_up(bus: Bus) -> None:
+async def test_a_stale_tick_is_replaced_by_the_next(bus: Bus) -> None:
     await provisioning.provision_prober(bus, "local", "http")
     due = schedules.immediate_check(msgspec.structs.replace(CHECK, origin=Origin.MANUAL, tick_at=now()), 0)
     for number in range(5):

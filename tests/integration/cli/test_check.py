@@ -1,4 +1,4 @@
-"""`vedette check`: what a person, a pipe and a program get to see."""
+"""Output of `vedette check` for a terminal, a pipe and a program."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ async def url() -> AsyncIterator[str]:
 
 
 async def check(*words: str, stdout: int = asyncio.subprocess.PIPE, **env: str) -> tuple[int | None, str, str]:
-    """Returns the exit code and what was said on both streams."""
+    """Returns the exit code, stdout and stderr."""
     plain = {name: text for name, text in os.environ.items() if not name.startswith(("VEDETTE_", "NO_COLOR"))}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services", "check", *words),
@@ -69,14 +69,14 @@ async def test_a_program_gets_the_trail_too(url: str) -> None:
     assert json.loads(out)["hops"][0]["said"].endswith("\n\nno database")
 
 
-async def test_colors_are_for_terminals_that_want_them(url: str) -> None:
+async def test_colors_are_used_only_on_terminals_that_support_them(url: str) -> None:
     assert "\x1b[1;31mdown\x1b[0m" in await check_in_terminal(f"{url}/no")
     assert "\x1b" not in await check_in_terminal(f"{url}/no", NO_COLOR="1")
     assert "\x1b" not in await check_in_terminal(f"{url}/no", TERM="dumb")
 
 
 @pytest.mark.parametrize("words", [(), ("--json",)])
-async def test_a_reader_who_has_left_is_no_error(url: str, words: tuple[str, ...]) -> None:
+async def test_a_closed_pipe_is_not_an_error(url: str, words: tuple[str, ...]) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
     try:

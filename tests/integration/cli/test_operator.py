@@ -1,4 +1,4 @@
-"""What an operator types beside a running `vedette up`: tenants, keys and the audit."""
+"""Operator commands beside a running `vedette up`: tenants, keys and the audit log."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from tests.support.servers import scratch
 
 
 class OperatorCli:
-    """Somebody at a terminal in the folder of an installation."""
+    """Runs operator commands in the directory of an installation."""
 
     def __init__(self, data: Path, port: int) -> None:
         self.data, self.port = data, port
@@ -61,7 +61,7 @@ def operator() -> Iterator[OperatorCli]:
 
 
 @pytest.mark.timeout(120)
-async def test_a_customer_gets_a_tenant_and_a_key_that_works_until_it_is_revoked(operator: OperatorCli):
+async def test_a_new_tenant_gets_a_key_that_works_until_it_is_revoked(operator: OperatorCli):
     tenant_id = operator.said("tenant", "add", "acme", "--monitors-max", "5", "--interval-min", "60").strip()
     key = operator.said("key", "add", "--tenant", "acme", "--name", "site", "--scope", "read").strip()
     status, me, _ = await operator.ask(key, "/api/v2/me")
@@ -88,7 +88,7 @@ def test_a_tenant_is_changed_and_listed(operator: OperatorCli):
 
 
 @pytest.mark.timeout(120)
-def test_what_cannot_be_done_is_told_in_one_sentence(operator: OperatorCli):
+def test_errors_are_one_sentence(operator: OperatorCli):
     operator.said("tenant", "add", "twice")
     assert "name: There is a tenant of this name" in operator.refused("tenant", "add", "twice")
     assert "there is no tenant 'nobody'" in operator.refused("key", "list", "--tenant", "nobody")

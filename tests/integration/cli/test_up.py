@@ -1,4 +1,4 @@
-"""`vedette up` as a person starts it: twice, killed, and ended."""
+"""`vedette up` as a process: started twice, killed, and stopped."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.support.servers import scratch
 
 
 class UpProcess:
-    """One data directory, and the process that runs on it."""
+    """A data directory and the process that uses it."""
 
     def __init__(self, folder: Path) -> None:
         self.port, self.health_port = free_port(), free_port()
@@ -58,7 +58,7 @@ class UpProcess:
 
 @pytest.fixture
 def up() -> Iterator[UpProcess]:
-    """A directory that only we may enter, as below /root."""
+    """A directory with mode 0700, as below /root."""
     with scratch("up") as folder:
         folder.chmod(0o700)
         made = UpProcess(folder)
@@ -82,7 +82,7 @@ def fetch_probe(port: int) -> bytes:
 
 
 @pytest.mark.timeout(180)
-def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: UpProcess):
+def test_the_key_is_printed_once_and_survives_kill_9_and_a_clean_stop(up: UpProcess):
     said = up.start()
     key = (up.data / "admin.key").read_text().strip()
     assert said.count(key) == 1
@@ -107,7 +107,7 @@ def test_the_key_is_shown_once_and_outlives_kill_9_and_a_clean_end(up: UpProcess
 
 
 @pytest.mark.timeout(180)
-def test_a_key_that_was_written_down_before_it_was_taken_is_taken_at_the_next_start(up: UpProcess):
+def test_a_key_written_to_disk_before_it_was_stored_is_stored_at_the_next_start(up: UpProcess):
     up.data.mkdir(mode=0o700)
     (up.data / "admin.key").write_text(key := new_api_key())
     assert key not in up.start()
@@ -120,7 +120,7 @@ def test_a_key_that_was_written_down_before_it_was_taken_is_taken_at_the_next_st
 
 
 @pytest.mark.timeout(120)
-def test_while_it_runs_its_directory_is_taken_and_it_tells_its_health(up: UpProcess):
+def test_while_running_its_directory_is_locked_and_its_health_is_served(up: UpProcess):
     up.start()
     command = [sys.executable, "-m", "services", "up", "--data-dir", str(up.data), "--port", str(free_port())]
     second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
@@ -136,7 +136,7 @@ def test_while_it_runs_its_directory_is_taken_and_it_tells_its_health(up: UpProc
 
 
 @pytest.mark.timeout(120)
-async def test_its_nats_is_where_it_was_asked_for_and_a_key_lets_in(up: UpProcess):
+async def test_its_nats_listens_where_configured_and_accepts_a_key(up: UpProcess):
     address = f"127.0.0.1:{free_port()}"
     said = up.start("--nats-listen", address)
     assert f"NATS           nats://{address} " in said
@@ -154,7 +154,7 @@ async def test_its_nats_is_where_it_was_asked_for_and_a_key_lets_in(up: UpProces
 
 
 @pytest.mark.timeout(120)
-def test_servers_from_outside_replace_our_own(up: UpProcess, nats_url: str, postgres_dsn: str):
+def test_external_servers_replace_the_embedded_ones(up: UpProcess, nats_url: str, postgres_dsn: str):
     said = up.start("--nats", nats_url, "--postgres", postgres_dsn)
     assert "nats-server" not in said
     assert fetch_me(up.port, (up.data / "admin.key").read_text().strip())

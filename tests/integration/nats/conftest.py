@@ -1,4 +1,4 @@
-"""A nats-server on which everybody has a credential of his own, and a results room that lets tenants in."""
+"""Fixtures: a nats-server with one user per service, and a results service that answers the auth callout."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -30,7 +30,7 @@ def guarded() -> Iterator[GuardedNats]:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant with an admin key, asked for by the gateway."""
+    """A tenant with an admin key, created through the gateway."""
 
     id: str
     gateway: Bus
@@ -49,7 +49,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class NatsDeployment:
-    """The server, the gateway's connection, a prober's, and a results room whose settings and context these are."""
+    """The server, connections of the gateway and a prober, and the context of the results service."""
 
     nats: GuardedNats
     gateway: Bus
@@ -78,7 +78,7 @@ OpenDeployment = Callable[..., AbstractAsyncContextManager[NatsDeployment]]
 async def open_deployment(
     nats: GuardedNats, dsn: str, beside: GuardedNats, **more: Any
 ) -> AsyncIterator[NatsDeployment]:
-    """Opens a house on `nats`, with gateway and prober on the server `beside` it in the same cluster."""
+    """Opens a deployment on `nats`, with gateway and prober on the server `beside` it in the same cluster."""
     plain = {"postgres_dsn": dsn, "health_port": 0, "shutdown_grace_s": 2}
     async with (
         running_services((results(),), Settings(**{**plain, **nats.settings(), **more})) as context,
@@ -90,7 +90,7 @@ async def open_deployment(
 
 @pytest.fixture
 def house(guarded: GuardedNats, postgres_dsn: str) -> OpenDeployment:
-    """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
+    """Returns a function that opens a deployment; entered inside the test, whose task owns its tasks."""
 
     def open_it(**more: Any) -> AbstractAsyncContextManager[NatsDeployment]:
         return open_deployment(guarded, postgres_dsn, guarded, **more)

@@ -1,4 +1,4 @@
-"""Requests that no server has signed, and rooms that are away: nobody gets in by them, and nothing breaks."""
+"""Auth callout: unsigned requests get no response, and an unavailable service lets no client in."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ GARBAGE = [
 
 @dataclass
 class CalloutClient:
-    """What a results room answers on a server without rights, where anybody may ask it."""
+    """Client that sends callout requests itself, on a server without permissions."""
 
     client: nats.aio.client.Client
     responses: asyncio.Queue[Msg]
@@ -43,7 +43,7 @@ class CalloutClient:
             return (await self.responses.get()).data
 
 
-async def test_garbage_is_not_answered_and_harms_nothing(nats_url: str, postgres_dsn: str) -> None:
+async def test_garbage_gets_no_response_and_has_no_effect(nats_url: str, postgres_dsn: str) -> None:
     settings = Settings(nats_url=nats_url, postgres_dsn=postgres_dsn, health_port=0, nats_issuer=nkeys.new_seed())
     async with running_services((results(),), settings), await nats.connect(nats_url) as client:
         room = CalloutClient(client, asyncio.Queue())
@@ -58,7 +58,7 @@ async def test_garbage_is_not_answered_and_harms_nothing(nats_url: str, postgres
         assert room.responses.empty()
 
 
-async def test_while_the_database_is_away_nobody_gets_in_and_whoever_is_in_stays(
+async def test_without_the_database_new_clients_are_rejected_and_connected_ones_stay(
     house: OpenDeployment, own_postgres_server: PostgresServer
 ) -> None:
     async with house(postgres_dsn=own_postgres_server.new_database()) as home:
@@ -75,6 +75,6 @@ async def test_while_the_database_is_away_nobody_gets_in_and_whoever_is_in_stays
             assert not client.disconnected.is_set()
 
 
-async def test_without_a_results_room_services_get_in_and_tenants_do_not(guarded: GuardedNats) -> None:
+async def test_without_the_results_service_services_can_connect_and_tenants_cannot(guarded: GuardedNats) -> None:
     assert await is_let_in(guarded.url("gateway"))
     assert not await is_let_in(guarded.tenant_url("vdt_" + "x" * 43))

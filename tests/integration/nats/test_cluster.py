@@ -1,4 +1,4 @@
-"""Three servers are one: a tenant may come to any of them, and is put out at any of them."""
+"""Cluster of three servers: tenants can connect to each, and are disconnected from each."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from tests.integration.nats.conftest import open_deployment
 from tests.support.guarded_nats import guarded_nats, guest, is_let_in
 
 
-async def test_a_key_is_good_at_every_server_and_revoked_at_every_one(postgres_dsn: str) -> None:
+async def test_a_key_is_valid_on_every_server_and_revoked_on_every_server(postgres_dsn: str) -> None:
     with guarded_nats(3) as servers:
         first, second, third = servers
         async with open_deployment(first, postgres_dsn, second) as home:

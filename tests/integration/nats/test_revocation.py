@@ -1,4 +1,4 @@
-"""A key that is no good any more is out at once, whoever let it in."""
+"""Revoked and expired keys: their NATS connections are closed at once, by any process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ from tests.support.guarded_nats import Guest, guest, is_let_in
 
 @pytest.fixture
 def no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves the announcement alone to end connections."""
+    """Disables the periodic scan, so that only the revocation message closes connections."""
     monkeypatch.setattr(callout_handler, "REAP_INTERVAL_S", 3600.0)
 
 
@@ -54,7 +54,7 @@ async def test_revocation_closes_open_connections_of_that_key_and_no_others(hous
             assert not stays.disconnected.is_set()
 
 
-async def test_a_client_that_is_asked_to_come_again_does_so_and_goes_on(house: OpenDeployment) -> None:
+async def test_a_client_whose_connection_is_closed_reconnects_and_continues(house: OpenDeployment) -> None:
     async with house() as home, ServerConnections.open(home.nats.url("system"), name="test") as connections:
         tenant = await home.tenant()
         key = await tenant.key()
@@ -75,7 +75,9 @@ async def test_a_client_that_is_asked_to_come_again_does_so_and_goes_on(house: O
 
 
 @pytest.mark.usefixtures("no_sweep")
-async def test_a_connection_outlives_the_room_that_let_it_in_and_is_closed_by_another(house: OpenDeployment) -> None:
+async def test_a_connection_survives_the_process_that_allowed_it_and_is_closed_by_another(
+    house: OpenDeployment,
+) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key()
@@ -89,7 +91,7 @@ async def test_a_connection_outlives_the_room_that_let_it_in_and_is_closed_by_an
 
 
 @pytest.mark.usefixtures("no_sweep")
-async def test_many_keys_at_once_and_announcements_of_nonsense(house: OpenDeployment) -> None:
+async def test_many_revocations_at_once_and_invalid_messages(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         created = [await tenant.key() for _ in range(20)]
@@ -106,7 +108,7 @@ async def assert_disconnected_when_revoked(home: NatsDeployment, tenant: Tenant,
         await wait_disconnected(client)
 
 
-async def test_the_sweep_ends_a_key_whose_revocation_was_never_announced(
+async def test_the_scan_closes_connections_whose_revocation_message_was_lost(
     house: OpenDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callout_handler, "REAP_INTERVAL_S", 0.1)
@@ -121,7 +123,7 @@ async def test_the_sweep_ends_a_key_whose_revocation_was_never_announced(
 
 
 @pytest.mark.usefixtures("no_sweep")
-async def test_a_key_that_expires_ends_its_connections(house: OpenDeployment) -> None:
+async def test_the_connections_of_an_expired_key_are_closed(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key(expires_at=utc_now() + timedelta(seconds=2.5))
@@ -149,7 +151,7 @@ async def test_connections_are_listed_page_by_page(house: OpenDeployment, monkey
     assert len({each.cid for each in own}) == 8
 
 
-async def test_connections_beyond_the_bound_of_a_key_are_ended_the_newest_first(
+async def test_connections_above_the_limit_of_a_key_are_closed_newest_first(
     house: OpenDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callout_handler, "CONNECTIONS_MAX", 3)
@@ -162,7 +164,7 @@ async def test_connections_beyond_the_bound_of_a_key_are_ended_the_newest_first(
             assert not any(each.disconnected.is_set() for each in first)
 
 
-async def test_a_client_with_too_many_subscriptions_is_cut(
+async def test_a_client_with_too_many_subscriptions_is_closed(
     house: OpenDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callout_handler, "REAP_INTERVAL_S", 0.1)
@@ -175,7 +177,7 @@ async def test_a_client_with_too_many_subscriptions_is_cut(
             await wait_disconnected(client)
 
 
-async def test_without_a_user_in_the_system_account_a_connection_ends_by_itself(
+async def test_without_a_system_user_a_connection_ends_when_its_token_expires(
     house: OpenDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callout_handler, "TOKEN_LIFETIME_WITHOUT_REAPER", timedelta(seconds=2))
@@ -189,7 +191,7 @@ def connection(cid: int, *, age_s: float = 1.0, subscriptions: int = 1) -> Clien
     return ClientConnection("S", cid, "key.x", age_s, subscriptions)
 
 
-def test_who_must_go_and_who_must_come_again() -> None:
+def test_which_connections_are_closed_and_which_have_to_reconnect() -> None:
     good = connection(1), connection(2, age_s=CONNECTION_AGE_S_MAX), connection(3, subscriptions=SUBSCRIPTIONS_MAX)
     assert excess_connections(list(good)) == []
     old, full = (

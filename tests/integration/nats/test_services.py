@@ -1,4 +1,4 @@
-"""A service that was taken over can do what it does every day, and no more."""
+"""Permissions of a compromised service: those it needs for its work, and no others."""
 
 import msgspec
 import pytest
@@ -18,9 +18,9 @@ REFUSED_PUBLISHING = {
             "live.results.t.local.http.m",
             "events.t.http.m",
             "sched.0.local.m",
-            "aside.RESULTS",
+            "dead_letters.RESULTS",
         ),
-        *("due.0.local.http.m.recheck", "due.>", "answer.x", "_INBOX_results.x", "_INBOX_gateway.x", "x"),
+        *("due.0.local.http.m.recheck", "due.>", "check_reply.x", "_INBOX_results.x", "_INBOX_gateway.x", "x"),
         *(f"{API}.STREAM.{verb}" for verb in ("CREATE.X", "DELETE.RESULTS", "PURGE.CHECKS", "UPDATE.EVENTS", "NAMES")),
         *(f"{API}.STREAM.MSG.GET.RESULTS", f"{API}.STREAM.INFO.CHECKS", f"{API}.INFO", f"{API}.DIRECT.GET.RESULTS"),
         *(
@@ -37,7 +37,14 @@ REFUSED_PUBLISHING = {
         *("$JS.ACK.RESULTS.ingest.1.1.1.1.0", "$JS.ACK.CHECKS.local-http.1.1.1.1.0", "$SYS.REQ.USER.AUTH"),
     ],
     "results": [
-        *("results.t.local.http.m", "live.results.t.x", "live.events.t.x", "answer.x", "rpc.tenants.bootstrap", "x"),
+        *(
+            "results.t.local.http.m",
+            "live.results.t.x",
+            "live.events.t.x",
+            "check_reply.x",
+            "rpc.tenants.bootstrap",
+            "x",
+        ),
         *("_INBOX_prober_local.x", "$JS.ACK.CHECKS.local-http.1.1.1.1.0", "$SYS.REQ.USER.AUTH", "$SYS.REQ.SERVER.PING"),
     ],
     "prober_local": [
@@ -49,7 +56,7 @@ REFUSED_PUBLISHING = {
             "live.results.t.local.http.m",
         ),
         *("events.t.http.m", "sched.0.local.m", "due.0.local.http.m", "rpc.monitors.get", "rpc.keys.authenticate"),
-        *("control.keys.revoked", "aside.RESULTS", "_INBOX_gateway.x", "_INBOX_prober_eu.x", "x"),
+        *("control.keys.revoked", "dead_letters.RESULTS", "_INBOX_gateway.x", "_INBOX_prober_eu.x", "x"),
         *(f"{API}.CONSUMER.{verb}.CHECKS.eu-http" for verb in ("MSG.NEXT", "INFO", "DELETE")),
         *(f"{API}.CONSUMER.CREATE.CHECKS.local-http.due.*.eu.http.>", f"{API}.CONSUMER.CREATE.CHECKS.local-http"),
         *(f"{API}.CONSUMER.CREATE.CHECKS", f"{API}.CONSUMER.CREATE.CHECKS.local-http.sched.>"),
@@ -69,10 +76,18 @@ REFUSED_SUBSCRIBING = {
         *(">", "results.>", "events.>", "sched.>", "due.>", "rpc.>", "_INBOX.>", "_INBOX_results.>", "$JS.>", "$SYS.>"),
         *("$SYS.REQ.USER.AUTH", "live.>", "*.results.>"),
     ],
-    "results": [">", "results.>", "live.results.>", "answer.*", "_INBOX_gateway.>", "_INBOX_prober_local.>", "$SYS.>"],
+    "results": [
+        ">",
+        "results.>",
+        "live.results.>",
+        "check_reply.*",
+        "_INBOX_gateway.>",
+        "_INBOX_prober_local.>",
+        "$SYS.>",
+    ],
     "prober_local": [
         *(">", "results.>", "results.*.local.>", "live.results.>", "events.>", "live.events.>", "sched.>", "rpc.>"),
-        *("due.>", "due.*.local.>", "due.*.eu.>", "control.>", "answer.>", "_INBOX.>", "_INBOX_gateway.>"),
+        *("due.>", "due.*.local.>", "due.*.eu.>", "control.>", "check_reply.>", "_INBOX.>", "_INBOX_gateway.>"),
         *("_INBOX_results.>", "_INBOX_prober_eu.>", "$JS.>", "$SYS.>", "$SYS.REQ.USER.AUTH"),
     ],
     "system": [">", "$SYS.>", "$SYS.ACCOUNT.>", "results.>", "$SYS.REQ.USER.AUTH", "_INBOX.>"],
@@ -80,20 +95,20 @@ REFUSED_SUBSCRIBING = {
 
 
 @pytest.mark.parametrize("user", REFUSED_PUBLISHING)
-async def test_a_service_publishes_nothing_that_is_not_its_own(guarded: GuardedNats, user: str) -> None:
+async def test_a_service_cannot_publish_to_subjects_of_others(guarded: GuardedNats, user: str) -> None:
     async with guest(guarded.url(user)) as client:
         for subject in REFUSED_PUBLISHING[user]:
             assert "permissions violation for publish" in await client.refusal_of_publishing(subject), subject
 
 
 @pytest.mark.parametrize("user", REFUSED_SUBSCRIBING)
-async def test_a_service_hears_nothing_that_is_not_for_it(guarded: GuardedNats, user: str) -> None:
+async def test_a_service_cannot_subscribe_to_subjects_of_others(guarded: GuardedNats, user: str) -> None:
     async with guest(guarded.url(user)) as client:
         for subject in REFUSED_SUBSCRIBING[user]:
             assert "permissions violation for subscription" in await client.refusal_of_subscribing(subject), subject
 
 
-async def test_a_prober_makes_the_consumer_of_its_own_location_on_the_stream_that_results_made(
+async def test_a_prober_can_create_the_consumer_of_its_own_location(
     guarded: GuardedNats,
 ) -> None:
     async with (
@@ -108,8 +123,8 @@ async def test_a_prober_makes_the_consumer_of_its_own_location_on_the_stream_tha
             await prober.publish(Message("results.t.local.http.m", b"{}"), timeout_s=0.5)
 
 
-async def test_a_consumer_cannot_be_made_for_another_location_under_ones_own_name(guarded: GuardedNats) -> None:
-    """The subject of the request says which checks the consumer is for, and the server holds the body to it."""
+async def test_a_consumer_for_another_location_cannot_be_created_under_an_own_name(guarded: GuardedNats) -> None:
+    """The request subject contains the filter of the consumer, and the server requires the same in the body."""
     async with (
         Bus.open(guarded.url("results"), name="r") as results,
         Bus.open(guarded.url("prober_eu"), name="p") as prober,
@@ -125,7 +140,7 @@ async def test_a_consumer_cannot_be_made_for_another_location_under_ones_own_nam
 
 
 async def test_the_gateway_cannot_change_the_ingest(guarded: GuardedNats) -> None:
-    """A request under another name, which it may make, is held to that name and filter by the server."""
+    """The server rejects a request whose name or filter differ from its subject."""
     async with (
         Bus.open(guarded.url("results"), name="r") as results,
         Bus.open(guarded.url("gateway"), name="g") as gateway,
@@ -140,6 +155,6 @@ async def test_the_gateway_cannot_change_the_ingest(guarded: GuardedNats) -> Non
         assert (kept.config.filter_subject, kept.config.max_ack_pending) == ("results.>", 20_000)
 
 
-async def test_a_service_with_a_wrong_password_stays_outside(guarded: GuardedNats) -> None:
+async def test_a_service_with_a_wrong_password_is_rejected(guarded: GuardedNats) -> None:
     for user in (*REFUSED_PUBLISHING, "nobody", "vedette"):
         assert not await is_let_in(guarded.tenant_url("wrong", user)), user

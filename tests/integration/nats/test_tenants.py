@@ -1,4 +1,4 @@
-"""A tenant at NATS itself: its key lets it read what is its own, and nothing else."""
+"""NATS access of tenants: an API key permits subscribing to the tenant's own subjects only."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ async def test_a_tenant_receives_its_own_results_and_events(house: OpenDeploymen
 
 
 def foreign_subjects(own: str, sibling: str) -> list[str]:
-    """Everything that the tenant `own` might try to hear."""
+    """Returns subjects to which the tenant `own` must not subscribe."""
     return [
         *(
             f"live.results.{sibling}.>",
@@ -40,7 +40,7 @@ def foreign_subjects(own: str, sibling: str) -> list[str]:
         ),
         *(">", "*", "live.>", "live.*.>", "live.results.>", "live.results.*.>", "live.*.*.>", "events.>", "events.*.>"),
         *(f"live.*.{own}.>", f"*.results.{own}.>", f"results.{own}.>", f"live.results.{own}", "results.>"),
-        *("sched.>", "due.>", "rpc.>", "rpc.keys.authenticate", "control.>", "answer.>", "aside.>"),
+        *("sched.>", "due.>", "rpc.>", "rpc.keys.authenticate", "control.>", "check_reply.>", "dead_letters.>"),
         *(
             "_INBOX.>",
             "_INBOX.x",
@@ -55,7 +55,7 @@ def foreign_subjects(own: str, sibling: str) -> list[str]:
     ]
 
 
-async def test_a_tenant_is_refused_every_other_subject(house: OpenDeployment) -> None:
+async def test_a_tenant_cannot_subscribe_to_any_other_subject(house: OpenDeployment) -> None:
     async with house() as home:
         own, sibling = await home.tenant(), await home.tenant()
         key = await own.key(Scope.ADMIN)
@@ -77,7 +77,7 @@ async def test_a_tenant_publishes_nothing(house: OpenDeployment) -> None:
         key = await tenant.key(Scope.ADMIN)
         subjects = [
             *(f"results.{tenant.id}.local.http.m1", f"live.results.{tenant.id}.x", f"events.{tenant.id}.http.m1"),
-            *("rpc.tenants.bootstrap", "control.keys.revoked", "x", "_INBOX.x", "answer.x", "due.0.local.http.m1"),
+            *("rpc.tenants.bootstrap", "control.keys.revoked", "x", "_INBOX.x", "check_reply.x", "due.0.local.http.m1"),
             *("$JS.API.INFO", "$JS.API.STREAM.DELETE.RESULTS", "$JS.API.CONSUMER.CREATE.RESULTS", "$SYS.REQ.USER.AUTH"),
             *("$JS.ACK.RESULTS.ingest.1.1.1.1.0", "$SYS.REQ.SERVER.PING.CONNZ"),
         ]
@@ -87,7 +87,7 @@ async def test_a_tenant_publishes_nothing(house: OpenDeployment) -> None:
             assert client.client.is_connected
 
 
-async def test_two_tenants_at_once_each_receive_what_is_theirs(house: OpenDeployment) -> None:
+async def test_two_tenants_at_once_each_receive_their_own_messages(house: OpenDeployment) -> None:
     async with house() as home:
         both = [await home.tenant(), await home.tenant()]
         keys = [await tenant.key() for tenant in both]
@@ -102,7 +102,7 @@ async def test_two_tenants_at_once_each_receive_what_is_theirs(house: OpenDeploy
             assert first.messages.empty()
 
 
-async def test_only_a_good_key_gets_in_from_where_it_may_be_used(house: OpenDeployment) -> None:
+async def test_only_a_valid_key_from_an_allowed_address_can_connect(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         soon = await tenant.key(expires_at=utc_now() + timedelta(hours=1))
@@ -129,7 +129,7 @@ async def test_only_a_good_key_gets_in_from_where_it_may_be_used(house: OpenDepl
             assert not await is_let_in(home.nats.tenant_url(key)), key
 
 
-async def test_a_refusal_says_nothing_about_its_reason(house: OpenDeployment) -> None:
+async def test_a_rejection_contains_no_reason(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         outside = await tenant.key(cidrs=["10.0.0.0/8"])
@@ -140,7 +140,7 @@ async def test_a_refusal_says_nothing_about_its_reason(house: OpenDeployment) ->
             assert str(caught.value).lower() in ("nats: 'authorization violation'", "nats: authorization failed")
 
 
-async def test_no_key_makes_a_service_and_no_user_name_helps(house: OpenDeployment) -> None:
+async def test_no_key_and_no_user_name_gives_the_permissions_of_a_service(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key(Scope.ADMIN)
@@ -151,7 +151,7 @@ async def test_no_key_makes_a_service_and_no_user_name_helps(house: OpenDeployme
                 assert "violation" in await client.refusal_of_subscribing(">")
 
 
-async def test_its_last_use_is_noted(house: OpenDeployment) -> None:
+async def test_the_last_use_of_a_key_is_recorded(house: OpenDeployment) -> None:
     async with house() as home:
         tenant = await home.tenant()
         key = await tenant.key()

@@ -1,4 +1,4 @@
-"""A prober of a made-up kind on a real bus; the test holds the strings of its probe."""
+"""Fixtures: a prober of a fake kind on a real bus, with a probe controlled by the test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,13 +25,13 @@ UP = Outcome(status=Status.UP, reason="ok")
 
 
 class FakeSpec(Spec, frozen=True, kw_only=True, tag="fake"):
-    """A target that the test plays itself."""
+    """Spec of a target that the test simulates."""
 
     name: str
 
 
 class FakeProbe:
-    """Counts who is being probed, and answers what `answer` says, by default at once that all is up."""
+    """Probe that records its calls and returns the result of `answer`, by default `up` at once."""
 
     def __init__(self) -> None:
         self.open = False
@@ -59,20 +59,20 @@ class FakeProbe:
 
 
 class ProberHarness:
-    """One running prober, and what a test does to it."""
+    """A running prober with helpers to publish checks and to wait for results."""
 
     def __init__(self, bus: Bus, probe: FakeProbe) -> None:
         self.bus = bus
         self.probe = probe
 
     async def publish_checks(self, *names: str, **changes: Any) -> None:
-        """Puts a check for each name onto the bus, as one that is due now."""
+        """Publishes an immediate check for each name."""
         assert (
             await self.bus.publish_all([schedules.immediate_check(check(name, **changes), 0) for name in names]) == []
         )
 
     async def results(self, count: int) -> list[Result]:
-        """Waits until `count` results are stored, and returns them all in the order of the stream."""
+        """Waits until `count` results are stored; returns all in stream order."""
         async with asyncio.timeout(30):
             while await self._stored("RESULTS") < count:
                 await asyncio.sleep(0.02)
@@ -81,7 +81,7 @@ class ProberHarness:
         return [msgspec.json.decode(message.data or b"", type=Result) for message in stored]
 
     async def wait_all_done(self) -> None:
-        """Waits until no check is left, neither waiting nor in flight."""
+        """Waits until no check is pending or in flight."""
         async with asyncio.timeout(30):
             while await self._stored("CHECKS"):
                 await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""What happens to one check: run, stamped, stored, answered, or set aside."""
+"""One check: run, published, replied to, or sent to the dead letters."""
 
 import asyncio
 import time
@@ -51,7 +51,7 @@ async def test_the_same_check_delivered_twice_is_one_result(bus: Bus, probe: Fak
         assert len(await stage.results(1)) == 1
 
 
-async def test_a_crash_of_the_probe_is_unknown_and_hurts_nobody_else(bus: Bus, probe: FakeProbe) -> None:
+async def test_a_crash_of_the_probe_is_unknown_and_does_not_affect_other_checks(bus: Bus, probe: FakeProbe) -> None:
     async def answer(spec: FakeSpec) -> Outcome:
         if spec.name == "m1":
             raise ZeroDivisionError
@@ -73,7 +73,7 @@ async def test_a_crash_of_the_probe_is_unknown_and_hurts_nobody_else(bus: Bus, p
 
 
 @pytest.mark.parametrize(("stall_s", "reason"), [(0.0, Reason.PROBE_CRASHED), (0.9, Reason.LATE_LOOP)])
-async def test_a_probe_that_outlives_its_deadline_is_unknown(
+async def test_a_probe_that_exceeds_its_deadline_is_unknown(
     bus: Bus, probe: FakeProbe, monkeypatch: pytest.MonkeyPatch, stall_s: float, reason: Reason
 ) -> None:
     async def answer(_: FakeSpec) -> Outcome:
@@ -90,7 +90,7 @@ async def test_a_probe_that_outlives_its_deadline_is_unknown(
     assert (result.status, result.reason) == (Status.UNKNOWN, reason)
 
 
-async def test_a_tick_whose_time_is_over_is_missed_without_a_probe(bus: Bus, probe: FakeProbe) -> None:
+async def test_a_tick_that_is_too_late_is_missed_without_a_probe(bus: Bus, probe: FakeProbe) -> None:
     stage = ProberHarness(bus, probe)
     long_ago = datetime.now(UTC) - timedelta(seconds=60)
     async with running_prober(bus, probe):
@@ -103,7 +103,7 @@ async def test_a_tick_whose_time_is_over_is_missed_without_a_probe(bus: Bus, pro
     assert probe.started == ["m2"]
 
 
-async def test_what_nobody_can_read_is_set_aside_and_blocks_nothing(bus: Bus, probe: FakeProbe) -> None:
+async def test_an_undecodable_check_is_dead_lettered_and_blocks_nothing(bus: Bus, probe: FakeProbe) -> None:
     stage = ProberHarness(bus, probe)
     poison = [
         b"",
@@ -120,12 +120,12 @@ async def test_what_nobody_can_read_is_set_aside_and_blocks_nothing(bus: Bus, pr
         await stage.results(1)
         await stage.wait_all_done()
     assert probe.started == ["m2"]
-    aside = [await bus.jetstream.get_msg("ASIDE", seq) for seq in range(1, len(poison) + 1)]
+    aside = [await bus.jetstream.get_msg("DEAD_LETTERS", seq) for seq in range(1, len(poison) + 1)]
     assert sorted(message.data or b"" for message in aside) == sorted(poison)
     assert all((message.headers or {})["Vedette-Reason"] for message in aside)
 
 
-async def test_an_adhoc_check_is_answered_and_never_stored(bus: Bus, probe: FakeProbe) -> None:
+async def test_an_adhoc_check_is_replied_to_and_never_stored(bus: Bus, probe: FakeProbe) -> None:
     stage = ProberHarness(bus, probe)
     async with running_prober(bus, probe):
         answer = await check_now(bus, check("m1", origin=Origin.ADHOC), 0, 10)
@@ -135,14 +135,14 @@ async def test_an_adhoc_check_is_answered_and_never_stored(bus: Bus, probe: Fake
     assert (await bus.jetstream.stream_info("RESULTS")).state.messages == 0
 
 
-async def test_a_manual_check_is_answered_and_stored(bus: Bus, probe: FakeProbe) -> None:
+async def test_a_manual_check_is_replied_to_and_stored(bus: Bus, probe: FakeProbe) -> None:
     stage = ProberHarness(bus, probe)
     async with running_prober(bus, probe):
         answer = await check_now(bus, check("m1"), 0, 10)
         assert [answer] == await stage.results(1)
 
 
-async def test_readiness_is_the_consumer_itself(bus: Bus, probe: FakeProbe) -> None:
+async def test_a_prober_is_ready_while_its_consumer_exists(bus: Bus, probe: FakeProbe) -> None:
     async with running_prober(bus, probe) as opened:
         await opened.ready_checks["consumer"]()
         await bus.jetstream.delete_consumer("CHECKS", "local-fake")
@@ -150,9 +150,7 @@ async def test_readiness_is_the_consumer_itself(bus: Bus, probe: FakeProbe) -> N
             await opened.ready_checks["consumer"]()
 
 
-async def test_a_consumer_that_is_deleted_is_made_again(
-    bus: Bus, probe: FakeProbe, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_deleted_consumer_is_recreated(bus: Bus, probe: FakeProbe, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provisioning, "WATCH_INTERVAL_S", 0.1)
     stage = ProberHarness(bus, probe)
     async with running_prober(bus, probe):

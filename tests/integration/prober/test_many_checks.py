@@ -1,4 +1,4 @@
-"""Many checks at once: bounded, independent, and none lost when a prober or the server goes."""
+"""Concurrent checks: bounded, independent, none lost when a prober or the server stops."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tests.support.servers import NatsServer
 
 
 class HangingProbe:
-    """Targets named slow-* hang until they are let go."""
+    """Probe that blocks for targets named slow-* until they are released."""
 
     def __init__(self) -> None:
         self.let_go = asyncio.Event()
@@ -47,7 +47,7 @@ async def test_healthy_checks_finish_while_slow_ones_hang(bus: Bus, probe: FakeP
         await stage.wait_all_done()
 
 
-async def test_no_more_than_the_limit_runs_at_once_and_the_rest_waits_its_turn(bus: Bus, probe: FakeProbe) -> None:
+async def test_no_more_than_the_limit_runs_at_once_and_the_rest_waits(bus: Bus, probe: FakeProbe) -> None:
     probe.answer = hanging = HangingProbe()
     stage = ProberHarness(bus, probe)
     async with running_prober(bus, probe, concurrency_max=10):
@@ -60,7 +60,7 @@ async def test_no_more_than_the_limit_runs_at_once_and_the_rest_waits_its_turn(b
     assert all(result.status is Status.UP for result in results)
 
 
-async def test_at_the_end_what_is_in_flight_finishes(bus: Bus, probe: FakeProbe) -> None:
+async def test_at_shutdown_checks_in_flight_finish(bus: Bus, probe: FakeProbe) -> None:
     probe.answer = hanging = HangingProbe()
     stage = ProberHarness(bus, probe)
     async with running_prober(bus, probe, shutdown_grace_s=20):
@@ -72,9 +72,7 @@ async def test_at_the_end_what_is_in_flight_finishes(bus: Bus, probe: FakeProbe)
     assert not probe.open
 
 
-async def test_at_the_end_what_cannot_finish_or_start_goes_to_another_prober(
-    bus: Bus, probe: FakeProbe, nats_url: str
-) -> None:
+async def test_at_shutdown_unfinished_checks_go_to_another_prober(bus: Bus, probe: FakeProbe, nats_url: str) -> None:
     probe.answer = HangingProbe()
     stage = ProberHarness(bus, probe)
     async with running_prober(bus, probe, shutdown_grace_s=0.2, concurrency_max=10):
@@ -89,9 +87,7 @@ async def test_at_the_end_what_cannot_finish_or_start_goes_to_another_prober(
     assert sorted(other.started) == sorted(names("slow", 30))
 
 
-async def test_a_killed_server_loses_no_check_in_flight_and_the_loop_goes_on(
-    bus: Bus, probe: FakeProbe, nats_server: NatsServer
-) -> None:
+async def test_a_killed_server_loses_no_check_in_flight(bus: Bus, probe: FakeProbe, nats_server: NatsServer) -> None:
     probe.answer = hanging = HangingProbe()
     stage = ProberHarness(bus, probe)
     async with running_prober(bus, probe):
@@ -109,7 +105,7 @@ async def test_a_killed_server_loses_no_check_in_flight_and_the_loop_goes_on(
     assert len({result.monitor_id for result in results}) == len(results) == 40
 
 
-async def test_a_refused_result_is_sent_again_until_it_is_stored(bus: Bus, probe: FakeProbe) -> None:
+async def test_a_rejected_result_is_published_again_until_it_is_stored(bus: Bus, probe: FakeProbe) -> None:
     stage = ProberHarness(bus, probe)
     await bus.jetstream.delete_stream("RESULTS")
     async with running_prober(bus, probe):

@@ -1,4 +1,4 @@
-"""The real servers under our supervision: killed, restarted, left behind, and as another user."""
+"""Embedded servers: killed, restarted, left by a crash, and run as another user."""
 
 import asyncio
 import os
@@ -29,14 +29,14 @@ AS_ROOT = os.geteuid() == 0
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A directory that only we may enter, as below /root."""
+    """A directory with mode 0700, as below /root."""
     with scratch("embedded") as directory:
         directory.chmod(0o700)
         yield directory
 
 
 def query(dsn: str, sql: str) -> str:
-    """Returns what psql of the same wheel answers: asyncpg belongs to another room."""
+    """Returns the output of psql from the same wheel: only libs.store may import asyncpg."""
     command = [str(find_postgres() / "bin" / "psql"), "-XAtq", "-d", dsn, "-c", sql]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
@@ -63,14 +63,14 @@ def nats_accepts(url: str) -> bool:
 
 
 def is_alive(pid: int) -> bool:
-    """Tells whether the process runs; one that waits to be reaped does not."""
+    """Tells whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
 
 
-async def test_postgres_keeps_its_data_and_its_address_over_kill_9(folder: Path):
+async def test_postgres_keeps_its_data_and_its_address_after_kill_9(folder: Path):
     async with postgres_server(folder / "postgres") as (dsn, child):
         assert query(dsn, "show server_version").startswith("18.")
         assert query(dsn, "show synchronous_commit") == "on"
@@ -82,7 +82,7 @@ async def test_postgres_keeps_its_data_and_its_address_over_kill_9(folder: Path)
         assert query(dsn, "select one from kept") == "1"
 
 
-async def test_nats_keeps_its_address_over_kill_9_and_refuses_strangers(folder: Path):
+async def test_nats_keeps_its_address_after_kill_9_and_rejects_unknown_users(folder: Path):
     async with nats_server(folder / "nats") as (address, child):
         first = child.pid
         os.kill(first, signal.SIGKILL)
@@ -96,7 +96,7 @@ async def test_nats_keeps_its_address_over_kill_9_and_refuses_strangers(folder: 
     assert not is_alive(child.pid)
 
 
-async def test_leaving_ends_both_servers_and_clears_up(folder: Path):
+async def test_both_servers_stop_and_clean_up_with_their_context(folder: Path):
     async with nats_server(folder / "nats") as (_, nats), postgres_server(folder / "postgres") as (dsn, postgres):
         socket_dir = Path(parse_qs(urlsplit(dsn).query)["host"][0])
         assert socket_dir.exists()
@@ -122,7 +122,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends children with their parent")
-async def test_the_servers_end_with_a_process_that_was_killed(folder: Path):
+async def test_the_servers_end_when_their_parent_is_killed(folder: Path):
     holder = subprocess.Popen(
         [sys.executable, "-c", SUPERVISOR_PROGRAM, str(folder)], stdout=subprocess.PIPE, text=True
     )
@@ -136,7 +136,7 @@ async def test_the_servers_end_with_a_process_that_was_killed(folder: Path):
         assert postgres_accepts(dsn)
 
 
-async def test_a_server_that_was_left_behind_is_ended_and_a_stranger_with_its_pid_is_not(folder: Path):
+async def test_a_stale_server_is_stopped_and_another_process_with_its_pid_is_not(folder: Path):
     words = (sys.executable, "-c", "import time; time.sleep(60)")
     command = ServerCommand("sleeper", words, folder, signal.SIGTERM, 5.0)
     with subprocess.Popen(words) as stranger:
@@ -155,14 +155,14 @@ async def test_a_server_that_was_left_behind_is_ended_and_a_stranger_with_its_pi
         stranger.kill()
 
 
-async def test_a_server_that_cannot_start_says_why(folder: Path):
+async def test_a_server_that_cannot_start_is_reported_with_its_log(folder: Path):
     words = (sys.executable, "-c", "import sys; sys.exit('no space on this disk')")
     with pytest.raises(StartError, match="sleeper did not start: no space on this disk"):
         async with supervised(ServerCommand("sleeper", words, folder, signal.SIGTERM, 5.0), lambda _pid: False):
             pass
 
 
-async def test_a_server_that_ignores_its_signal_is_ended_by_force(folder: Path):
+async def test_a_server_that_ignores_its_stop_signal_is_killed(folder: Path):
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
     command = ServerCommand("stubborn", (sys.executable, "-c", code), folder, signal.SIGTERM, 0.2)
     began = time.monotonic()
@@ -172,13 +172,13 @@ async def test_a_server_that_ignores_its_signal_is_ended_by_force(folder: Path):
     assert time.monotonic() - began < 30
 
 
-async def test_half_a_database_is_made_anew(folder: Path):
+async def test_an_incomplete_database_is_recreated(folder: Path):
     (folder / "postgres" / "data.new" / "base").mkdir(parents=True)
     async with postgres_server(folder / "postgres") as (dsn, _):
         assert postgres_accepts(dsn)
 
 
-async def test_data_of_another_version_is_refused(folder: Path):
+async def test_data_of_another_version_are_rejected(folder: Path):
     data = folder / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("16\n")
@@ -188,10 +188,10 @@ async def test_data_of_another_version_is_refused(folder: Path):
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root changes its user")
-async def test_under_root_postgres_runs_as_somebody_else_with_binaries_that_this_one_cannot_reach(
+async def test_under_root_postgres_runs_as_another_user_without_access_to_the_wheel(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """As after a clone into /root: neither the wheel nor the data can be walked to."""
+    """As after a clone into /root: the user has access to neither the wheel nor the data."""
     package = find_postgres().parent
     hidden = folder / "site" / package.name / find_postgres().name
     shutil.copytree(find_postgres(), hidden, ignore=shutil.ignore_patterns("include"))
@@ -207,7 +207,7 @@ async def test_under_root_postgres_runs_as_somebody_else_with_binaries_that_this
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root changes its user")
-def test_nobody_can_run_what_was_copied_but_not_change_it(folder: Path):
+def test_other_users_can_run_the_copied_binaries_but_not_change_them(folder: Path):
     with runtime_dir.temporary_runtime_dir(folder, find_postgres(), UnixAccount(65534, 65534)) as made:
         assert made.socket.stat().st_uid == 65534
         assert made.socket.parent.stat().st_uid == 0
@@ -215,7 +215,7 @@ def test_nobody_can_run_what_was_copied_but_not_change_it(folder: Path):
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root becomes an ordinary user")
-async def test_an_ordinary_user_needs_no_tricks(folder: Path):
+async def test_an_ordinary_user_runs_the_installed_binaries(folder: Path):
     root = str(Path(__file__).parents[3])
     try:
         words = [sys.executable, "-c", "import libs.process.embedded.postgres"]
@@ -232,7 +232,7 @@ async def test_an_ordinary_user_needs_no_tricks(folder: Path):
     assert (folder / "postgres" / "data").stat().st_uid == 65534
 
 
-def test_a_data_directory_is_for_one_process(folder: Path):
+def test_a_data_directory_is_locked_by_one_process(folder: Path):
     in_use = pytest.raises(StartError, match=f"in use by process {os.getpid()}")
     with locked_data_dir(folder / "data"), in_use, locked_data_dir(folder / "data"):
         pass
@@ -240,7 +240,7 @@ def test_a_data_directory_is_for_one_process(folder: Path):
         pass
 
 
-def test_a_file_is_no_data_directory(folder: Path):
+def test_a_file_is_not_a_data_directory(folder: Path):
     (folder / "file").write_text("")
     with pytest.raises(StartError, match="is a file"), locked_data_dir(folder / "file"):
         pass

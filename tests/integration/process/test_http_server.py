@@ -1,4 +1,4 @@
-"""The HTTP server in our loop: it starts, stops and fails with its context."""
+"""HTTP server in the event loop: start, stop and failure with its context, limits on requests."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from tests.support.ports import free_port
 
 
 class App:
-    """Answers at once (/refused: without the body), or never when asked for /hang; notes what happened to its requests."""
+    """Responds at once (/refused: without reading the body), never to /hang; records its requests."""
 
     def __init__(self, *, fails: bool = False) -> None:
         self.fails = fails
@@ -50,14 +50,14 @@ async def get(base: str, path: str) -> bytes:
         writer.close()
 
 
-async def test_it_serves_inside_the_context_only():
+async def test_the_server_runs_inside_its_context_only():
     async with serve_http(App(), "127.0.0.1", 0) as base:
         assert (await get(base, "/")).startswith(b"HTTP/1.1 204")
     with pytest.raises(ConnectionRefusedError):
         await get(base, "/")
 
 
-async def test_a_request_in_flight_is_finished_on_leaving():
+async def test_a_request_in_flight_is_finished_at_shutdown():
     app = App()
     async with serve_http(app, "127.0.0.1", 0, grace_s=5) as base, asyncio.TaskGroup() as group:
         request = group.create_task(get(base, "/slow"))
@@ -65,7 +65,7 @@ async def test_a_request_in_flight_is_finished_on_leaving():
     assert request.result().startswith(b"HTTP/1.1 204")
 
 
-async def test_a_request_without_end_is_cancelled_after_the_grace():
+async def test_an_endless_request_is_cancelled_after_the_grace_period():
     app = App()
     async with asyncio.TaskGroup() as group:
         async with serve_http(app, "127.0.0.1", 0, grace_s=1) as base:
@@ -74,14 +74,14 @@ async def test_a_request_without_end_is_cancelled_after_the_grace():
         assert app.cancelled
 
 
-async def test_a_taken_port_is_one_clear_sentence():
+async def test_a_port_in_use_is_a_start_error():
     port = free_port()
     with listening_socket("127.0.0.1", port), pytest.raises(StartError, match=f"port {port} on 127.0.0.1 is taken"):
         async with serve_http(App(), "127.0.0.1", port):
             pass
 
 
-def test_an_address_of_another_machine_is_one_clear_sentence():
+def test_an_address_of_another_machine_is_a_start_error():
     with (
         pytest.raises(StartError, match=r"192\.0\.2\.1 is no address of this machine"),
         listening_socket("192.0.2.1", 1),
@@ -105,7 +105,7 @@ async def test_an_error_inside_stops_the_server():
         assert probe.connect_ex(("127.0.0.1", int(base.rpartition(":")[2]))) != 0
 
 
-def test_a_url_names_an_address_that_can_be_opened():
+def test_a_url_contains_an_address_that_can_be_connected_to():
     assert http_url("0.0.0.0", 80) == "http://127.0.0.1:80"
     assert http_url("::", 80) == "http://[::1]:80"
     assert http_url("::1", 80) == "http://[::1]:80"
@@ -113,7 +113,7 @@ def test_a_url_names_an_address_that_can_be_opened():
 
 
 async def raw_response(base: str, sent: bytes) -> bytes:
-    """Returns what came back. A server that hangs up on unread bytes resets the connection: that reads as nothing."""
+    """Returns the response; empty if the server resets the connection because it closes with unread bytes."""
     host, _, port = base.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(sent)
@@ -126,7 +126,7 @@ async def raw_response(base: str, sent: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("head", [b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 60_000, b"GET /" + b"a" * 600_000])
-async def test_a_head_without_end_is_refused(head: bytes):
+async def test_an_endless_head_is_rejected(head: bytes):
     app = App()
     async with serve_http(app, "127.0.0.1", 0, grace_s=1) as base:
         assert (await raw_response(base, head))[:12] in {b"HTTP/1.1 400", b""}
@@ -135,21 +135,21 @@ async def test_a_head_without_end_is_refused(head: bytes):
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nX-A"])
-async def test_a_head_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, begun: bytes):
+async def test_an_incomplete_head_times_out(monkeypatch: pytest.MonkeyPatch, begun: bytes):
     monkeypatch.setattr("libs.process.http_limits.HEAD_S_MAX", 0.05)
     async with serve_http(App(), "127.0.0.1", 0) as base:
         assert await raw_response(base, begun) == b""
 
 
 @pytest.mark.parametrize("path", [b"/", b"/refused"])
-async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, path: bytes):
+async def test_an_incomplete_body_times_out(monkeypatch: pytest.MonkeyPatch, path: bytes):
     monkeypatch.setattr("libs.process.http_limits.BODY_S_MAX", 0.05)
     async with serve_http(App(), "127.0.0.1", 0) as base:
         told = await raw_response(base, b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx" % path)
         assert told == b"" or path == b"/refused"
 
 
-async def test_blank_lines_after_an_answer_keep_no_connection_open(monkeypatch: pytest.MonkeyPatch):
+async def test_blank_lines_after_a_response_do_not_keep_a_connection_open(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("libs.process.http_limits.HEAD_S_MAX", 0.2)
     async with serve_http(App(), "127.0.0.1", 0) as base:
         host, _, port = base.removeprefix("http://").rpartition(":")
@@ -162,13 +162,13 @@ async def test_blank_lines_after_an_answer_keep_no_connection_open(monkeypatch: 
         writer.close()
 
 
-async def test_an_answer_may_take_longer_than_a_body(monkeypatch: pytest.MonkeyPatch):
+async def test_a_response_may_take_longer_than_the_body_timeout(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("libs.process.http_limits.BODY_S_MAX", 0.05)
     async with serve_http(App(), "127.0.0.1", 0) as base:
         assert (await get(base, "/slow")).startswith(b"HTTP/1.1 204")
 
 
-async def test_a_long_body_is_no_long_head():
+async def test_a_long_body_does_not_count_as_head():
     body = b"x" * 300_000
     async with serve_http(App(), "127.0.0.1", 0) as base:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)

@@ -1,4 +1,4 @@
-"""Whole processes: the order in which services end, signals, crashes, and what a person is told."""
+"""Whole processes: order of shutdown, signals, crashes, and error messages."""
 
 import os
 import signal
@@ -86,7 +86,7 @@ def read_until(process: subprocess.Popen[str], line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_work_in_flight_end_before_its_service_closes(nats_url: str, number: signal.Signals):
+def test_after_a_signal_work_in_flight_finishes_before_its_service_closes(nats_url: str, number: signal.Signals):
     with program("work", nats_url) as process:
         lines = read_until(process, "work begins")
         process.send_signal(number)
@@ -102,7 +102,7 @@ def test_a_signal_lets_work_in_flight_end_before_its_service_closes(nats_url: st
         assert process.returncode == 0
 
 
-def test_work_that_outlasts_the_grace_is_given_up(nats_url: str):
+def test_work_that_exceeds_the_grace_period_is_abandoned(nats_url: str):
     with program("work", nats_url, VEDETTE_SHUTDOWN_GRACE_S="0.1") as process:
         read_until(process, "work begins")
         process.terminate()
@@ -121,7 +121,7 @@ def test_a_crash_in_a_service_ends_the_process_with_its_traceback(nats_url: str)
         assert "outer opens" in out
 
 
-def test_a_signal_during_the_start_ends_it_at_once(nats_url: str):
+def test_a_signal_during_the_start_cancels_it(nats_url: str):
     with program("slow start", nats_url) as process:
         read_until(process, "waiting")
         process.terminate()
@@ -129,7 +129,7 @@ def test_a_signal_during_the_start_ends_it_at_once(nats_url: str):
         assert process.returncode == 0
 
 
-def test_a_second_signal_does_not_wait(nats_url: str):
+def test_a_second_signal_stops_at_once(nats_url: str):
     with program("work", nats_url) as process:
         read_until(process, "work begins")
         process.send_signal(signal.SIGINT)
@@ -150,25 +150,25 @@ def vedette(*words: str, **settings: str) -> tuple[int, str, str]:
 
 
 def stderr_message(error: str) -> str:
-    """Returns the one sentence of an error; more than one line is a failure."""
+    """Returns the error message; more than one line is a failure."""
     (line,) = error.splitlines()
     assert line.startswith("vedette: ")
     return line.removeprefix("vedette: ")
 
 
-def test_a_bad_setting_is_one_sentence():
+def test_an_invalid_setting_is_a_one_line_error():
     code, _, error = vedette("run", "gateway", VEDETTE_PORT="many")
     assert code == 2
     assert stderr_message(error) == "VEDETTE_PORT is 'many', but must be a whole number from 0 to 65535"
 
 
-def test_an_unknown_service_is_one_sentence():
+def test_an_unknown_service_is_a_one_line_error():
     code, _, error = vedette("run", "nothing")
     assert code == 2
     assert stderr_message(error).startswith("there is no service 'nothing'; there are ")
 
 
-def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path):
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path):
     port = free_port()
     with socket.create_server(("127.0.0.1", port)):
         code, _, error = vedette("up", "--data-dir", str(tmp_path / "data"), "--port", str(port))
@@ -177,7 +177,7 @@ def test_a_taken_port_is_told_before_anything_is_started(tmp_path: Path):
     assert not (tmp_path / "data" / "postgres").exists()
 
 
-def test_a_file_in_place_of_the_data_directory_is_one_sentence(tmp_path: Path):
+def test_a_file_in_place_of_the_data_directory_is_a_one_line_error(tmp_path: Path):
     (tmp_path / "data").write_text("")
     code, _, error = vedette("up", "--data-dir", str(tmp_path / "data"))
     assert code == 1
@@ -185,13 +185,13 @@ def test_a_file_in_place_of_the_data_directory_is_one_sentence(tmp_path: Path):
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
-def test_a_bad_option_is_a_matter_of_usage(port: str):
+def test_an_invalid_option_is_a_usage_error(port: str):
     code, _, error = vedette("up", f"--port={port}")
     assert code == 2
     assert "is no port" in error
 
 
-def test_what_cannot_be_checked_is_a_matter_of_usage():
+def test_an_invalid_target_is_a_usage_error():
     code, _, error = vedette("check", "gopher://example.org")
     assert code == 2
     assert "http://" in stderr_message(error)

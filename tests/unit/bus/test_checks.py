@@ -1,4 +1,4 @@
-"""What stands on the wire comes back as the same check; what no prober could run is refused."""
+"""Decoding of due checks: a round trip gives the same check, an invalid message is rejected."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +33,7 @@ def stored_message(body: bytes, headers: dict[str, str] | None = None) -> Stored
 
 
 @given(CHECKS, INSTANTS)
-def test_a_tick_gets_its_instant_from_the_instant_of_the_next(check: Check, instant: datetime) -> None:
+def test_a_tick_gets_its_time_from_the_time_of_the_next_tick(check: Check, instant: datetime) -> None:
     tick_at = instant.replace(microsecond=0)
     following = tick_at + timedelta(seconds=check.interval_s)
     body = schedules.schedule(check, 0, 0).body
@@ -42,20 +42,20 @@ def test_a_tick_gets_its_instant_from_the_instant_of_the_next(check: Check, inst
 
 
 @given(CHECKS, INSTANTS, st.sampled_from([Origin.MANUAL, Origin.ADHOC]))
-def test_a_check_now_comes_back_as_it_was_sent(check: Check, instant: datetime, origin: Origin) -> None:
+def test_an_immediate_check_is_decoded_as_it_was_sent(check: Check, instant: datetime, origin: Origin) -> None:
     sent = msgspec.structs.replace(check, tick_at=instant, origin=origin, reply_to="_INBOX.x")
     assert read_check(stored_message(schedules.immediate_check(sent, 0).body)) == sent
 
 
 @given(CHECKS, INSTANTS)
-def test_a_recheck_carries_its_own_instant(check: Check, instant: datetime) -> None:
+def test_a_recheck_contains_its_own_time(check: Check, instant: datetime) -> None:
     body = schedules.recheck(check, 0, instant).body
     read = read_check(stored_message(body, {"Nats-Schedule-Next": "purge"}))
     assert read == msgspec.structs.replace(check, tick_at=instant, origin=Origin.RECHECK)
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"Nats-Schedule-Next": "purge"}, {"Nats-Schedule-Next": "soon"}])
-def test_a_tick_without_an_instant_is_poison(headers: dict[str, str] | None) -> None:
+def test_a_tick_without_a_time_is_invalid(headers: dict[str, str] | None) -> None:
     check = msgspec.json.encode(
         {"monitor_id": "m", "tenant_id": "t", "location": "l", "kind": "http", "revision": 1}
         | {"interval_s": 60, "timeout_s": 1.0, "spec": {}}

@@ -1,4 +1,4 @@
-"""The id of a live item is a place to come back to."""
+"""Cursors of the feed: parsing, and resuming from them."""
 
 import pytest
 from hypothesis import given
@@ -11,21 +11,21 @@ FEED_CURSORS = st.builds(FeedCursor, STREAM_CURSORS, STREAM_CURSORS)
 
 
 @given(FEED_CURSORS)
-def test_an_id_reads_back(position: FeedCursor) -> None:
+def test_the_text_of_a_cursor_parses_to_the_same_cursor(position: FeedCursor) -> None:
     assert FeedCursor.parse(str(position)) == position
 
 
 @pytest.mark.parametrize("text", ["", "r1-e1", "r1.a-e1", "r-1.a-e1.a", "r1.a-e1.a ", "r1.G-e1.a", "x" * 1000])
-def test_anything_else_is_refused(text: str) -> None:
+def test_invalid_cursors_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="after"):
         FeedCursor.parse(text)
 
 
 @given(FEED_CURSORS, FEED_CURSORS)
-def test_coming_back_never_skips_what_a_new_stream_holds(left_at: FeedCursor, here: FeedCursor) -> None:
+def test_resuming_skips_no_item_of_a_recreated_stream(resume_from: FeedCursor, present: FeedCursor) -> None:
     for old, now, start in (
-        (left_at.results, here.results, _resume_cursor(left_at, here).results),
-        (left_at.events, here.events, _resume_cursor(left_at, here).events),
+        (resume_from.results, present.results, _resume_cursor(resume_from, present).results),
+        (resume_from.events, present.events, _resume_cursor(resume_from, present).events),
     ):
         assert start.epoch == now.epoch
         assert start.seq == (min(old.seq, now.seq) if old.epoch == now.epoch else 0)

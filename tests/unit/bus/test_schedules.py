@@ -1,4 +1,4 @@
-"""A schedule's cron line, as the server reads it, is the tick grid of the model."""
+"""Schedule messages: the cron line, as the server reads it, matches the tick grid of the model."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -70,11 +70,11 @@ def test_cron_is_due_exactly_at_the_ticks(data: st.DataObject) -> None:
         (86400, 5 * 3600 + 1062, "42 17 5 * * *"),
     ],
 )
-def test_cron_lines_read_well(interval_s: int, phase_s: int, line: str) -> None:
+def test_cron_lines_of_common_intervals(interval_s: int, phase_s: int, line: str) -> None:
     assert schedules.cron(interval_s, phase_s) == line
 
 
-def test_a_schedule_replaces_itself_and_its_ticks_die_with_the_interval() -> None:
+def test_a_schedule_replaces_itself_and_its_ticks_expire_after_the_interval() -> None:
     message = schedules.schedule(msgspec.structs.replace(CHECK, tick_at=AT, reply_to="x"), 2, 17)
     assert message.subject == "sched.2.local.m1"
     assert message.id is None
@@ -86,7 +86,7 @@ def test_a_schedule_replaces_itself_and_its_ticks_die_with_the_interval() -> Non
     assert msgspec.json.decode(message.body, type=Check) == CHECK
 
 
-def test_a_recheck_asked_for_twice_is_one() -> None:
+def test_a_recheck_published_twice_is_one_message() -> None:
     first, second = schedules.recheck(CHECK, 0, AT), schedules.recheck(CHECK, 0, AT)
     assert first == second
     assert first.id is not None
@@ -96,7 +96,7 @@ def test_a_recheck_asked_for_twice_is_one() -> None:
     assert (once.origin, once.tick_at) == (Origin.RECHECK, AT)
 
 
-def test_a_check_now_has_a_subject_of_its_own() -> None:
+def test_an_immediate_check_has_a_subject_of_its_own() -> None:
     now = msgspec.structs.replace(CHECK, origin=Origin.MANUAL, tick_at=AT)
     message = schedules.immediate_check(now, 0)
     assert message.subject.startswith("due.0.local.http.")
@@ -104,6 +104,6 @@ def test_a_check_now_has_a_subject_of_its_own() -> None:
     assert message.headers == {"Nats-TTL": "60s"}
 
 
-def test_a_check_now_without_an_instant_is_refused() -> None:
+def test_an_immediate_check_without_a_time_is_rejected() -> None:
     with pytest.raises(ValueError, match="tick_at"):
         schedules.immediate_check(CHECK, 0)

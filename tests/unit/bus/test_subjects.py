@@ -1,4 +1,4 @@
-"""Subjects fall under the filters that consumers and streams are made with."""
+"""Subjects match the filters of their streams and consumers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +17,14 @@ def matches(subject: str, pattern: str) -> bool:
 
 
 @given(SHARDS, TOKENS, TOKENS, TOKENS)
-def test_whatever_falls_due_reaches_its_prober(shard: int, location: str, kind: str, monitor: str) -> None:
+def test_a_due_check_matches_the_filter_of_its_prober(shard: int, location: str, kind: str, monitor: str) -> None:
     pattern = subjects.due_filter(location, kind)
     assert matches(subjects.due(shard, location, kind, monitor), pattern)
     assert matches(subjects.recheck_due(shard, location, kind, monitor), pattern)
 
 
 @given(SHARDS, TOKENS, TOKENS, TOKENS, TOKENS)
-def test_no_prober_is_given_what_belongs_to_another(shard: int, a: str, b: str, kind: str, monitor: str) -> None:
+def test_a_due_check_matches_no_other_filter(shard: int, a: str, b: str, kind: str, monitor: str) -> None:
     pattern = subjects.due_filter(a, kind)
     assert matches(subjects.due(shard, b, kind, monitor), pattern) is (a == b)
 
@@ -37,7 +37,7 @@ def test_a_schedule_is_never_delivered_as_a_check(shard: int, location: str, kin
 
 
 @given(TOKENS, TOKENS, TOKENS, TOKENS)
-def test_each_stream_takes_its_own_subjects(tenant: str, location: str, kind: str, monitor: str) -> None:
+def test_each_subject_belongs_to_one_stream(tenant: str, location: str, kind: str, monitor: str) -> None:
     homes = {
         subjects.due(0, location, kind, monitor): stream_configs.checks_stream(),
         subjects.schedule(0, location, monitor): stream_configs.checks_stream(),
@@ -57,7 +57,7 @@ def test_each_stream_takes_its_own_subjects(tenant: str, location: str, kind: st
 
 
 @given(st.text(max_size=80))
-def test_a_token_never_changes_the_shape_of_a_subject(text: str) -> None:
+def test_a_token_never_changes_the_number_of_tokens_of_a_subject(text: str) -> None:
     if subjects.is_token(text):
         assert not set(text) & set(".*> \t\r\n")
         assert 1 <= len(text) <= 64

@@ -1,4 +1,4 @@
-"""What the prober says on its own account."""
+"""Outcomes that the prober itself decides."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -35,22 +35,22 @@ def test_a_tick_is_too_late_once_the_next_one_is_due(late_s: float) -> None:
 
 
 @pytest.mark.parametrize("origin", [Origin.RECHECK, Origin.MANUAL, Origin.ADHOC])
-def test_what_is_not_a_tick_is_never_too_late(origin: Origin) -> None:
+def test_a_check_that_is_not_a_tick_is_never_too_late(origin: Origin) -> None:
     check = msgspec.structs.replace(CHECK, origin=origin)
     assert not own_outcomes.is_too_late(check, TICK_AT + timedelta(days=1))
 
 
-def test_a_clock_ahead_of_ours_makes_no_negative_lateness() -> None:
+def test_lateness_is_never_negative() -> None:
     assert own_outcomes.lateness_s(CHECK, TICK_AT - timedelta(seconds=3)) == 0
 
 
-def test_an_outlived_deadline_is_ours_and_a_stalled_loop_is_named() -> None:
+def test_an_exceeded_deadline_is_unknown_and_a_blocked_loop_is_reported() -> None:
     assert own_outcomes.overdue_outcome(5, 0.0).reason == Reason.PROBE_CRASHED
     assert own_outcomes.overdue_outcome(5, 2.0).reason == Reason.LATE_LOOP
     assert {own_outcomes.overdue_outcome(5, stalled_s).status for stalled_s in (0.0, 2.0)} == {Status.UNKNOWN}
 
 
-def test_a_crash_tells_its_type_and_no_secret() -> None:
+def test_a_crash_is_reported_with_its_type_and_without_secrets() -> None:
     outcome = own_outcomes.crash_outcome(KeyError("password=hunter2"))
     assert (outcome.status, outcome.reason, outcome.detail) == (Status.UNKNOWN, Reason.PROBE_CRASHED, "KeyError")
 
@@ -63,14 +63,14 @@ def test_a_missed_tick_does_not_hide_a_real_result_of_the_same_tick() -> None:
     assert own_outcomes.result_message_id(real) != own_outcomes.result_message_id(missed)
 
 
-def test_every_delivery_of_a_tick_has_one_id() -> None:
+def test_every_delivery_of_a_tick_has_the_same_message_id() -> None:
     first = own_outcomes.to_result(CHECK, UP, TICK_AT, 0.1, "here")
     again = own_outcomes.to_result(CHECK, UP, TICK_AT + timedelta(seconds=9), 0.3, "there")
     assert own_outcomes.result_message_id(first) == own_outcomes.result_message_id(again)
 
 
 @given(st.uuids().map(str), st.floats(0, 5))
-def test_a_tick_waits_for_the_moment_of_its_monitor_and_never_longer(monitor_id: str, late_s: float) -> None:
+def test_a_tick_waits_for_the_delay_of_its_monitor_and_no_longer(monitor_id: str, late_s: float) -> None:
     check = msgspec.structs.replace(CHECK, monitor_id=monitor_id)
     assert 0 <= own_outcomes.spread_delay_s(monitor_id) < own_outcomes.SPREAD_S
     wait_s = own_outcomes.start_delay_s(check, TICK_AT + timedelta(seconds=late_s))
@@ -84,7 +84,7 @@ class LampSpec(Spec, frozen=True, kw_only=True, tag="lamp"):
 HOPS = [Hop(target="a", facts={"maker": "x", "lit": True}, said="hm"), Hop(target="b", facts={"lit": True})]
 
 
-def test_the_result_of_a_tick_that_is_up_leaves_out_lasting_facts() -> None:
+def test_the_result_of_a_tick_that_is_up_omits_static_facts() -> None:
     outcome = msgspec.structs.replace(UP, hops=HOPS)
     kept = own_outcomes.without_static_facts(CHECK, LampSpec(), outcome)
     assert [hop.facts for hop in kept.hops] == [{"lit": True}, {"lit": True}]
@@ -93,25 +93,25 @@ def test_the_result_of_a_tick_that_is_up_leaves_out_lasting_facts() -> None:
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.UP])
-def test_a_result_that_is_not_up_keeps_every_fact(status: Status) -> None:
+def test_a_result_that_is_not_up_contains_every_fact(status: Status) -> None:
     outcome = Outcome(status=status, reason="x", hops=HOPS)
     assert own_outcomes.without_static_facts(CHECK, LampSpec(), outcome) is outcome
 
 
 @pytest.mark.parametrize("origin", [Origin.RECHECK, Origin.MANUAL, Origin.ADHOC])
-def test_who_asks_is_told_every_fact(origin: Origin) -> None:
+def test_a_manual_check_contains_every_fact(origin: Origin) -> None:
     outcome = msgspec.structs.replace(UP, hops=HOPS)
     assert (
         own_outcomes.without_static_facts(msgspec.structs.replace(CHECK, origin=origin), LampSpec(), outcome) is outcome
     )
 
 
-def test_where_nothing_lasts_nothing_is_made_anew() -> None:
+def test_without_static_facts_the_outcome_is_returned_unchanged() -> None:
     outcome = msgspec.structs.replace(UP, hops=HOPS[1:])
     assert own_outcomes.without_static_facts(CHECK, LampSpec(), outcome) is outcome
 
 
-def test_moments_are_spread_evenly() -> None:
+def test_delays_are_spread_evenly() -> None:
     counted = Counter(own_outcomes.spread_delay_s(f"monitor-{number}") for number in range(12_000))
     assert len(counted) == own_outcomes.SPREAD_STEPS
     assert min(counted.values()) > 800

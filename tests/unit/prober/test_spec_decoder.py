@@ -1,4 +1,4 @@
-"""Secrets are opened for the check that they are for, or the check is `unknown`."""
+"""Sealed secrets are opened for the check they were sealed for; else the check is `unknown`."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def decode(made: Check, sealer: Sealer = SEALER) -> Spec | Outcome:
     return SpecDecoder(VaultSpec, sealer).decode(made)
 
 
-def test_a_spec_is_read_with_and_without_secrets() -> None:
+def test_a_spec_is_decoded_with_and_without_secrets() -> None:
     assert decode(check()) == VaultSpec(host="a.example")
     assert decode(check(password=sealed_secret())) == VaultSpec(host="a.example", password="SECRET")
     assert decode(check(password=None)) == VaultSpec(host="a.example")
@@ -69,7 +69,7 @@ def test_without_the_key_a_check_is_unknown(sealer: Sealer, words: str) -> None:
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_secret_of_another_place_is_unknown(place: int) -> None:
+def test_a_secret_sealed_for_another_context_is_unknown(place: int) -> None:
     moved: list[Any] = list(CONTEXT)
     moved[place] = ("other",) if place == 2 else "other"
     value = sealed_secret(context=tuple(moved)) | {"for": "a.example"}
@@ -79,7 +79,7 @@ def test_a_secret_of_another_place_is_unknown(place: int) -> None:
     assert "altered, or sealed for something else" in outcome.detail
 
 
-def test_a_secret_is_not_handed_to_a_target_that_it_was_not_given_for() -> None:
+def test_a_secret_is_not_sent_to_a_target_it_was_not_given_for() -> None:
     outcome = decode(check(password=sealed_secret(), host="evil.example"))
     assert isinstance(outcome, Outcome)
     assert outcome.reason == Reason.SECRET_UNREADABLE
@@ -88,12 +88,12 @@ def test_a_secret_is_not_handed_to_a_target_that_it_was_not_given_for() -> None:
 
 
 @pytest.mark.parametrize("options", [{"password": {"sealed": True}}, {"surprise": "sealed"}, {"host": {"sealed": "x"}}])
-def test_a_spec_that_its_kind_refuses_is_refused_also_when_it_speaks_of_seals(options: dict[str, Any]) -> None:
+def test_an_invalid_spec_is_rejected_even_if_it_contains_the_seal_mark(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"spec|unknown field"):
         decode(check(**options))
 
 
-def test_a_secret_that_its_kind_refuses_is_not_repeated() -> None:
+def test_an_invalid_secret_is_not_in_the_error() -> None:
     with pytest.raises(ValueError, match="not one of this kind") as caught:
         decode(check(password=sealed_secret("bad SECRET")))
     assert "SECRET" not in str(caught.value)

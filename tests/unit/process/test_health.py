@@ -29,7 +29,7 @@ async def http_response(app: Health, path: str, method: str = "GET") -> tuple[in
     return sent[0]["status"], sent[1]["body"]
 
 
-async def test_a_process_is_ready_when_it_is_open_and_all_checks_pass():
+async def test_a_process_is_ready_when_it_has_started_and_all_checks_pass():
     app = Health()
     app.add_check("stream", fine)
     assert (await http_response(app, "/health/ready"))[0] == 503
@@ -39,7 +39,7 @@ async def test_a_process_is_ready_when_it_is_open_and_all_checks_pass():
     assert msgspec.json.decode(body) == {"ready": True, "checks": {"process": "ok", "stream": "ok"}}
 
 
-async def test_what_is_not_ready_is_named_with_its_reason():
+async def test_a_failing_check_is_reported_with_its_reason():
     app = Health()
     app.mark_started()
     app.add_check("stream", broken)
@@ -55,7 +55,7 @@ async def test_a_check_that_hangs_is_not_ready(monkeypatch: pytest.MonkeyPatch):
     assert (await app.report()).checks["stream"] == "no answer in 0.01 s"
 
 
-async def test_a_closing_process_is_alive_but_not_ready():
+async def test_a_stopping_process_is_live_but_not_ready():
     app = Health()
     app.mark_started()
     app.mark_stopping()
@@ -77,7 +77,7 @@ def test_one_name_cannot_be_two_kinds_of_metric():
         metrics.gauge("vedette_twice", "Tests")
 
 
-async def test_other_paths_and_methods_are_refused():
+async def test_other_paths_and_methods_are_rejected():
     assert (await http_response(Health(), "/"))[0] == 404
     assert (await http_response(Health(), "/health/live", "POST"))[0] == 405
     assert await http_response(Health(), "/health/live", "HEAD") == (200, b"")

@@ -18,7 +18,7 @@ def _configured():
 
 
 @pytest.mark.usefixtures("_configured")
-def test_events_of_ours_and_of_libraries_are_json_lines_of_one_shape(capsys: pytest.CaptureFixture[str]):
+def test_events_of_the_product_and_of_libraries_are_json_lines_of_one_format(capsys: pytest.CaptureFixture[str]):
     logs.configure("info", "json")
     structlog.get_logger().info("check.finished", status="up", odd=object)
     logging.getLogger("uvicorn.error").info("quiet")
@@ -35,7 +35,7 @@ def test_events_of_ours_and_of_libraries_are_json_lines_of_one_shape(capsys: pyt
 
 
 @pytest.mark.usefixtures("_configured")
-def test_less_than_the_level_is_left_out(capsys: pytest.CaptureFixture[str]):
+def test_events_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]):
     logs.configure("error", "console")
     structlog.get_logger().warning("not.this")
     structlog.get_logger().error("but.this")

@@ -15,12 +15,12 @@ def test_an_empty_environment_gives_the_defaults():
     assert load({}) == Settings()
 
 
-def test_variables_of_other_programs_are_not_looked_at():
+def test_variables_of_other_programs_are_ignored():
     assert load({"PATH": "/bin", "PORT": "1", "vedette_port": "2"}) == Settings()
 
 
 @given(st.integers(min_value=0, max_value=65535))
-def test_numbers_are_read_from_text(port: int):
+def test_numbers_are_parsed_from_text(port: int):
     assert load({"VEDETTE_PORT": str(port)}).port == port
 
 
@@ -41,32 +41,30 @@ def test_numbers_are_read_from_text(port: int):
         ("VEDETTE_NATS_URL", "http://nats", "text like"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_refused_with_its_variable_and_what_is_allowed(
-    name: str, text: str, allowed: str
-):
+def test_the_error_for_an_invalid_value_names_the_variable_and_the_allowed_values(name: str, text: str, allowed: str):
     with pytest.raises(ValueError, match=name) as caught:
         load({name: text})
     assert allowed in str(caught.value)
 
 
-def test_a_misspelt_variable_is_refused_with_the_likely_one():
+def test_the_error_for_a_misspelt_variable_suggests_the_likely_one():
     with pytest.raises(ValueError, match="VEDETTE_PROT is not a setting; did you mean VEDETTE_PORT"):
         load({"VEDETTE_PROT": "1"})
 
 
-def test_a_refused_secret_is_not_repeated():
+def test_an_invalid_secret_is_not_in_the_error():
     with pytest.raises(ValueError, match="VEDETTE_POSTGRES_DSN") as caught:
         load({"VEDETTE_POSTGRES_DSN": "mysql://u:hunter2@h"})
     assert "hunter2" not in str(caught.value)
 
 
-def test_secrets_come_from_files_too(tmp_path: Path):
+def test_secrets_can_be_read_from_files(tmp_path: Path):
     file = tmp_path / "dsn"
     file.write_text("postgresql://u@h/d\n")
     assert load({"VEDETTE_POSTGRES_DSN_FILE": str(file)}).postgres_dsn == "postgresql://u@h/d"
 
 
-def test_a_secret_file_that_cannot_be_read_is_named(tmp_path: Path):
+def test_the_error_for_an_unreadable_secret_file_names_it(tmp_path: Path):
     with pytest.raises(ValueError, match="VEDETTE_NATS_PASSWORD_FILE names the file"):
         load({"VEDETTE_NATS_PASSWORD_FILE": str(tmp_path / "missing")})
 
@@ -76,7 +74,7 @@ def test_only_secrets_have_files():
         load({"VEDETTE_PORT_FILE": "/dev/null"})
 
 
-def test_a_password_is_put_into_every_address_that_has_a_user_without_one():
+def test_a_password_is_inserted_into_every_url_with_a_user_without_one():
     settings = load(
         {
             "VEDETTE_NATS_URL": "nats://app@a:4222,nats://app@b:4222,nats://x:own@c",
@@ -89,7 +87,7 @@ def test_a_password_is_put_into_every_address_that_has_a_user_without_one():
     assert settings.postgres_dsn == "postgresql://v:s@db/v"
 
 
-def test_sealing_keys_come_in_lines_of_a_file_or_between_commas(tmp_path: Path):
+def test_sealing_keys_are_separated_by_lines_or_commas(tmp_path: Path):
     file = tmp_path / "keys"
     file.write_text(f"{KEYS[0]}\n{KEYS[1]}\n")
     assert load({"VEDETTE_SEALING_KEYS_FILE": str(file)}).sealing_keys == KEYS
@@ -105,7 +103,7 @@ def test_sealing_keys_come_in_lines_of_a_file_or_between_commas(tmp_path: Path):
         ("aHVudGVyMg==", "7 bytes and not 32"),
     ],
 )
-def test_a_bad_sealing_key_stops_the_start_and_is_not_shown(text: str, words: str):
+def test_an_invalid_sealing_key_is_rejected_and_not_in_the_error(text: str, words: str):
     with pytest.raises(ValueError, match="VEDETTE_SEALING_KEYS must hold base64 of 32 bytes for each key") as caught:
         load({"VEDETTE_SEALING_KEYS": text})
     assert words in str(caught.value)
@@ -113,13 +111,13 @@ def test_a_bad_sealing_key_stops_the_start_and_is_not_shown(text: str, words: st
     assert KEYS[0] not in str(caught.value)
 
 
-def test_no_secret_is_shown():
+def test_no_secret_is_in_the_repr():
     settings = load({"VEDETTE_NATS_URL": "nats://u:hunter2@h", "VEDETTE_POSTGRES_DSN": "postgresql://u:hunter2@h"})
     assert "hunter2" not in repr(settings)
     assert KEYS[0] not in repr(load({"VEDETTE_SEALING_KEYS": KEYS[0]}))
 
 
-def test_options_of_the_command_line_win_and_none_means_not_given():
+def test_command_line_options_take_precedence_and_none_means_unset():
     settings = load({"VEDETTE_PORT": "1", "VEDETTE_HOST": "::1"}, port=2, host=None)
     assert (settings.port, settings.host) == (2, "::1")
 
@@ -128,7 +126,7 @@ def test_lists_are_separated_by_commas():
     assert load({"VEDETTE_RESOLVERS": " 10.0.0.1, 10.0.0.2 ,"}).resolvers == ("10.0.0.1", "10.0.0.2")
 
 
-def test_ranges_are_checked_when_the_environment_is_read():
+def test_networks_are_validated_when_the_environment_is_read():
     settings = load({"VEDETTE_EGRESS_ALLOW": "10.0.0.0/8, fd00::/8", "VEDETTE_EGRESS_DENY": "192.0.2.1"})
     assert (settings.egress_allow, settings.egress_deny) == (("10.0.0.0/8", "fd00::/8"), ("192.0.2.1",))
     with pytest.raises(ValueError, match=r"VEDETTE_EGRESS_DENY must hold ranges such as .*10\.0\.0\.1/8 has host bits"):
@@ -137,7 +135,7 @@ def test_ranges_are_checked_when_the_environment_is_read():
         load({"VEDETTE_EGRESS_DENY": "::ffff:10.0.0.0/104"})
 
 
-def test_rollups_are_not_kept_shorter_than_the_results_that_they_sum_up():
+def test_rollups_cannot_expire_before_their_results():
     said = "VEDETTE_HOURLY_KEEP_DAYS is 120, but must be at least VEDETTE_RESULTS_KEEP_DAYS, which is 200"
     with pytest.raises(ValueError, match=said):
         load({"VEDETTE_RESULTS_KEEP_DAYS": "200"})
@@ -145,7 +143,7 @@ def test_rollups_are_not_kept_shorter_than_the_results_that_they_sum_up():
     assert (days.results_keep_days, days.hourly_keep_days) == (3, 3)
 
 
-def test_every_default_is_allowed():
+def test_every_default_is_valid():
     for name in Settings.__struct_fields__:
         value = getattr(Settings(), name)
         text = ",".join(value) if isinstance(value, tuple) else str(value).lower() if value is not None else ""
@@ -158,7 +156,7 @@ def test_the_user_in_the_system_account_has_its_own_password():
     assert "system:s" not in repr(settings)
 
 
-def test_a_bad_issuer_stops_the_start_and_is_not_shown():
+def test_an_invalid_issuer_is_rejected_and_not_in_the_error():
     seed = new_seed()
     assert load({"VEDETTE_NATS_ISSUER": seed}).nats_issuer == seed
     with pytest.raises(ValueError, match="VEDETTE_NATS_ISSUER must be the seed of an account nkey") as caught:
@@ -167,11 +165,11 @@ def test_a_bad_issuer_stops_the_start_and_is_not_shown():
 
 
 @pytest.mark.parametrize("listen", ["", "4222", "localhost", "::1:4222", ":4222", "a:b", "a:123456"])
-def test_an_address_to_listen_on_is_a_host_and_a_port(listen: str):
+def test_an_invalid_listen_address_is_rejected(listen: str):
     with pytest.raises(ValueError, match="VEDETTE_NATS_LISTEN"):
         load({"VEDETTE_NATS_LISTEN": listen})
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:4222", "127.0.0.1:0", "[::1]:4222", "nats.example.org:1"])
-def test_addresses_to_listen_on(listen: str):
+def test_valid_listen_addresses(listen: str):
     assert load({"VEDETTE_NATS_LISTEN": listen}).nats_listen == listen

@@ -10,7 +10,7 @@ async def wait_for_repeatedly(answer: asyncio.Future[None]) -> NoReturn:
         answer = asyncio.get_running_loop().create_future()
 
 
-async def test_a_task_ends_also_when_its_cancellation_comes_together_with_an_answer() -> None:
+async def test_a_task_ends_even_if_its_cancellation_coincides_with_a_result() -> None:
     answer = asyncio.get_running_loop().create_future()
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         task = group.create_task(wait_for_repeatedly(answer))
@@ -21,7 +21,7 @@ async def test_a_task_ends_also_when_its_cancellation_comes_together_with_an_ans
     assert task.cancelled()
 
 
-async def test_tasks_that_have_ended_are_left_alone() -> None:
+async def test_tasks_that_have_ended_are_ignored() -> None:
     async with asyncio.TaskGroup() as group:
         done = group.create_task(asyncio.sleep(0))
         await asyncio.sleep(0.01)

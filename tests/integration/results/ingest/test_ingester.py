@@ -161,7 +161,7 @@ async def test_poison_is_found_by_halving_and_set_aside_with_its_reason(pipe: Pi
         await pipe.ingested()
         assert await pipe.value("SELECT count(*) FROM results") == len(good)
         assert await pipe.stored(subjects.DEAD_LETTERS) == len(bad) + 1
-        aside = await pipe.bus.jetstream.get_last_msg(subjects.DEAD_LETTERS, "aside.RESULTS")
+        aside = await pipe.bus.jetstream.get_last_msg(subjects.DEAD_LETTERS, "dead_letters.RESULTS")
         assert aside.headers
         assert aside.headers["Vedette-Reason"]
 

@@ -16,18 +16,18 @@ SEED = "SAANDLKMXL6CUS3CP52WIXBEDN6YJ545GDKC65U5JZPPV6WH6ESWUA6YAI"
 PUBLIC = "ABJHLOVMPA4CI6R5KLNGOB4GSLNIY7IOUPAJC4YFNDLQVIOBYQGUWVLA"
 
 
-def test_a_seed_has_the_public_half_that_the_tools_of_nats_give_it() -> None:
+def test_a_seed_has_the_same_public_key_as_with_the_nats_tools() -> None:
     assert AccountSigner(SEED).public_key == PUBLIC
 
 
-def test_a_new_seed_is_one_of_an_account_and_never_the_same() -> None:
+def test_new_seeds_are_distinct_account_seeds() -> None:
     seeds = {nkeys.new_seed() for _ in range(50)}
     assert len(seeds) == 50
     assert all(seed.startswith("SA") and AccountSigner(seed).public_key.startswith("A") for seed in seeds)
 
 
 @given(st.integers(0, len(SEED) - 1), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"))
-def test_a_seed_with_a_wrong_letter_is_none_and_is_not_repeated(place: int, letter: str) -> None:
+def test_a_seed_with_a_wrong_letter_is_rejected_and_not_in_the_error(place: int, letter: str) -> None:
     broken = SEED[:place] + letter + SEED[place + 1 :]
     if broken == SEED:
         return
@@ -39,12 +39,12 @@ def test_a_seed_with_a_wrong_letter_is_none_and_is_not_repeated(place: int, lett
 @pytest.mark.parametrize(
     "text", ["", "A", PUBLIC, SEED.lower(), SEED + " ", SEED * 2, "SU" + SEED[2:], "ключ", "=" * 8]
 )
-def test_what_is_no_seed_is_refused(text: str) -> None:
+def test_an_invalid_seed_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="it"):
         AccountSigner(text)
 
 
-def test_a_token_is_signed_and_says_by_whom() -> None:
+def test_a_token_is_signed_and_names_its_issuer() -> None:
     token = AccountSigner(SEED).sign({"sub": "x", "nats": {"n": 1}})
     header, claims, signature = (base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in token.split("."))
     assert msgspec.json.decode(header) == {"typ": "JWT", "alg": "ed25519-nkey"}
@@ -54,7 +54,7 @@ def test_a_token_is_signed_and_says_by_whom() -> None:
     key.verify(signature, token.rpartition(".")[0].encode())  # raises if it does not hold
 
 
-def test_a_token_is_read_only_from_the_kind_of_key_that_is_expected() -> None:
+def test_a_token_of_another_key_type_is_rejected() -> None:
     token = AccountSigner(SEED).sign({"sub": "x"}).encode()
     assert msgspec.json.decode(nkeys.verified_claims(token, nkeys.ACCOUNT_PREFIX))["sub"] == "x"
     with pytest.raises(ValueError, match="not a key of this kind"):
@@ -62,7 +62,7 @@ def test_a_token_is_read_only_from_the_kind_of_key_that_is_expected() -> None:
 
 
 @given(st.data())
-def test_an_altered_token_is_refused(data: st.DataObject) -> None:
+def test_an_altered_token_is_rejected(data: st.DataObject) -> None:
     token = AccountSigner(SEED).sign({"sub": "x"}).encode()
     place = data.draw(st.integers(0, len(token) - 1))
     broken = token[:place] + data.draw(st.binary(min_size=1, max_size=1)) + token[place + 1 :]
@@ -73,6 +73,6 @@ def test_an_altered_token_is_refused(data: st.DataObject) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_garbage_is_no_token(garbage: bytes) -> None:
+def test_garbage_is_not_a_token(garbage: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         nkeys.verified_claims(garbage, nkeys.SERVER_PREFIX)
