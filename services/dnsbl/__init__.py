@@ -1,1 +1,1 @@
-"""Kind `dnsbl`: whether a domain or an address stands on DNS blacklists. They are not asked yet."""
+"""Kind `dnsbl`: listing of a domain or an address on DNS blacklists. Queries are not implemented yet."""

@@ -1,4 +1,4 @@
-"""The prober of kind dnsbl, as a service."""
+"""Prober service of kind `dnsbl`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The place of kind `dnsbl`'s I/O. There is none yet: it opens nothing, sends nothing, and says so."""
+"""Probe of kind `dnsbl`. It performs no network I/O yet."""
 
 from types import TracebackType
 from typing import Self
@@ -8,7 +8,7 @@ from services.dnsbl.spec import DnsblReason, DnsblSpec
 
 
 class DnsblProbe:
-    """The probe of kind dnsbl until blacklists are asked: every outcome is `unknown`, which judges nothing."""
+    """The probe of kind dnsbl until blacklists are queried: every outcome is `unknown`."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -16,10 +16,10 @@ class DnsblProbe:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Has nothing to close."""
+        """Nothing to close."""
 
     async def __call__(self, spec: DnsblSpec, timeout_s: float) -> Outcome:
-        """Answers at once: `unknown`, neither listed nor clean."""
+        """Returns `unknown` at once: neither listed nor clean."""
         del spec, timeout_s
-        detail = "DNS blacklists are not asked in this version yet."
+        detail = "This version does not query DNS blacklists yet."
         return Outcome(status=Status.UNKNOWN, reason=DnsblReason.NOT_ASKED_YET, detail=detail)

@@ -1,4 +1,4 @@
-"""What kind `dnsbl` can be asked for, and the reason it answers with. Pure data."""
+"""Specification of kind `dnsbl`: its option, validation and reason. Pure data."""
 
 import ipaddress
 import re
@@ -6,26 +6,26 @@ from enum import StrEnum
 
 from msgspec.structs import force_setattr
 
-from libs.model.fields.url import parse_authority
+from libs.model.fields.url import parse_host
 from libs.model.spec import Spec
 
-# Every top-level domain is letters, or an A-label: what ends otherwise is a range, a version, a file.
+# A top-level domain is letters or an A-label: other endings are ranges, versions or file names.
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
 _HOST_FORMAT = "host must be one domain name or one IP address: no URL, no port, no range"
 
 
 class DnsblReason(StrEnum):
-    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason)."""
+    """The reason of this kind, in addition to the shared ones (libs.model.outcome.Reason)."""
 
-    # Ours: `unknown`, never `down`.
-    NOT_ASKED_YET = "not_asked_yet"  # this version has no code that asks blacklists
+    # Caused by the prober: `unknown`, never `down`.
+    NOT_ASKED_YET = "not_asked_yet"  # this version does not query blacklists
 
 
 class DnsblSpec(Spec, frozen=True, kw_only=True, tag="dnsbl"):
-    """One domain name or one IP address, to be looked up in DNS blacklists (RFC 5782).
+    """One domain name or one IP address to look up in DNS blacklists (RFC 5782).
 
-    `host` is kept in its one canonical form: a name as lower-case A-labels without the dot at its end (RFC 5891), an
-    IPv6 address as RFC 5952 writes it.
+    `host` is stored in canonical form: a name as lower-case A-labels without a trailing dot (RFC 5891), an IPv6 address
+    as in RFC 5952.
     """
 
     host: str
@@ -39,14 +39,9 @@ class DnsblSpec(Spec, frozen=True, kw_only=True, tag="dnsbl"):
 
 
 def _canonical_host(text: str) -> str:
-    if "/" in text or "@" in text or (text.count(":") == 1 and "[" not in text):
+    if "/" in text or "@" in text or text.count(":") == 1 or "]:" in text:
         raise ValueError(_HOST_FORMAT)
-    try:
-        host, port, is_address = parse_authority(f"[{text}]" if ":" in text and "[" not in text else text)
-    except ValueError as error:
-        raise ValueError(f"host {error}") from None
-    if port is not None or text.endswith("]:"):
-        raise ValueError(_HOST_FORMAT)
+    host, is_address = parse_host("host", text)
     return _canonical_address(host) if is_address else _canonical_name(host.removesuffix("."))
 
 
@@ -62,7 +57,7 @@ def _canonical_address(host: str) -> str:
 def _canonical_name(host: str) -> str:
     labels = host.split(".")
     if len(labels) == 1:
-        raise ValueError("host must have a dot if it is a name: blacklists know public domains only")
+        raise ValueError("host must have a dot if it is a name: blacklists list public domains only")
     if not _TOP_LEVEL.fullmatch(labels[-1]):
         raise ValueError("host must end in a top-level domain, which is letters only, or be one IP address")
     return host

@@ -1,4 +1,4 @@
-"""The prober of kind ping, as a service."""
+"""Prober service of kind `ping`."""
 
 import sys
 

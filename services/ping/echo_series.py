@@ -1,4 +1,4 @@
-"""The packets of one check and what became of them: what counts, and what never does. Pure."""
+"""State of the echo requests of one check: matching, counting and timing of replies. Pure."""
 
 import os
 import socket
@@ -9,14 +9,14 @@ from typing import NamedTuple
 from services.ping.icmp import EchoReply, IcmpError
 from services.ping.spec import TOKEN_BYTES
 
-# Two clocks that run a little differently are no step (NTP slews by at most 500 ppm).
+# Tolerated difference of the clocks that is not a step (NTP slews by at most 500 ppm).
 CLOCK_STEP_NS = 1_000_000
 CLOCK_SLEW_PPM_MAX = 1000
 _PADDING = bytes(range(0x10, 0x80)) * 600
 
 
 class DualTimestamp(NamedTuple):
-    """One moment by two clocks, in nanoseconds: CLOCK_MONOTONIC and CLOCK_REALTIME."""
+    """One instant by CLOCK_MONOTONIC and CLOCK_REALTIME, in nanoseconds."""
 
     monotonic_ns: int
     real_ns: int
@@ -24,7 +24,7 @@ class DualTimestamp(NamedTuple):
 
 @dataclass(slots=True)
 class EchoRequest:
-    """One echo request. `key` is its id and sequence number, which the way that sends it sets."""
+    """One echo request. `key` is its id and sequence number, set by the transport."""
 
     payload: bytes
     key: int = 0
@@ -35,7 +35,7 @@ class EchoRequest:
 
 
 def make_requests(count: int, size_bytes: int) -> list[EchoRequest]:
-    """Returns packets with a random token each, so that nobody can answer what he has not seen."""
+    """Returns requests with a random token each, so that a reply cannot be forged without seeing the request."""
     padding = _PADDING[: size_bytes - TOKEN_BYTES]
     tokens = os.urandom(count * TOKEN_BYTES)
     return [EchoRequest(tokens[at : at + TOKEN_BYTES] + padding) for at in range(0, len(tokens), TOKEN_BYTES)]
@@ -43,7 +43,7 @@ def make_requests(count: int, size_bytes: int) -> list[EchoRequest]:
 
 @dataclass(slots=True, eq=False)
 class EchoSeries:
-    """The packets of one check on their way to one address."""
+    """The echo requests of one check to one address, and the counts of their replies."""
 
     family: socket.AddressFamily
     address: str
@@ -51,13 +51,11 @@ class EchoSeries:
     reply_timeout_s: float
     ttl: int | None = None
     dont_fragment: bool = False
-    first_sequence: int = 0  # the sequence number of the first packet, which the others follow
+    first_sequence: int = 0  # sequence number of the first request; the others are consecutive
     duplicates: int = 0
     late: int = 0
     damaged: int = 0
-    without_timestamp: int = (
-        0  # answers in time whose round-trip time is by our own clock, and as long as our own stalls
-    )
+    without_timestamp: int = 0  # replies in time without kernel timestamp: their RTT includes stalls of this process
     reply_ttl: int | None = None
     settled_count: int = 0
     on_settled: Callable[[], None] = lambda: None
@@ -65,7 +63,7 @@ class EchoSeries:
 
     def __post_init__(self) -> None:
         self.packed_address = socket.inet_pton(self.family, self.address)
-        # As the kernel writes it beside what it received.
+        # In the notation of recvmsg(), for comparison.
         self.address = socket.inet_ntop(self.family, self.packed_address)
 
     @property
@@ -74,11 +72,11 @@ class EchoSeries:
 
     @property
     def is_settled(self) -> bool:
-        """Tells that nothing more needs to be waited for: every packet was answered, or somebody said why not."""
+        """Whether every request has a reply or an ICMP error, so that there is nothing to wait for."""
         return self.settled_count == len(self.requests)
 
     def check_reply(self, packet: EchoRequest, reply: EchoReply, source: str) -> bool:
-        """Tells whether a reply is the packet's own, with all of its bytes; notes it if they were damaged on the way."""
+        """Returns whether a reply matches the request in source and payload; counts it if its payload is damaged."""
         if source != self.address:
             return False
         if reply.checksum_ok and reply.payload == packet.payload:
@@ -88,9 +86,10 @@ class EchoSeries:
         return False
 
     def record_reply(self, packet: EchoRequest, rtt_s: float, ttl: int | None, *, stamped: bool = True) -> None:
-        """Counts an answer: the first one in time; late ones and repeats are told apart and prove nothing more.
+        """Counts a matching reply.
 
-        `stamped` tells that `rtt_s` ends when the kernel took the answer in, and not when we read it.
+        The first one answers the request, if it is in time; the others are late or duplicates. `stamped`: `rtt_s` is by
+        the kernel's receive timestamp, not by the time at which this process read the reply.
         """
         if packet.answered:
             self.duplicates += 1
@@ -106,7 +105,7 @@ class EchoSeries:
             self._mark_settled()
 
     def record_error(self, packet: EchoRequest, report: IcmpError) -> None:
-        """Keeps an ICMP error about the packet, if it quotes the packet as it was sent."""
+        """Records an ICMP error about a request, if it quotes the request as it was sent."""
         quoted = report.quoted_payload[:TOKEN_BYTES]
         if report.quoted_destination != self.packed_address or quoted != packet.payload[: len(quoted)]:
             return
@@ -121,10 +120,10 @@ class EchoSeries:
 
 
 def kernel_rtt_s(sent: DualTimestamp, read: DualTimestamp, stamp_ns: int | None) -> float | None:
-    """Returns the round-trip time by the kernel's stamp, or None if that cannot be trusted.
+    """Returns the round-trip time by the kernel's receive timestamp, or None if that is not reliable.
 
-    The stamp is by CLOCK_REALTIME, and free of our own lateness. It counts unless that clock was set in between,
-    which shows in the two clocks drifting apart.
+    The timestamp is by CLOCK_REALTIME, and independent of delays in this process. It is used unless that clock was
+    stepped in between, which shows as drift between the two clocks.
     """
     if stamp_ns is None:
         return None
@@ -137,16 +136,17 @@ def kernel_rtt_s(sent: DualTimestamp, read: DualTimestamp, stamp_ns: int | None)
 
 
 class SendTiming(NamedTuple):
-    """How the packets of one check are spread, in seconds: one each `interval_s`, each waited for `patience_s`."""
+    """Timing of one check's requests, in seconds: one every `interval_s`, each with `reply_timeout_s` for its reply."""
 
     interval_s: float
     reply_timeout_s: float
 
 
 def fit_timing(budget_s: float, packets: int, interval_s: float, patience_s: float) -> SendTiming:
-    """Returns the pace that is asked for, made faster where `budget_s` seconds do not suffice for it.
+    """Returns the requested timing, compressed where it does not fit into `budget_s` seconds.
 
-    The last packet needs its patience too, so that is cut to half of the budget at most, then the spread to the rest.
+    The reply timeout of the last request is shortened first, to half of the budget at least; the interval gets the
+    rest.
     """
     budget_s = max(budget_s, 0.0)
     if (packets - 1) * interval_s + patience_s <= budget_s:

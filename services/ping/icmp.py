@@ -1,4 +1,4 @@
-"""ICMP packets, built and read (RFC 792, RFC 4443). Pure: whatever bytes come in, what is not ours is None."""
+"""ICMP packets: encoding and parsing (RFC 792, RFC 4443). Pure; malformed and unrelated packets parse as None."""
 
 import struct
 from typing import NamedTuple
@@ -10,14 +10,14 @@ UNREACHABLE_6, TOO_BIG_6, TIME_EXCEEDED_6, PARAMETER_PROBLEM_6 = 1, 2, 3, 4
 ERROR_TYPES = frozenset({UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM})
 ERROR_TYPES_6 = frozenset({UNREACHABLE_6, TOO_BIG_6, TIME_EXCEEDED_6, PARAMETER_PROBLEM_6})
 
-FRAGMENTATION_NEEDED = 4  # the code of UNREACHABLE that has an MTU
+FRAGMENTATION_NEEDED = 4  # the code of UNREACHABLE that carries an MTU
 _ICMP, _ICMP_6, _FRAGMENT_6 = 1, 58, 44
 _HEADER = struct.Struct("!BBHI")
 _IPV4_BYTES, _IPV6_BYTES, _ICMP_BYTES = 20, 40, 8
 
 
 class EchoReply(NamedTuple):
-    """An echo reply. `key` is its id and sequence number in one; `intact` tells that its checksum holds."""
+    """An echo reply. `key` is its id and sequence number in one; `checksum_ok` whether its checksum is correct."""
 
     key: int
     payload: bytes
@@ -26,10 +26,10 @@ class EchoReply(NamedTuple):
 
 
 class IcmpError(NamedTuple):
-    """An ICMP error and what it quotes of the packet that it is about.
+    """An ICMP error and its quotation of the offending packet.
 
-    `target` and `origin` are the quoted packet's destination and source, as bytes; `quoted` is the start of its
-    payload, as much as is quoted; `said_by` is who sent the error, "" while it is not known.
+    `quoted_destination` and `quoted_source` are the quoted packet's addresses, as bytes; `quoted_payload` is the start
+    of its payload, as far as it is quoted; `sender` is the address that sent the error, "" while it is not known.
     """
 
     version: int
@@ -44,17 +44,17 @@ class IcmpError(NamedTuple):
 
 
 def checksum(data: bytes) -> int:
-    """Returns the Internet checksum of `data` (RFC 1071): 0xFFFF less the sum of its words in ones' complement."""
+    """Returns the Internet checksum of `data` (RFC 1071): 0xFFFF less the ones' complement sum of its 16-bit words."""
     return 0xFFFF - int.from_bytes(data + b"\0" if len(data) & 1 else data, "big") % 0xFFFF
 
 
 def has_valid_checksum(data: bytes) -> bool:
-    """Tells whether the checksum inside an ICMP message holds."""
+    """Returns whether the checksum of an ICMP message is correct."""
     return not int.from_bytes(data + b"\0" if len(data) & 1 else data, "big") % 0xFFFF
 
 
 def encode_echo_request(version: int, key: int, payload: bytes) -> bytes:
-    """Returns an echo request. Over IPv6 its checksum is the kernel's to write (RFC 3542 section 3.1)."""
+    """Returns an echo request. Over IPv6 the kernel fills in the checksum (RFC 3542 section 3.1)."""
     if version == 6:
         return _HEADER.pack(ECHO_REQUEST_6, 0, 0, key) + payload
     blank = _HEADER.pack(ECHO_REQUEST, 0, 0, key) + payload
@@ -62,7 +62,7 @@ def encode_echo_request(version: int, key: int, payload: bytes) -> bytes:
 
 
 def parse_ipv4(data: bytes) -> EchoReply | IcmpError | None:
-    """Returns what a raw IPv4 socket received: the packet with its IP header (RFC 791 section 3.1)."""
+    """Parses a packet from a raw IPv4 socket, which includes the IP header (RFC 791 section 3.1)."""
     start = _ipv4_header_bytes(data)
     if start is None:
         return None
@@ -71,7 +71,7 @@ def parse_ipv4(data: bytes) -> EchoReply | IcmpError | None:
 
 
 def parse_icmp(message: bytes, ttl: int | None = None) -> EchoReply | IcmpError | None:
-    """Returns what an ICMP message is: the whole of it, without an IP header."""
+    """Parses an ICMP message without an IP header."""
     if len(message) < _ICMP_BYTES:
         return None
     kind, code, _, rest = _HEADER.unpack_from(message)
@@ -84,7 +84,7 @@ def parse_icmp(message: bytes, ttl: int | None = None) -> EchoReply | IcmpError 
 
 
 def parse_icmp6(message: bytes, ttl: int | None = None) -> EchoReply | IcmpError | None:
-    """Returns what an ICMPv6 message is. The kernel has checked its checksum (RFC 3542 section 3.1)."""
+    """Parses an ICMPv6 message. The kernel has verified its checksum (RFC 3542 section 3.1)."""
     if len(message) < _ICMP_BYTES:
         return None
     kind, code, _, rest = _HEADER.unpack_from(message)
@@ -111,7 +111,7 @@ def _parse_error6(kind: int, code: int, inner: bytes, mtu: int | None) -> IcmpEr
     following, start = inner[6], _IPV6_BYTES
     if following == _FRAGMENT_6 and len(inner) >= start + 8:
         if int.from_bytes(inner[start + 2 : start + 4], "big") >> 3:
-            return None  # a later fragment: the ICMP header is not in it
+            return None  # a later fragment, without the ICMP header
         following, start = inner[start], start + 8
     if following != _ICMP_6 or len(inner) < start + _ICMP_BYTES:
         return None
@@ -122,7 +122,7 @@ def _parse_error6(kind: int, code: int, inner: bytes, mtu: int | None) -> IcmpEr
 
 
 def _ipv4_header_bytes(data: bytes) -> int | None:
-    """Returns the length of an IPv4 header before ICMP; None when this is none, or a later fragment."""
+    """Returns the length of an IPv4 header before ICMP; None for other protocols and later fragments."""
     if len(data) < _IPV4_BYTES or data[0] >> 4 != 4 or data[9] != _ICMP:
         return None
     if int.from_bytes(data[6:8], "big") & 0x1FFF:

@@ -1,4 +1,4 @@
-"""What ICMP errors mean: their types and codes as reasons, and whose fault they are. Pure."""
+"""Verdicts on ICMP errors: the reason of each type and code, and whether target or prober caused it. Pure."""
 
 import itertools
 from collections import Counter
@@ -11,7 +11,7 @@ from services.ping.icmp import IcmpError
 from services.ping.spec import PingReason
 
 # RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1.
-# One router sends errors, or some that share the traffic; more speakers than that are somebody's game.
+# Errors come from one router, or from a few that share the traffic; more senders than that are spoofed.
 ERROR_VERDICTS_MAX = 8
 _UNREACHABLE = {
     0: PingReason.NET_UNREACHABLE,
@@ -27,7 +27,7 @@ _UNREACHABLE = {
     12: PingReason.HOST_UNREACHABLE,
     13: PingReason.PROHIBITED,
 }
-# RFC 4443 section 3.1; codes 5 and 6 are finer words for 1.
+# RFC 4443 section 3.1; codes 5 and 6 are more specific forms of 1.
 _UNREACHABLE_6 = {
     0: PingReason.NET_UNREACHABLE,
     1: PingReason.PROHIBITED,
@@ -51,47 +51,48 @@ _REASONS_BY_TYPE = {
 _DETAILS: dict[Reason | PingReason, str] = {
     PingReason.NET_UNREACHABLE: "has no route to the network",
     PingReason.HOST_UNREACHABLE: "cannot find the host",
-    PingReason.PROTOCOL_UNREACHABLE: "does not take ICMP",
-    PingReason.PORT_UNREACHABLE: "refuses the packet as if it had no such port",
-    PingReason.PROHIBITED: "forbids the packet",
-    PingReason.TTL_EXCEEDED: "had to drop the packet: it had passed as many routers as its TTL allows",
-    PingReason.REASSEMBLY_TIMEOUT: "did not get all fragments of the packet",
-    PingReason.FRAGMENTATION_NEEDED: "cannot pass the packet on in one piece",
-    PingReason.PARAMETER_PROBLEM: "does not understand the packet's header",
-    Reason.UNREACHABLE: "says that the address cannot be reached",
+    PingReason.PROTOCOL_UNREACHABLE: "does not accept ICMP",
+    PingReason.PORT_UNREACHABLE: "reports the port as unreachable",
+    PingReason.PROHIBITED: "prohibits the packet",
+    PingReason.TTL_EXCEEDED: "dropped the packet because its TTL expired",
+    PingReason.REASSEMBLY_TIMEOUT: "did not receive all fragments of the packet",
+    PingReason.FRAGMENTATION_NEEDED: "cannot forward the packet without fragmenting it",
+    PingReason.PARAMETER_PROBLEM: "rejects the header of the packet",
+    Reason.UNREACHABLE: "reports that the address is unreachable",
 }
 
 
-def error_reason(report: IcmpError) -> Reason | PingReason:
-    """Returns the reason that a report stands for; codes that nobody sends any more are `unreachable`."""
-    kind = report.version, report.icmp_type
+def error_reason(error: IcmpError) -> Reason | PingReason:
+    """Returns the reason of an ICMP error; obsolete codes are `unreachable`."""
+    kind = error.version, error.icmp_type
     if kind in _REASONS_BY_TYPE:
         return _REASONS_BY_TYPE[kind]
-    return _REASONS_BY_CODE.get(kind, {}).get(report.code, Reason.UNREACHABLE)
+    return _REASONS_BY_CODE.get(kind, {}).get(error.code, Reason.UNREACHABLE)
 
 
-def error_verdicts(reports: Iterable[IcmpError], explain: Callable[[IcmpError], Verdict]) -> tuple[Verdict, ...]:
-    """Returns what ICMP errors mean, those first that came most often.
+def error_verdicts(errors: Iterable[IcmpError], explain: Callable[[IcmpError], Verdict]) -> tuple[Verdict, ...]:
+    """Returns the verdicts on ICMP errors, most frequent first.
 
-    Errors that say the same are explained once, and EXPLAINED_MAX at most: to explain one takes system calls.
+    Equal errors are judged once, and at most ERROR_VERDICTS_MAX different ones: each verdict takes system calls.
     """
-    same = Counter(report._replace(key=0, quoted_payload=b"") for report in reports)
-    found = ((explain(report), count) for report, count in same.most_common(ERROR_VERDICTS_MAX))
+    same = Counter(error._replace(key=0, quoted_payload=b"") for error in errors)
+    found = ((explain(error), count) for error, count in same.most_common(ERROR_VERDICTS_MAX))
     return tuple(itertools.chain.from_iterable(itertools.repeat(fault, count) for fault, count in found))
 
 
-def error_verdict(report: IcmpError, *, ours: bool, on_link: bool) -> Verdict:
-    """Returns what an ICMP error says about the target.
+def error_verdict(error: IcmpError, *, ours: bool, on_link: bool) -> Verdict:
+    """Returns the verdict on an ICMP error.
 
-    `ours` tells that this very machine sent it, about its own packet; then it speaks of the target only if that is a
-    neighbour (`on_link`) who does not answer. Otherwise our gateway is gone, or our own packet filter refuses.
+    `ours`: this machine sent the error, about its own packet. It is then a verdict on the target only if that is a
+    neighbour (`on_link`) that does not respond; otherwise the gateway is down, or a local packet filter rejects the
+    packet.
     """
-    found = error_reason(report)
+    found = error_reason(error)
     if ours and found in (PingReason.PROHIBITED, PingReason.PORT_UNREACHABLE):
         return Verdict(Status.UNKNOWN, Reason.EGRESS_REFUSED, "This machine forbids pings to the address.")
     if ours and not on_link:
-        return Verdict(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its own next router.")
-    who = "This machine" if ours else report.sender
-    mtu = f" (its link takes {report.mtu} bytes)" if report.mtu else ""
-    detail = f"{who} {_DETAILS[found]}{mtu}: ICMP type {report.icmp_type}, code {report.code}."
+        return Verdict(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its gateway.")
+    sender = "This machine" if ours else error.sender
+    mtu = f" (MTU {error.mtu} bytes)" if error.mtu else ""
+    detail = f"{sender} {_DETAILS[found]}{mtu}: ICMP type {error.icmp_type}, code {error.code}."
     return Verdict(Status.DOWN, found, detail)

@@ -1,4 +1,4 @@
-"""Kind `ping`: sends echo requests to one address of the host and says what their answers mean."""
+"""Kind `ping`: sends echo requests to one address of the host and judges the replies."""
 
 import asyncio
 import socket
@@ -31,19 +31,19 @@ _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 
 
 class _Deadline(NamedTuple):
-    """When a check has to end, by two clocks that are mostly one: time.monotonic() and the loop's."""
+    """End of a check, by time.monotonic() and by the event loop's clock, which are mostly the same."""
 
     monotonic_s: float
     loop_s: float
     total_s: float
 
     def is_late(self, now: float) -> bool:
-        """Tells that at an instant of time.monotonic() more than half of the time is gone."""
+        """Returns whether, at an instant of time.monotonic(), more than half of the time has passed."""
         return self.monotonic_s - now < self.total_s / 2
 
 
 class PingProbe:
-    """The probe of kind ping: one resolver, and one way of sending for all checks of the process."""
+    """The probe of kind ping: one resolver, and one ICMP transport for all checks of the process."""
 
     def __init__(self, nameservers: Sequence[str] = (), egress: EgressPolicy | None = None) -> None:
         self._nameservers = nameservers
@@ -69,74 +69,83 @@ class PingProbe:
     async def _probe_family(self, spec: PingSpec, timeout_s: float) -> Outcome:
         begun_at = time.monotonic()
         left_s = time_budget_s(timeout_s)
-        until = _Deadline(begun_at + left_s, asyncio.get_running_loop().time() + left_s, left_s)
+        deadline = _Deadline(begun_at + left_s, asyncio.get_running_loop().time() + left_s, left_s)
         if spec.address is not None:
-            return await self._ping_address(spec, spec.address, until, {})
-        found = await self._resolver.resolve(spec.hostname, 0, until.monotonic_s, _FAMILIES.get(spec.family))
+            return await self._ping_address(spec, spec.address, deadline, {})
+        found = await self._resolver.resolve(spec.hostname, 0, deadline.monotonic_s, _FAMILIES.get(spec.family))
         phases = {"resolve_s": time.monotonic() - begun_at}
         if isinstance(found, Verdict):
             facts: dict[str, Fact] = {"ip_protocol": int(spec.family)} if spec.family in _FAMILIES else {}
             return _outcome(found, dict(phases), Hop(target=spec.target, phases=phases, facts=facts))
-        return await self._ping_address(spec, found[0].host, until, phases)
+        return await self._ping_address(spec, found[0].host, deadline, phases)
 
-    async def _ping_address(self, spec: PingSpec, host: str, until: _Deadline, phases: dict[str, float]) -> Outcome:
+    async def _ping_address(self, spec: PingSpec, host: str, deadline: _Deadline, phases: dict[str, float]) -> Outcome:
         begun_at, stalled_s = time.monotonic(), self._stall_meter.stalled_s
-        budget_s = until.monotonic_s - begun_at
-        rate = fit_timing(budget_s, spec.packets, spec.packet_interval_s, spec.packet_timeout_s)
-        flight = EchoSeries(
+        budget_s = deadline.monotonic_s - begun_at
+        timing = fit_timing(budget_s, spec.packets, spec.packet_interval_s, spec.packet_timeout_s)
+        series = EchoSeries(
             family=literal_address(host, 0).family,
             address=host,
             requests=make_requests(spec.packets, spec.size_bytes),
-            reply_timeout_s=rate.reply_timeout_s,
+            reply_timeout_s=timing.reply_timeout_s,
             ttl=spec.ttl,
             dont_fragment=spec.dont_fragment,
         )
-        # The one place where packets leave: the address is judged, not the name.
+        # The egress policy applies here, where packets are sent: to the address, not the name.
         refusal = self._egress.refusal(host)
         if refusal is None:
-            flown = await self.transport.run_series(flight, rate, until.loop_s)
+            ended = await self.transport.run_series(series, timing, deadline.loop_s)
         else:
-            flown = SeriesEnd(Verdict(Status.UNKNOWN, Reason.EGRESS_REFUSED, refusal))
+            ended = SeriesEnd(Verdict(Status.UNKNOWN, Reason.EGRESS_REFUSED, refusal))
         took_s = time.monotonic() - begun_at
         stalled = self._stall_meter.invalidates_timeout(took_s, stalled_s)
-        blurred = flight.without_timestamp > 0 and self._stall_meter.stalled_s > stalled_s
-        figures, reports = series_samples(flight), _unanswered_errors(flight)
-        said = error_verdicts(reports, lambda report: _to_error_verdict(flight, report))
-        hurried = until.is_late(begun_at) and rate.reply_timeout_s < spec.packet_timeout_s
+        timestamps_unreliable = series.without_timestamp > 0 and self._stall_meter.stalled_s > stalled_s
+        samples, errors = series_samples(series), _unanswered_errors(series)
+        verdicts = error_verdicts(errors, lambda error: _to_error_verdict(series, error))
+        resolver_slow = deadline.is_late(begun_at) and timing.reply_timeout_s < spec.packet_timeout_s
         verdict = judge(
-            spec, PingObservation(figures, said, stalled, blurred, flown.buffer_overflowed, hurried, flown.send_failure)
+            spec,
+            PingObservation(
+                samples,
+                verdicts,
+                stalled,
+                timestamps_unreliable,
+                ended.buffer_overflowed,
+                resolver_slow,
+                ended.send_failure,
+            ),
         )
         phases = phases | {"ping_s": took_s}
-        hop = Hop(target=spec.target, address=host, phases=phases, facts=_facts(flight, reports))
-        return _outcome(verdict, phases | figures, hop)
+        hop = Hop(target=spec.target, address=host, phases=phases, facts=_facts(series, errors))
+        return _outcome(verdict, phases | samples, hop)
 
 
-def _unanswered_errors(flight: EchoSeries) -> list[IcmpError]:
-    return [packet.error for packet in flight.requests if packet.error is not None and packet.rtt_s is None]
+def _unanswered_errors(series: EchoSeries) -> list[IcmpError]:
+    return [packet.error for packet in series.requests if packet.error is not None and packet.rtt_s is None]
 
 
-def _to_error_verdict(flight: EchoSeries, report: IcmpError) -> Verdict:
-    """Returns what an ICMP error means, with what this machine knows about its own addresses and routes."""
-    own = _is_local_error(flight, report)
-    return error_verdict(report, ours=own, on_link=own and routes.is_on_link(flight.family, flight.address))
+def _to_error_verdict(series: EchoSeries, error: IcmpError) -> Verdict:
+    """Returns the verdict on an ICMP error, given this machine's addresses and routes."""
+    own = _is_local_error(series, error)
+    return error_verdict(error, ours=own, on_link=own and routes.is_on_link(series.family, series.address))
 
 
-def _is_local_error(flight: EchoSeries, report: IcmpError) -> bool:
-    """Tells that this machine itself sent the error. A target that is this machine speaks for itself."""
-    if report.sender == flight.address:
+def _is_local_error(series: EchoSeries, error: IcmpError) -> bool:
+    """Returns whether this machine sent the error about a packet to another host."""
+    if error.sender == series.address:
         return False
-    if report.quoted_source:
-        return report.sender == socket.inet_ntop(flight.family, report.quoted_source)
-    return routes.is_local(flight.family, report.sender)
+    if error.quoted_source:
+        return error.sender == socket.inet_ntop(series.family, error.quoted_source)
+    return routes.is_local(series.family, error.sender)
 
 
-def _facts(flight: EchoSeries, reports: list[IcmpError]) -> dict[str, Fact]:
-    facts: dict[str, Fact] = {"ip_protocol": flight.version}
-    if flight.reply_ttl is not None:
-        facts["reply_ttl"] = flight.reply_ttl
-    if reports:
-        facts |= {"icmp_type": reports[0].icmp_type, "icmp_code": reports[0].code, "icmp_from": reports[0].sender}
-        facts |= {} if reports[0].mtu is None else {"icmp_mtu_bytes": reports[0].mtu}
+def _facts(series: EchoSeries, errors: list[IcmpError]) -> dict[str, Fact]:
+    facts: dict[str, Fact] = {"ip_protocol": series.version}
+    if series.reply_ttl is not None:
+        facts["reply_ttl"] = series.reply_ttl
+    if errors:
+        facts |= {"icmp_type": errors[0].icmp_type, "icmp_code": errors[0].code, "icmp_from": errors[0].sender}
+        facts |= {} if errors[0].mtu is None else {"icmp_mtu_bytes": errors[0].mtu}
     return facts
 
 

@@ -1,4 +1,4 @@
-"""What Prometheus asks kind `ping` for, and what it is told, in the words of blackbox_exporter. Pure."""
+"""Prometheus modules and gauges of kind `ping`, named as in blackbox_exporter. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -7,12 +7,12 @@ from libs.model.check import Result
 from libs.model.gauge import Gauge
 from libs.model.spec import Spec
 
-# One socket serves all pings: there is nothing to set up for one.
+# One socket serves all pings: there is no setup phase.
 _PHASES = {"resolve": "resolve_s", "setup": "", "rtt": "rtt_median_s"}
 
 
 class PingPrometheusMapping(Spec, frozen=True, kw_only=True):
-    """A ping as a module of a Prometheus scrape: one packet, as blackbox_exporter sends."""
+    """Maps `ping` checks to modules and gauges of a Prometheus scrape: one packet, as in blackbox_exporter."""
 
     prometheus_modules: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "icmp": {"packets": 1},
@@ -22,9 +22,9 @@ class PingPrometheusMapping(Spec, frozen=True, kw_only=True):
 
     @classmethod
     def with_target(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
-        """Returns the options of a ping to a name or an address, which has no name beside that."""
+        """Returns the options of a ping to a name or an address; `hostname` is not supported."""
         if hostname is not None:
-            raise ValueError("hostname: a ping asks for no name")
+            raise ValueError("hostname: a ping has no host name beside its target")
         return {**options, "host": target}
 
     @classmethod

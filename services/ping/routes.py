@@ -1,4 +1,4 @@
-"""What this machine knows of its own addresses and routes. Asks the kernel; sends nothing."""
+"""Look-ups of this machine's addresses and routes in the kernel. Sends no packets."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ _READ_BYTES = 4096
 
 
 def is_local(family: socket.AddressFamily, address: str) -> bool:
-    """Tells whether an address is one of this machine's."""
+    """Returns whether an address belongs to this machine."""
     with socket.socket(family, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
         sock.bind((address, 0))
         return True
@@ -22,7 +22,7 @@ def is_local(family: socket.AddressFamily, address: str) -> bool:
 
 
 def is_on_link(family: socket.AddressFamily, address: str) -> bool:
-    """Tells whether this machine reaches an address without a router."""
+    """Returns whether an address is reached without a router."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
             sock.settimeout(_TIMEOUT_S)
@@ -33,7 +33,7 @@ def is_on_link(family: socket.AddressFamily, address: str) -> bool:
 
 
 def _route_request(family: socket.AddressFamily, packed: bytes) -> bytes:
-    """Returns the question for one route (man 7 rtnetlink)."""
+    """Returns a netlink request for the route to an address (man 7 rtnetlink)."""
     route = _RTMSG.pack(family, len(packed) * 8, 0, 0, 0, 0, 0, 0, 0)
     wanted = _RTATTR.pack(_RTATTR.size + len(packed), _RTA_DST) + packed
     size = _NLMSG_HEADER.size + len(route) + len(wanted)

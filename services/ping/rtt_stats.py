@@ -1,4 +1,4 @@
-"""Round-trip times in numbers. Pure."""
+"""Statistics of round-trip times. Pure."""
 
 import itertools
 import math
@@ -10,29 +10,29 @@ from services.ping.echo_series import EchoSeries
 _P95 = 0.95
 
 
-def series_samples(flight: EchoSeries) -> dict[str, float]:
-    """Returns the numbers of a check. What was not measured is absent: no reply has no round-trip time."""
-    rtts = received_rtts(flight)
-    sent = sum(packet.sent_at is not None for packet in flight.requests)
+def series_samples(series: EchoSeries) -> dict[str, float]:
+    """Returns the samples of a check. Quantities that were not measured are absent."""
+    rtts = received_rtts(series)
+    sent = sum(packet.sent_at is not None for packet in series.requests)
     counts: dict[str, float] = {
         "sent": sent,
         "received": len(rtts),
-        "duplicates": flight.duplicates,
-        "late": flight.late,
-        "damaged": flight.damaged,
+        "duplicates": series.duplicates,
+        "late": series.late,
+        "damaged": series.damaged,
     }
     if sent:
         counts["loss_ratio"] = (sent - len(rtts)) / sent
     return counts | rtt_statistics(rtts)
 
 
-def received_rtts(flight: EchoSeries) -> list[float]:
-    """Returns the round-trip times of the packets that were answered in time, in the order in which they were sent."""
-    return [packet.rtt_s for packet in flight.requests if packet.rtt_s is not None]
+def received_rtts(series: EchoSeries) -> list[float]:
+    """Returns the round-trip times of the requests answered in time, in sending order."""
+    return [packet.rtt_s for packet in series.requests if packet.rtt_s is not None]
 
 
 def rtt_statistics(rtts: Sequence[float]) -> dict[str, float]:
-    """Returns what some round-trip times amount to; nothing if there are none, and no jitter if there is but one."""
+    """Returns minimum, mean, median, 95th percentile, maximum and jitter; jitter needs two values, the rest one."""
     if not rtts:
         return {}
     ordered = sorted(rtts)
@@ -49,8 +49,8 @@ def rtt_statistics(rtts: Sequence[float]) -> dict[str, float]:
 
 
 def jitter_s(rtts: Sequence[float]) -> float:
-    """Returns the mean difference between one round-trip time and the next one, whatever its sign.
+    """Returns the mean absolute difference between consecutive round-trip times.
 
-    RFC 3550 section 6.4.1 smooths the same differences for streams without end; a check has a handful.
+    RFC 3550 section 6.4.1 smooths the same differences for endless streams; a check has a handful of values.
     """
     return math.fsum(abs(after - before) for before, after in itertools.pairwise(rtts)) / (len(rtts) - 1)

@@ -1,4 +1,4 @@
-"""What kind `ping` can be asked for, and the reasons it answers with. Pure data."""
+"""Specification of kind `ping`: options, validation and reasons. Pure data."""
 
 import functools
 import ipaddress
@@ -6,48 +6,48 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from libs.model.fields.address_family import AddressFamily, check_family
-from libs.model.fields.url import parse_authority
+from libs.model.fields.url import parse_authority, parse_host
 from services.ping.prometheus import PingPrometheusMapping
 
 PACKETS_MAX = 100
 PACKET_INTERVAL_S_MIN, PACKET_INTERVAL_S_MAX = 0.01, 60.0
 PACKET_TIMEOUT_S_MIN, PACKET_TIMEOUT_S_MAX = 0.05, 60.0
-# The first bytes of every packet are random: what does not bring them back is no answer.
+# The first bytes of every payload are random: a reply must repeat them.
 TOKEN_BYTES = 16
-# An IPv4 packet of 65,535 bytes without its own header and that of ICMP (RFC 791, RFC 792).
+# An IPv4 packet of 65,535 bytes less the IP and ICMP headers (RFC 791, RFC 792).
 SIZE_BYTES_MAX = 65_507
 THRESHOLD_S_MAX = 60.0
 
 
 class PingReason(StrEnum):
-    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason)."""
+    """Reasons of this kind, in addition to the shared ones (libs.model.outcome.Reason)."""
 
-    # Silence, and numbers.
-    NO_REPLY = "no_reply"  # no packet was answered, and nobody said why
+    # Missing replies, and thresholds.
+    NO_REPLY = "no_reply"  # no packet was answered, and no ICMP error arrived
     LOSS = "loss"  # the share of lost packets reached a threshold
     SLOW = "slow"  # the median round-trip time reached a threshold
     JITTER = "jitter"  # the jitter reached a threshold
     REPLY_DAMAGED = "reply_damaged"  # replies came, but never with the bytes that were sent
-    # Somebody's word, as an ICMP error: which one.
+    # ICMP errors.
     NET_UNREACHABLE = "net_unreachable"  # a router has no route to the network
     HOST_UNREACHABLE = "host_unreachable"  # the last router does not find the host
-    PROTOCOL_UNREACHABLE = "protocol_unreachable"  # the host does not take ICMP
-    PORT_UNREACHABLE = "port_unreachable"  # a packet filter's way to refuse
-    PROHIBITED = "prohibited"  # a packet filter forbids it and says so
-    TTL_EXCEEDED = "ttl_exceeded"  # more routers on the way than `ttl`, or a loop of routes
+    PROTOCOL_UNREACHABLE = "protocol_unreachable"  # the host does not accept ICMP
+    PORT_UNREACHABLE = "port_unreachable"  # sent by packet filters that reject
+    PROHIBITED = "prohibited"  # administratively prohibited by a packet filter
+    TTL_EXCEEDED = "ttl_exceeded"  # more routers on the path than `ttl`, or a routing loop
     REASSEMBLY_TIMEOUT = "reassembly_timeout"  # some fragments of the packet were lost
-    FRAGMENTATION_NEEDED = "fragmentation_needed"  # too large for a link on the way, and dont_fragment is set
-    PARAMETER_PROBLEM = "parameter_problem"  # somebody does not understand the packet's header
+    FRAGMENTATION_NEEDED = "fragmentation_needed"  # too large for a link on the path, and dont_fragment is set
+    PARAMETER_PROBLEM = "parameter_problem"  # a router or the host rejects the packet's header
     # One of the two address families.
     FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
-    # Ours: `unknown`, never `down`.
+    # Caused by the prober: `unknown`, never `down`.
     NO_ICMP = "no_icmp"  # this process may open no ICMP socket
     NO_SLOT = "no_slot"  # without CAP_NET_RAW: too many other pings at the same time
     PACKET_TOO_LARGE = "packet_too_large"  # dont_fragment is set, and this machine's own link is too small
 
 
 class PingSpec(PingPrometheusMapping, frozen=True, kw_only=True, tag="ping", dict=True):
-    """Some echo requests to one host, and how good their answers must be."""
+    """Echo requests to one host, and the thresholds for their loss, round-trip time and jitter."""
 
     schemes = ("ping",)
 
@@ -88,7 +88,7 @@ class PingSpec(PingPrometheusMapping, frozen=True, kw_only=True, tag="ping", dic
         except ValueError as error:
             raise ValueError(f"url {error}") from None
         if port is not None:
-            raise ValueError("url must have no port: ICMP knows none")
+            raise ValueError("url must have no port: ICMP has no ports")
         return cls(host=host)
 
     @property
@@ -97,7 +97,7 @@ class PingSpec(PingPrometheusMapping, frozen=True, kw_only=True, tag="ping", dic
 
     @functools.cached_property
     def hostname(self) -> str:
-        """The host as it is asked for: A-labels, or an address in its usual form."""
+        """The host in canonical form: A-labels, or an IP address."""
         return _parse_host(self.host)[0]
 
     @functools.cached_property
@@ -108,12 +108,7 @@ class PingSpec(PingPrometheusMapping, frozen=True, kw_only=True, tag="ping", dic
 
 
 def _parse_host(text: str) -> tuple[str, bool]:
-    try:
-        host, port, is_address = parse_authority(f"[{text}]" if ":" in text else text)
-    except ValueError as error:
-        raise ValueError(f"host {error}") from None
-    if port is not None:
-        raise ValueError("host must have no port: ICMP knows none")
+    host, is_address = parse_host("host", text)
     if is_address:
         _check_address(host)
     return host, is_address
@@ -122,7 +117,7 @@ def _parse_host(text: str) -> tuple[str, bool]:
 def _check_address(host: str) -> None:
     address = ipaddress.ip_address(host)
     if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
-        raise ValueError("host must be the address of one machine: replies from other addresses never count")
+        raise ValueError("host must be the address of one machine: replies from other addresses are ignored")
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         raise ValueError(f"host must be written as the IPv4 address that it is, {address.ipv4_mapped}")
 

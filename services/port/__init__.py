@@ -1,1 +1,1 @@
-"""Kind `port`: says whether something listens on a TCP port."""
+"""Kind `port`: connections to TCP and UDP ports, and protocol checks of the services behind them."""

@@ -1,4 +1,4 @@
-"""The prober of kind port, as a service."""
+"""Prober service of kind `port`."""
 
 import sys
 

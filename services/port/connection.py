@@ -1,4 +1,4 @@
-"""One connection: resolve, connect, TLS if asked for, the conversation; all under one deadline. Returns what was seen."""
+"""One check of a port: resolve, connect, TLS, protocol; all under one deadline."""
 
 import asyncio
 import socket
@@ -27,20 +27,20 @@ from services.port.verdict import SessionOutcome, judge
 
 _FAMILIES = {"4": socket.AF_INET, "6": socket.AF_INET6}
 _LOCAL_NAME = socket.gethostname()
-_UNFINISHED = Verdict(Status.UNKNOWN, Reason.PROBE_CRASHED, "The visit was not finished.")
+_UNFINISHED = Verdict(Status.UNKNOWN, Reason.PROBE_CRASHED, "The check was not finished.")
 
 
 @dataclass(slots=True)
 class PortConnection:
-    """One connection as it was seen."""
+    """Observations and verdict of one connection."""
 
     spec: PortSpec
     started_at: float = field(default_factory=time.monotonic)
     address: SocketAddress | None = None
     verdict: Verdict = _UNFINISHED
-    warning: Verdict | None = None  # what a good answer does not make good
+    warning: Verdict | None = None  # a verdict that replaces `up`
     timed_out: bool = False
-    first_bytes: bytes = b""  # what the peer said first
+    first_bytes: bytes = b""  # the first bytes received, for diagnosis
     peer: TlsPeer = field(default_factory=TlsPeer)
     phases: dict[str, float] = field(default_factory=dict)
     facts: dict[str, Fact] = field(default_factory=dict)
@@ -48,13 +48,13 @@ class PortConnection:
 
     def to_hop(self) -> Hop:
         host = None if self.address is None else self.address.host
-        said = "" if self.verdict.status is Status.UP else printable(self.first_bytes)
-        return Hop(target=self.spec.target, address=host, phases=self.phases, facts=self.facts, said=said)
+        received = "" if self.verdict.status is Status.UP else printable(self.first_bytes)
+        return Hop(target=self.spec.target, address=host, phases=self.phases, facts=self.facts, said=received)
 
 
 @dataclass(frozen=True, slots=True)
 class PortConnectionRunner:
-    """Makes visits with what they all share in this process."""
+    """Runs connections with the resources that all checks of a process share."""
 
     loop: asyncio.AbstractEventLoop
     resolver: Resolver
@@ -63,40 +63,40 @@ class PortConnectionRunner:
     clock: Callable[[], float] = time.time
 
     async def run(self, spec: PortSpec, deadline: float) -> PortConnection:
-        """Makes one check; `deadline` is an instant of time.monotonic()."""
-        seen = PortConnection(spec)
-        found = await self._resolve(spec, seen, deadline)
-        if isinstance(found, Verdict):
-            seen.verdict = found
-            return seen
-        seen.address = found._replace(kind=socket.SOCK_DGRAM) if spec.over_udp else found
-        seen.facts["ip_protocol"] = 6 if found.family == socket.AF_INET6 else 4
-        wire = await self._connect_once(spec, seen, deadline, verify=spec.tls_verify)
-        refused = isinstance(wire.error, ssl.SSLCertVerificationError) and seen.verdict.status is Status.DOWN
+        """Runs one check; `deadline` is an instant of time.monotonic()."""
+        connection = PortConnection(spec)
+        address = await self._resolve(spec, connection, deadline)
+        if isinstance(address, Verdict):
+            connection.verdict = address
+            return connection
+        connection.address = address._replace(kind=socket.SOCK_DGRAM) if spec.over_udp else address
+        connection.facts["ip_protocol"] = 6 if address.family == socket.AF_INET6 else 4
+        wire = await self._connect_once(spec, connection, deadline, verify=spec.tls_verify)
+        refused = isinstance(wire.error, ssl.SSLCertVerificationError) and connection.verdict.status is Status.DOWN
         if refused and spec.degrades_on_tls_findings:
-            # The handshake that refused the certificate is over: the conversation goes over a second connection.
-            seen.phases = {name: took_s for name, took_s in seen.phases.items() if name == "resolve_s"}
-            seen.warning = seen.verdict._replace(status=Status.DEGRADED)
-            await self._connect_once(spec, seen, deadline, verify=False)
-        return seen
+            # The handshake ended when the certificate was refused: the protocol needs a second connection.
+            connection.phases = {name: took_s for name, took_s in connection.phases.items() if name == "resolve_s"}
+            connection.warning = connection.verdict._replace(status=Status.DEGRADED)
+            await self._connect_once(spec, connection, deadline, verify=False)
+        return connection
 
-    async def _resolve(self, spec: PortSpec, seen: PortConnection, deadline: float) -> SocketAddress | Verdict:
-        host, _, is_address = spec.authority
+    async def _resolve(self, spec: PortSpec, connection: PortConnection, deadline: float) -> SocketAddress | Verdict:
+        host, is_address = spec.authority
         if is_address or spec.resolve_to is not None:
             return literal_address(host if spec.resolve_to is None else spec.resolve_to, spec.effective_port)
-        found = await self.resolver.resolve(host, spec.effective_port, deadline, _FAMILIES.get(spec.family))
-        seen.phases["resolve_s"] = time.monotonic() - seen.started_at
-        return found if isinstance(found, Verdict) else found[0]
+        address = await self.resolver.resolve(host, spec.effective_port, deadline, _FAMILIES.get(spec.family))
+        connection.phases["resolve_s"] = time.monotonic() - connection.started_at
+        return address if isinstance(address, Verdict) else address[0]
 
-    async def _connect_once(self, spec: PortSpec, seen: PortConnection, deadline: float, *, verify: bool) -> Wire:
-        if seen.address is None:
-            raise RuntimeError("a visit needs an address")
+    async def _connect_once(self, spec: PortSpec, connection: PortConnection, deadline: float, *, verify: bool) -> Wire:
+        if connection.address is None:
+            raise RuntimeError("a connection needs an address")
 
         def session() -> TlsSession:
             return self.tls_contexts.session(spec.tls_name, verify=verify)
 
         begun_at = time.monotonic()
-        call = ProtocolContext(
+        context = ProtocolContext(
             host=spec.hostname,
             port=spec.effective_port,
             over_udp=spec.over_udp,
@@ -106,38 +106,38 @@ class PortConnectionRunner:
             query_type=spec.query_type,
             clock=self.clock,
             local_name=_LOCAL_NAME,
-            facts=seen.facts,
-            samples=seen.samples,
+            facts=connection.facts,
+            samples=connection.samples,
         )
-        dialogue = ProtocolSession(call, _select_protocol(spec)(call), session)
+        protocol = ProtocolSession(context, _select_protocol(spec)(context), session)
         first = session() if spec.implicit_tls else None
-        wire = Wire(self.loop, dialogue, seen.address, first, egress=self.egress)
-        dialogue.wire = wire
-        with retransmitting(self.loop, wire, dialogue, deadline, wanted=spec.over_udp):
+        wire = Wire(self.loop, protocol, connection.address, first, egress=self.egress)
+        protocol.wire = wire
+        with retransmitting(self.loop, wire, protocol, deadline, wanted=spec.over_udp):
             end = await wire.run(deadline)
-        dialogue.wire = None  # they would hold each other
-        self._inspect_tls(spec, seen, wire, verify=verify)
-        # Beside its certificates, the bytes of a handshake say nothing to people.
-        seen.first_bytes = b"" if seen.peer.sent_chain and wire.phase is Phase.TLS else wire.first_bytes
-        heard = SessionOutcome(dialogue.error, dialogue.finished, dialogue.has_received)
-        seen.verdict = judge(spec, wire, heard, seen.peer, has_roots=self.tls_contexts.has_roots)
-        seen.timed_out = end == "timeout" and not dialogue.finished
-        _record_phases(seen, wire, dialogue, begun_at)
+        protocol.wire = None  # break the reference cycle
+        self._inspect_tls(spec, connection, wire, verify=verify)
+        # Once there are certificates, the raw bytes of a handshake are of no use to a reader.
+        connection.first_bytes = b"" if connection.peer.sent_chain and wire.phase is Phase.TLS else wire.first_bytes
+        outcome = SessionOutcome(protocol.error, protocol.finished, protocol.has_received)
+        connection.verdict = judge(spec, wire, outcome, connection.peer, has_roots=self.tls_contexts.has_roots)
+        connection.timed_out = end == "timeout" and not protocol.finished
+        _record_phases(connection, wire, protocol, begun_at)
         return wire
 
-    def _inspect_tls(self, spec: PortSpec, seen: PortConnection, wire: Wire, *, verify: bool) -> None:
+    def _inspect_tls(self, spec: PortSpec, connection: PortConnection, wire: Wire, *, verify: bool) -> None:
         if wire.session is None:
             return
-        if seen.warning is not None:
+        if connection.warning is not None:
             failed = wire.session.classify_error(wire.error) if isinstance(wire.error, ssl.SSLError) else None
-            seen.peer = replace(seen.peer, failure=failed)
-            seen.facts |= session_facts(wire.session)
+            connection.peer = replace(connection.peer, failure=failed)
+            connection.facts |= session_facts(wire.session)
             return
         now = datetime.fromtimestamp(self.clock(), UTC)
         fraction = spec.tls_expiry_fraction
-        seen.peer = inspect_peer(wire.session, self.tls_contexts, now, expiry_fraction=fraction, error=wire.error)
-        seen.facts |= seen.peer.facts
-        seen.warning = expiry_warning(seen.peer) if verify else None
+        connection.peer = inspect_peer(wire.session, self.tls_contexts, now, expiry_fraction=fraction, error=wire.error)
+        connection.facts |= connection.peer.facts
+        connection.warning = expiry_warning(connection.peer) if verify else None
 
 
 def _select_protocol(spec: PortSpec) -> Callable[[ProtocolContext], ProtocolGenerator]:
@@ -147,25 +147,25 @@ def _select_protocol(spec: PortSpec) -> Callable[[ProtocolContext], ProtocolGene
 
 
 def _connect_only(_: ProtocolContext) -> ProtocolGenerator:
-    """To have been let in is enough."""
+    """A protocol that succeeds as soon as the connection is open."""
     return CloseSequence()
     yield
 
 
-def _record_phases(seen: PortConnection, wire: Wire, dialogue: ProtocolSession, begun_at: float) -> None:
-    """Notes how long each phase took, in the order in which they came: TLS may come after the first words."""
-    marks = {"connect_s": wire.marks.get(Phase.CONNECT), "first_byte_s": dialogue.first_byte_at}
-    marks |= {"starttls_s": dialogue.starttls_agreed_at, "tls_s": wire.marks.get(Phase.TLS)}
-    if seen.spec.over_udp:
+def _record_phases(connection: PortConnection, wire: Wire, protocol: ProtocolSession, begun_at: float) -> None:
+    """Records the duration of each phase in chronological order: with STARTTLS, TLS comes after the first byte."""
+    marks = {"connect_s": wire.marks.get(Phase.CONNECT), "first_byte_s": protocol.first_byte_at}
+    marks |= {"starttls_s": protocol.starttls_agreed_at, "tls_s": wire.marks.get(Phase.TLS)}
+    if connection.spec.over_udp:
         del marks["connect_s"]
     known = sorted((at, name) for name, at in marks.items() if at is not None)
     for at, name in known:
-        seen.phases[name] = at - begun_at
+        connection.phases[name] = at - begun_at
         begun_at = at
-    if dialogue.finished and dialogue.first_byte_at is None:
+    if protocol.finished and protocol.first_byte_at is None:
         return
     last = {Phase.CONNECT: "connect_s", Phase.TLS: "tls_s"}.get(wire.phase, "conversation_s")
-    if last == "conversation_s" and dialogue.first_byte_at is None:
+    if last == "conversation_s" and protocol.first_byte_at is None:
         last = "first_byte_s"
-    if last not in seen.phases and wire.ended_at > begun_at:
-        seen.phases[last] = wire.ended_at - begun_at
+    if last not in connection.phases and wire.ended_at > begun_at:
+        connection.phases[last] = wire.ended_at - begun_at

@@ -1,4 +1,4 @@
-"""Names and types of DNS records, as far as a question needs them. Pure."""
+"""Record types and name validation of DNS queries. Pure."""
 
 # RFC 1035 section 3.2.2, RFC 3596, RFC 2782, RFC 4034, RFC 8659.
 QUERY_TYPES = {
@@ -18,7 +18,7 @@ QUERY_TYPES = {
 
 
 def check_query_name(name: str) -> None:
-    """Raises ValueError if this is no name that can be asked for: ASCII labels of 1 to 63 bytes, 253 in all; "." is the root."""
+    """Raises ValueError unless `name` can be queried: ASCII labels of 1 to 63 bytes, 253 in all, or "." (the root)."""
     if name == ".":
         return
     labels = name.removesuffix(".").split(".")

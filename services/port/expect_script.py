@@ -1,4 +1,4 @@
-"""Expect scripts: a conversation that the user writes down, step by step. Pure."""
+"""Expect scripts: user-defined send and expect steps. Pure."""
 
 import functools
 import re
@@ -23,9 +23,9 @@ from services.port.protocol_api import (
 
 STEPS_MAX = 32
 TEXT_LENGTH_MAX = 1024
-# With the bytes that a conversation may take, a pattern takes half a second at most, however it was made to hurt.
+# With the bytes that a session may receive, even a hostile pattern takes half a second at most.
 PROGRAM_SIZE_MAX = 512
-# Of all sends together. What is captured may be long, and stand in a send many times.
+# Of all sends together. A capture may be long, and be inserted many times.
 SENT_BYTES_MAX = 64 * 1024
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
@@ -33,9 +33,9 @@ _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 class ScriptStep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     r"""One step; exactly one of the three is given.
 
-    `send` is a text, in which `${name}` stands for what an earlier `expect` has captured under that name or number;
-    a line end is written as \r\n in JSON. `expect` is a pattern of RE2 that a line must match: lines that do not are
-    passed over. `starttls` goes over to TLS.
+    `send` is a text in which `${name}` stands for a capture of an earlier `expect`, by name or number; a line end is
+    written as \r\n in JSON. `expect` is an RE2 pattern that a line must match; lines that do not match are skipped.
+    `starttls` starts TLS.
     """
 
     send: str | None = None
@@ -53,37 +53,39 @@ class _PatternMatch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExpectScript:
-    """Steps that were checked."""
+    """A protocol that runs validated steps."""
 
     steps: tuple[ScriptStep, ...]
 
-    def __call__(self, call: ProtocolContext) -> ProtocolGenerator:
+    def __call__(self, context: ProtocolContext) -> ProtocolGenerator:
         captured: dict[str, bytes] = {}
         left_bytes = SENT_BYTES_MAX
         for step in self.steps:
             if step.send is not None:
-                words = _substitute(step.send, captured, left_bytes)
-                left_bytes -= len(words)
-                yield Send(words)
+                data = _substitute(step.send, captured, left_bytes)
+                left_bytes -= len(data)
+                yield Send(data)
             elif step.starttls:
                 yield StartTls()
             else:
                 match = None
                 while match is None:
-                    line = yield ReadChunk() if call.over_udp else ReadLine()
-                    call.facts["last_line"] = printable(line)
+                    line = yield ReadChunk() if context.over_udp else ReadLine()
+                    context.facts["last_line"] = printable(line)
                     match = _search(step.expect or "", line)
                 captured |= _captures(match)
-        call.facts |= {f"captured_{name}": printable(value) for name, value in captured.items() if not name.isdigit()}
+        context.facts |= {
+            f"captured_{name}": printable(value) for name, value in captured.items() if not name.isdigit()
+        }
         return CloseSequence()
 
 
 def check_steps(steps: Sequence[ScriptStep]) -> None:
-    """Raises ValueError, which begins with the field's name, if a step can never be taken."""
+    """Raises ValueError, which begins with the field's name, if a step cannot be executed."""
     _check_script(steps)
     known: set[str] = set()
-    for place, step in enumerate(steps):
-        field = f"steps[{place}]"
+    for index, step in enumerate(steps):
+        field = f"steps[{index}]"
         given = (step.send is not None) + (step.expect is not None) + step.starttls
         if given != 1:
             raise ValueError(f"{field} must have one of send, expect and starttls, not {given}")
@@ -114,7 +116,7 @@ def _check_text(field: str, step: ScriptStep) -> None:
 
 
 def _check_pattern(field: str, text: str) -> set[str]:
-    """Returns the names that the pattern captures."""
+    """Returns the names and numbers of the pattern's captures."""
     try:
         pattern = _compile(text)
     except (re2.error, UnicodeEncodeError) as error:
@@ -130,17 +132,17 @@ def _search(text: str, line: bytes) -> _PatternMatch | None:
 
 
 def _captures(match: _PatternMatch) -> dict[str, bytes]:
-    numbered = {str(place): value for place, value in enumerate((match.group(), *match.groups()))}
+    numbered = {str(index): value for index, value in enumerate((match.group(), *match.groups()))}
     return {name: value or b"" for name, value in (numbered | match.groupdict()).items()}
 
 
 def _substitute(text: str, captured: dict[str, bytes], bytes_max: int) -> bytes:
-    """Returns what is sent: the text as UTF-8, with the captures in it as the peer sent them."""
+    """Returns the bytes to send: the text as UTF-8, with captures inserted exactly as they were received."""
     parts = _PLACEHOLDER.split(text)
-    words = [captured[part] if place % 2 else part.encode() for place, part in enumerate(parts)]
-    if sum(map(len, words)) > bytes_max:
-        raise UnexpectedAnswer(f"With what the peer said the script would send more than {SENT_BYTES_MAX // 1024} KiB")
-    return b"".join(words)
+    data = [captured[part] if index % 2 else part.encode() for index, part in enumerate(parts)]
+    if sum(map(len, data)) > bytes_max:
+        raise UnexpectedAnswer(f"With the captured texts the script would send more than {SENT_BYTES_MAX // 1024} KiB")
+    return b"".join(data)
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Kind `port`: connects, has the conversation that the service is known for, and says what came of it."""
+"""Kind `port`: connects, runs the protocol of the service, and returns the outcome."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from services.port.spec import PortSpec
 
 
 class PortProbe:
-    """The probe of kind port: one resolver and one set of root certificates, a fresh connection for every check."""
+    """The probe of kind port: one resolver and one set of root certificates, a new connection for every check."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What Prometheus asks kind `port` for, and what it is told, in the words of blackbox_exporter. Pure."""
+"""Prometheus modules and gauges of kind `port`, named as in blackbox_exporter. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -8,12 +8,12 @@ from libs.model.fields.url import parse_authority
 from libs.model.gauge import Gauge
 from libs.model.spec import Spec
 
-# The peer spoke, and not as it was expected to.
+# The server responded, but not as expected.
 _ANSWER_REASONS = frozenset({"unexpected_answer", "answer_timeout"})
 
 
 class PortPrometheusMapping(Spec, frozen=True, kw_only=True):
-    """A port as a module of a Prometheus scrape."""
+    """Maps `port` checks to modules and gauges of a Prometheus scrape."""
 
     prometheus_modules: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "tcp_connect": {},
@@ -25,7 +25,7 @@ class PortPrometheusMapping(Spec, frozen=True, kw_only=True):
 
     @classmethod
     def with_target(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
-        """Returns the options of a check of `host:port`; `hostname` is the name for TLS."""
+        """Returns the options of a check of `host:port`; `hostname` is the server name for TLS."""
         host, port, _ = parse_authority(target)
         aimed = {**options, "host": host} | ({} if port is None else {"port": port})
         return aimed if hostname is None else {**aimed, "server_name": hostname}

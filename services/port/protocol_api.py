@@ -1,15 +1,15 @@
-r"""What a conversation asks of the wire, and what may come of it. Pure: no socket; chance and the clock are handed in.
+r"""Actions, results and errors of a protocol implementation. Pure: sans-IO; randomness and the clock are arguments.
 
-A conversation is a generator. It yields what it wants, gets the bytes that answer it, and returns how to say goodbye:
+A protocol is a generator. It yields an action, receives the bytes that were read, and returns how to close:
 
-    def greeting(call: Call) -> Talk:
-        line = yield Line()
+    def greeting(context: ProtocolContext) -> ProtocolGenerator:
+        line = yield ReadLine()
         if not line.startswith(b"220"):
-            raise Unexpected("The server did not greet with 220.", line)
-        call.facts["banner"] = shown(line)
-        return Goodbye(b"QUIT\r\n")
+            raise UnexpectedAnswer("The server did not greet with 220.", line)
+        context.facts["banner"] = printable(line)
+        return CloseSequence(b"QUIT\r\n")
 
-What it notes in `call.facts` is told whatever becomes of it later.
+Facts in `context.facts` are reported even if the protocol fails later.
 """
 
 import secrets
@@ -25,36 +25,36 @@ PRINTABLE_LENGTH_MAX = 200
 
 
 class ReadLine(NamedTuple):
-    """Wants one line. It comes without its line end (LF, or CRLF)."""
+    """Reads one line. It is returned without its line end (LF or CRLF)."""
 
     bytes_max: int = LINE_BYTES_MAX
 
 
 class ReadExactly(NamedTuple):
-    """Wants this many bytes."""
+    """Reads exactly `size` bytes."""
 
     size: int
 
 
 class ReadChunk(NamedTuple):
-    """Wants whatever comes next: one datagram, or one piece of a stream."""
+    """Reads the next datagram, or the bytes of a stream that are available next."""
 
 
 class Send(NamedTuple):
-    """Sends this, and goes on at once."""
+    """Sends `data` and continues at once."""
 
     data: bytes
 
 
 class StartTls(NamedTuple):
-    """Goes over to TLS, and goes on when its handshake is done. What came in the clear before is thrown away."""
+    """Starts TLS and continues after the handshake. Plaintext that was received before is discarded."""
 
 
 ProtocolAction = ReadLine | ReadExactly | ReadChunk | Send | StartTls
 
 
 class CloseSequence(NamedTuple):
-    """The end of a conversation that went well: what to say at parting, and whether the peer answers to that."""
+    """Successful end of a protocol: the last data to send, and whether the peer replies to it."""
 
     data: bytes = b""
     expects_reply: bool = True
@@ -68,11 +68,12 @@ StartTlsPolicy = Literal["auto", "require", "never"]
 
 @dataclass(slots=True)
 class ProtocolContext:
-    """One conversation: whom it is with, and what it notes.
+    """Input and results of one protocol run.
 
-    `host` is the name (or address) that is being asked for, `own_name` that of this machine, and `own_address` from
-    where it calls, known when the conversation begins; `starttls` says whether to go over to TLS: "auto" where the
-    peer offers it. `random` returns that many unguessable bytes, `clock` the seconds since 1970.
+    `host` is the name or address being checked; `local_name` is the host name of this machine and `local_address` its
+    address on the connection, known once the protocol starts. `starttls` is the STARTTLS policy: with "auto" TLS starts
+    where the server offers it. `random` returns that many cryptographically random bytes, `clock` the seconds since
+    1970.
     """
 
     host: str
@@ -91,43 +92,46 @@ class ProtocolContext:
 
 
 class ProtocolSessionError(Exception):
-    """How a conversation ends that does not go well. `said` is what the peer said, for people."""
+    """Failed end of a protocol.
 
-    def __init__(self, sentence: str, said: bytes | str = b"") -> None:
-        super().__init__(sentence)
-        self.detail = sentence
-        self.peer_text = printable(said)
+    `detail` is a sentence for the verdict, `peer_text` the printable text of the peer's reply.
+    """
+
+    def __init__(self, detail: str, received: bytes | str = b"") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.peer_text = printable(received)
 
 
-class UnexpectedAnswer(ProtocolSessionError):  # noqa: N818  what the peer says, and no fault of the program
+class UnexpectedAnswer(ProtocolSessionError):  # noqa: N818  an outcome of the peer, not an error of the program
     """The peer does not speak this protocol: the target is down."""
 
 
 class ServiceRefused(ProtocolSessionError):  # noqa: N818
-    """The service is there and does not want us, in its own words (421, -ERR, host not allowed): degraded."""
+    """The service is running and refuses the session (421, -ERR, host not allowed): degraded."""
 
 
 class ServiceUnhealthy(ProtocolSessionError):  # noqa: N818
-    """The service says of itself that it is not well (SERVFAIL, loading, not synchronised): degraded."""
+    """The service reports an error state of its own (SERVFAIL, loading, not synchronised): degraded."""
 
 
 class TlsNotOffered(ProtocolSessionError):  # noqa: N818
-    """The service does not go over to TLS, and `starttls` is "require": down."""
+    """The service does not start TLS, and `starttls` is "require": down."""
 
 
-def printable(said: bytes | str) -> str:
-    """Returns a peer's words for people: cut, on one line, without control characters."""
-    text = said.decode(errors="replace") if isinstance(said, bytes) else said
+def printable(received: bytes | str) -> str:
+    """Returns received text for display: truncated, on one line, without control characters."""
+    text = received.decode(errors="replace") if isinstance(received, bytes) else received
     text = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return text if len(text) <= PRINTABLE_LENGTH_MAX else f"{text[: PRINTABLE_LENGTH_MAX - 1]}…"
 
 
 class ServiceDefinition(NamedTuple):
-    """One service that can be asked for by name.
+    """One service that a spec can name: its default port, its protocol, its transports.
 
-    `tls` tells that TLS comes before the first word. Silence of a `udp` service that `must_answer` is the target's
-    fault, of any other it proves nothing. `starttls` is what holds when the spec says nothing; `transports` are others
-    that the same conversation can be had over.
+    `tls` means implicit TLS, before the first byte of the protocol. A UDP service that `must_answer` is down when there
+    is no reply; for the others no reply is inconclusive. `starttls` is the default policy; `transports` are
+    alternatives to `transport`.
     """
 
     name: str

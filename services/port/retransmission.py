@@ -1,4 +1,4 @@
-"""Says the last words again when a datagram may have been lost: one lost packet is no outage."""
+"""Retransmission of unanswered datagrams, so that one lost packet does not count as an outage."""
 
 import asyncio
 import time
@@ -8,22 +8,22 @@ from contextlib import contextmanager
 from libs.net.wire import Wire
 from services.port.session import ProtocolSession
 
-# Of the time that is left: early enough for an answer to each.
+# Fractions of the remaining time: each leaves enough of it for a reply.
 _RESEND_FRACTIONS = (0.25, 0.5)
 
 
 @contextmanager
 def retransmitting(
-    loop: asyncio.AbstractEventLoop, wire: Wire, dialogue: ProtocolSession, deadline: float, *, wanted: bool
+    loop: asyncio.AbstractEventLoop, wire: Wire, session: ProtocolSession, deadline: float, *, wanted: bool
 ) -> Iterator[None]:
-    """Repeats, as long as it is entered, what the dialogue has said last if nothing was heard since."""
+    """While entered, sends the last datagram again if no reply has arrived since."""
     left_s = deadline - time.monotonic()
 
-    def again() -> None:
-        if dialogue.awaiting_reply and not dialogue.finished:
-            wire.send(dialogue.last_sent)
+    def resend() -> None:
+        if session.awaiting_reply and not session.finished:
+            wire.send(session.last_sent)
 
-    timers = [loop.call_later(left_s * share, again) for share in _RESEND_FRACTIONS] if wanted else []
+    timers = [loop.call_later(left_s * share, resend) for share in _RESEND_FRACTIONS] if wanted else []
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The services that can be asked for by name: each is one entry beside the conversation that it has. Pure."""
+"""Registry of the services that a spec can name, collected from the modules of `protocols`. Pure."""
 
 from services.port.protocol_api import ServiceDefinition
 from services.port.protocols import (

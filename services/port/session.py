@@ -1,4 +1,4 @@
-"""Holds one conversation on one wire: feeds it what comes, says what it says, and knows how it ended."""
+"""Runs one protocol generator on one connection."""
 
 import time
 from collections.abc import Callable
@@ -20,26 +20,26 @@ from services.port.protocol_api import (
     UnexpectedAnswer,
 )
 
-# A few KiB are what a banner takes; the answer of a game server with its picture is the longest that anybody sends.
+# A banner takes a few KiB; the longest answer is that of a game server with its icon.
 RECEIVED_BYTES_MAX = 128 * 1024
-# Scripts and greetings pass over lines; each takes its moment of the loop.
+# Scripts and greetings skip lines, each of which takes time of the event loop.
 LINES_MAX = 1000
-# Long enough for a server far away to say its goodbye, too short to be waited for in vain.
+# Enough for the reply of a distant server, and a short delay where there is none.
 CLOSE_TIMEOUT_S = 1.0
 
 
 class ProtocolSession:
-    """The talk of one wire (libs.net.wire.Talk)."""
+    """The exchange of one wire (libs.net.exchange.Exchange): executes the actions of a protocol."""
 
-    def __init__(self, call: ProtocolContext, talk: ProtocolGenerator, session: Callable[[], TlsSession]) -> None:
-        self.context = call
+    def __init__(self, context: ProtocolContext, talk: ProtocolGenerator, session: Callable[[], TlsSession]) -> None:
+        self.context = context
         self.wire: Wire | None = None
         self.error: ProtocolSessionError | None = None
         self.finished = False
         self.has_received = False
-        self.awaiting_reply = False  # whether nothing was heard since the last words
+        self.awaiting_reply = False  # whether no data has arrived since `last_sent`
         self.first_byte_at: float | None = None
-        self.starttls_agreed_at: float | None = None  # when the peer agreed to start TLS
+        self.starttls_agreed_at: float | None = None  # when the peer accepted STARTTLS
         self.last_sent = b""
         self._protocol = talk
         self._new_tls_session = session
@@ -51,24 +51,24 @@ class ProtocolSession:
         self._close_expects_reply = False
 
     def on_connected(self) -> bytes:
-        """Begins, or goes on inside TLS; returns what to say."""
+        """Starts the protocol, or resumes it inside TLS; returns the bytes to send."""
         if self.wire is not None and not self._started:
             self.context.local_address = self.wire.local_address
-        piece = b"" if self._started else None
+        chunk = b"" if self._started else None
         self._started = True
-        words = self._advance(piece)
+        data_to_send = self._advance(chunk)
         if self.finished or self.error is not None:
             self._close()
-        return words
+        return data_to_send
 
     def on_data(self, data: bytes) -> bool:
-        """Takes what came; True when all is said."""
+        """Buffers received bytes and resumes the protocol; True when the session is complete."""
         if self.first_byte_at is None:
             self.first_byte_at = time.monotonic()
         self.has_received = True
         self.awaiting_reply = False
         if self.finished:
-            return True  # the answer to our goodbye
+            return True  # the reply to the close sequence
         self._received_bytes += len(data)
         self._buffer += data
         if self._received_bytes > RECEIVED_BYTES_MAX:
@@ -81,50 +81,50 @@ class ProtocolSession:
 
     def _process_buffer(self) -> None:
         while self._action is not None and self.error is None and not self.finished:
-            piece = self._take(self._action)
-            if piece is None:
+            chunk = self._take(self._action)
+            if chunk is None:
                 return
-            said = self._advance(piece)
-            if said and self.wire is not None:
-                self.wire.send(said)
+            sent = self._advance(chunk)
+            if sent and self.wire is not None:
+                self.wire.send(sent)
             if isinstance(self._action, StartTls):
                 self._start_tls()
                 return
 
     def _start_tls(self) -> None:
         if self.wire is None:
-            raise RuntimeError("a dialogue needs its wire")
+            raise RuntimeError("a session needs its wire")
         self._buffer.clear()
         self.starttls_agreed_at = time.monotonic()
         self.wire.start_tls(self._new_tls_session())
 
-    def _advance(self, piece: bytes | None) -> bytes:
-        """Takes the conversation on until it wants to hear something; returns what it says meanwhile."""
-        said: list[bytes] = []
+    def _advance(self, chunk: bytes | None) -> bytes:
+        """Resumes the protocol until it waits for input; returns the bytes to send."""
+        sent: list[bytes] = []
         try:
-            ask = next(self._protocol) if piece is None else self._protocol.send(piece)
-            while isinstance(ask, Send):
-                said.append(ask.data)
-                ask = self._protocol.send(b"")
-            self._action = ask
+            action = next(self._protocol) if chunk is None else self._protocol.send(chunk)
+            while isinstance(action, Send):
+                sent.append(action.data)
+                action = self._protocol.send(b"")
+            self._action = action
         except StopIteration as end:
-            said.append(self._finish(end.value))
+            sent.append(self._finish(end.value))
         except ProtocolSessionError as error:
-            # Its traceback holds our frames, and those hold us.
+            # Its traceback refers to our frames, and those to self: a reference cycle.
             self.error = error.with_traceback(None)
-        words = b"".join(said)
-        if words:
-            self.last_sent, self.awaiting_reply = words, True
-        return words
+        data_to_send = b"".join(sent)
+        if data_to_send:
+            self.last_sent, self.awaiting_reply = data_to_send, True
+        return data_to_send
 
-    def _finish(self, goodbye: CloseSequence) -> bytes:
+    def _finish(self, close: CloseSequence) -> bytes:
         self._action = None
         if self.context.starttls == "require" and not self.context.over_tls and self._is_plaintext:
-            self.error = TlsNotOffered("The conversation was over without going over to TLS")
+            self.error = TlsNotOffered("The exchange ended without STARTTLS")
             return b""
         self.finished = True
-        self._close_expects_reply = bool(goodbye.data) and goodbye.expects_reply
-        return goodbye.data
+        self._close_expects_reply = bool(close.data) and close.expects_reply
+        return close.data
 
     @property
     def _is_plaintext(self) -> bool:
@@ -138,27 +138,27 @@ class ProtocolSession:
         else:
             self.wire.close_gracefully(CLOSE_TIMEOUT_S)
 
-    def _take(self, ask: ProtocolAction) -> bytes | None:
-        """Returns what is asked for and cuts it off the buffer; None as long as it is not all there."""
-        if isinstance(ask, ReadLine):
-            return self._take_line(ask)
-        size = ask.size if isinstance(ask, ReadExactly) else len(self._buffer)
-        if isinstance(ask, ReadChunk) and not size:
+    def _take(self, action: ProtocolAction) -> bytes | None:
+        """Removes the requested bytes from the buffer and returns them; None until all of them have arrived."""
+        if isinstance(action, ReadLine):
+            return self._take_line(action)
+        size = action.size if isinstance(action, ReadExactly) else len(self._buffer)
+        if isinstance(action, ReadChunk) and not size:
             return None
         return None if len(self._buffer) < size else self._pop_bytes(size)
 
     def _pop_bytes(self, size: int) -> bytes:
-        piece = bytes(memoryview(self._buffer)[:size])
-        del self._buffer[:size]  # of a bytearray that moves nothing
-        return piece
+        chunk = bytes(memoryview(self._buffer)[:size])
+        del self._buffer[:size]  # on a bytearray this moves no bytes
+        return chunk
 
-    def _take_line(self, ask: ReadLine) -> bytes | None:
-        end = self._buffer.find(b"\n", 0, ask.bytes_max + 1)
-        if end < 0 and len(self._buffer) <= ask.bytes_max:
+    def _take_line(self, action: ReadLine) -> bytes | None:
+        end = self._buffer.find(b"\n", 0, action.bytes_max + 1)
+        if end < 0 and len(self._buffer) <= action.bytes_max:
             return None
         if end < 0:
             self.error = UnexpectedAnswer(
-                f"The peer sent a line of more than {ask.bytes_max} bytes.", bytes(self._buffer)
+                f"The peer sent a line of more than {action.bytes_max} bytes.", bytes(self._buffer)
             )
             return None
         self._lines += 1

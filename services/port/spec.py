@@ -1,4 +1,4 @@
-"""What kind `port` can be asked for, and the reasons it answers with. Pure data."""
+"""Specification of kind `port`: options, validation and reasons. Pure data."""
 
 import functools
 from enum import StrEnum
@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from libs.model.fields.address_family import AddressFamily, check_family
 from libs.model.fields.tls import STATIC_TLS_FACTS
-from libs.model.fields.url import parse_authority
+from libs.model.fields.url import parse_authority, parse_host
 from services.port.dns_query import QUERY_TYPES, check_query_name
 from services.port.expect_script import ScriptStep, check_steps
 from services.port.prometheus import PortPrometheusMapping
@@ -15,7 +15,7 @@ from services.port.protocol_api import ServiceDefinition, StartTlsPolicy
 from services.port.service_registry import SERVICES
 
 TLS_EXPIRY_FRACTION_MAX = 0.9
-# What a dns server is asked where nothing else is said.
+# The default query of service dns.
 _DEFAULT_QUERY_NAME, _DEFAULT_QUERY_TYPE = ".", "SOA"
 
 ServiceName = str
@@ -23,24 +23,24 @@ Transport = Literal["tcp", "udp"]
 
 
 class PortReason(StrEnum):
-    """The reasons of this kind, beside those that all kinds share (libs.model.outcome.Reason, libs.model.fields.tls)."""
+    """Reasons of this kind, in addition to the shared ones (libs.model.outcome.Reason, libs.model.fields.tls)."""
 
-    # The target's side.
-    SILENT = "silent"  # `degraded`: the connection was accepted, and not one word came: a proxy, or a stuck service
-    REFUSING = "refusing"  # `degraded`: the service is up and does not want us; the detail has its own words
-    UNHEALTHY = "unhealthy"  # `degraded`: the service says of itself that it is not well
-    ANSWER_TIMEOUT = "answer_timeout"  # the conversation began, and the peer stopped in the middle of it
-    CLOSED = "closed"  # the peer hung up before the conversation was over
+    # Caused by the target.
+    SILENT = "silent"  # `degraded`: the connection was accepted, but no data arrived: a proxy without backend, or a hung service
+    REFUSING = "refusing"  # `degraded`: the service is running and refuses the session; the detail quotes it
+    UNHEALTHY = "unhealthy"  # `degraded`: the service reports an error state of its own
+    ANSWER_TIMEOUT = "answer_timeout"  # the peer stopped responding during the exchange
+    CLOSED = "closed"  # the peer closed the connection before the exchange was complete
     RESET = "reset"  # the connection was reset after it had been accepted
-    UNEXPECTED_ANSWER = "unexpected_answer"  # what answered does not speak this protocol
-    STARTTLS_MISSING = "starttls_missing"  # the service does not go over to TLS, and starttls is "require"
+    UNEXPECTED_ANSWER = "unexpected_answer"  # the peer does not speak this protocol
+    STARTTLS_MISSING = "starttls_missing"  # the service does not start TLS, and starttls is "require"
     FAMILY_DOWN = "family_down"  # `degraded`: with family "both", one family is down and the other is not
-    # `down` where the service must answer over UDP, `unknown` where silence proves nothing.
+    # `down` where the service must answer over UDP, `unknown` where no reply is inconclusive.
     NO_ANSWER = "no_answer"
 
 
 class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dict=True):
-    """One port on one host, and what is expected to be said there."""
+    """One port on one host, and the service or script that is expected there."""
 
     schemes = ("tcp", "udp", "tls", *SERVICES)
     static_facts = STATIC_TLS_FACTS
@@ -65,12 +65,12 @@ class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dic
         _check_service(self)
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ValueError("port must be from 1 to 65535")
-        host, _, is_address = self.authority
+        host, is_address = self.authority
         check_family(self.family, self.resolve_to, host, is_address=is_address)
         if self.steps:
             check_steps(self.steps)
         if self.server_name is not None:
-            _parse_name("server_name", self.server_name)
+            parse_host("server_name", self.server_name)
         _check_query(self)
         if not 0 <= self.tls_expiry_fraction <= TLS_EXPIRY_FRACTION_MAX:
             raise ValueError(f"tls_expiry_fraction must be from 0 to {TLS_EXPIRY_FRACTION_MAX}")
@@ -81,7 +81,10 @@ class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dic
         scheme = parts.scheme.lower()
         if not parts.netloc or parts.fragment or (parts.path.strip("/") and scheme != "dns"):
             raise ValueError(f"url must look like {scheme}://host or {scheme}://host:port, not {url!r}")
-        host, port, _ = _parse_authority("url", parts.netloc)
+        try:
+            host, port, _ = parse_authority(parts.netloc)
+        except ValueError as error:
+            raise ValueError(f"url {error}") from None
         given: dict[str, Any] = {"host": host, "port": port} | _parse_query(scheme, parts.query)
         if scheme in SERVICES:
             given["service"] = scheme
@@ -105,7 +108,7 @@ class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dic
 
     @property
     def effective_port(self) -> int:
-        """The port that is dialled."""
+        """The port to connect to: `port`, or the default of the service."""
         if self.port is not None:
             return self.port
         return 0 if self.service_definition is None else self.service_definition.port
@@ -116,7 +119,7 @@ class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dic
 
     @property
     def implicit_tls(self) -> bool:
-        """Whether TLS comes before the first word."""
+        """Whether TLS starts before the first byte of the protocol."""
         return self.tls or (self.service_definition is not None and self.service_definition.tls)
 
     @property
@@ -125,13 +128,13 @@ class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dic
 
     @property
     def tls_name(self) -> str:
-        """The name for TLS, as it is asked for and compared with the certificate."""
-        named = self.hostname if self.server_name is None else _parse_name("server_name", self.server_name)
+        """The server name for SNI and certificate verification."""
+        named = self.hostname if self.server_name is None else parse_host("server_name", self.server_name)[0]
         return named.rstrip(".")
 
     @property
     def degrades_on_tls_findings(self) -> bool:
-        """Whether a certificate that does not hold is but a warning: so it is by default where TLS is a bonus."""
+        """Whether a certificate problem only degrades the target: the default where TLS is opportunistic."""
         if self.tls_findings is not None:
             return self.tls_findings == "degraded"
         return not self.implicit_tls and self.starttls_policy == "auto"
@@ -141,13 +144,9 @@ class PortSpec(PortPrometheusMapping, frozen=True, kw_only=True, tag="port", dic
         return self.starttls or (self.service_definition.starttls if self.service_definition else "auto")
 
     @functools.cached_property
-    def authority(self) -> tuple[str, int | None, bool]:
-        """The host as it is dialled: A-labels or an IP literal; no port; whether it is a literal."""
-        text = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
-        host, port, is_address = _parse_authority("host", text)
-        if port is not None:
-            raise ValueError("host must not hold a port: it has an option of its own")
-        return host, port, is_address
+    def authority(self) -> tuple[str, bool]:
+        """The host to connect to (A-labels or an IP literal), and whether it is a literal."""
+        return parse_host("host", self.host)
 
 
 def _check_service(spec: PortSpec) -> None:
@@ -158,9 +157,9 @@ def _check_service(spec: PortSpec) -> None:
     if entry is None:
         raise ValueError(f"service must be one of {', '.join(SERVICES)}")
     if spec.steps:
-        raise ValueError("steps cannot be given together with a service: it brings its own conversation")
+        raise ValueError("steps cannot be given together with a service: it has its own protocol")
     if spec.tls and not entry.tls:
-        raise ValueError(f"tls is not what {spec.service} begins with; starttls says whether it goes over to TLS")
+        raise ValueError(f"tls is not supported by {spec.service}, which has no implicit TLS; see starttls")
     if spec.transport is not None and spec.transport not in (entry.transport, *entry.transports):
         raise ValueError(f"transport of {spec.service} must be {entry.transport}")
 
@@ -169,16 +168,16 @@ def _check_query(spec: PortSpec) -> None:
     check_query_name(spec.query_name)
     if spec.query_type not in QUERY_TYPES:
         raise ValueError(f"query_type must be one of {', '.join(QUERY_TYPES)}")
-    for name, asked, default in (
+    for name, value, default in (
         ("query_name", spec.query_name, _DEFAULT_QUERY_NAME),
         ("query_type", spec.query_type, _DEFAULT_QUERY_TYPE),
     ):
-        if spec.service != "dns" and asked != default:
-            raise ValueError(f"{name} must be left out unless service is dns: nothing else is asked a question")
+        if spec.service != "dns" and value != default:
+            raise ValueError(f"{name} must be left out unless service is dns")
 
 
 def _parse_query(scheme: str, query: str) -> dict[str, str]:
-    """Returns the options that the query of a URL stands for: of dns its type, in any letters."""
+    """Returns the options in the query of a URL: the record type of dns, in upper or lower case."""
     given = parse_qsl(query, keep_blank_values=True)
     if not given:
         return {}
@@ -193,25 +192,12 @@ def _check_without_service(spec: PortSpec) -> None:
     if spec.port is None:
         raise ValueError("port must be given where no service is named")
     if spec.tls and any(step.starttls for step in spec.steps):
-        raise ValueError("steps must not have starttls together with tls: it is spoken from the first word on")
+        raise ValueError("steps must not have starttls together with tls: TLS is active from the start")
     if spec.transport != "udp":
         return
     if not (spec.steps and spec.steps[0].send and spec.steps[-1].expect):
-        raise ValueError("steps must begin with a send and end with an expect over udp: only an answer proves anything")
+        raise ValueError(
+            "steps must begin with a send and end with an expect over udp: only a reply shows that the service is up"
+        )
     if spec.tls or any(step.starttls for step in spec.steps):
-        raise ValueError("tls is not spoken over udp")
-
-
-def _parse_name(field: str, text: str) -> str:
-    """Returns a name or an address as it is asked for: A-labels, or an address without brackets."""
-    host, port, _ = _parse_authority(field, f"[{text}]" if ":" in text else text)
-    if port is not None or not host:
-        raise ValueError(f"{field} must be a name or an address without a port")
-    return host
-
-
-def _parse_authority(field: str, text: str) -> tuple[str, int | None, bool]:
-    try:
-        return parse_authority(text)
-    except ValueError as error:
-        raise ValueError(f"{field} {error}") from None
+        raise ValueError("tls is not supported over udp")

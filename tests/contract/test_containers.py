@@ -235,4 +235,5 @@ def test_a_slim_image_holds_what_its_service_imports_and_no_more(name: str):
     hidden = [top for top, owners in packages.items() if not owners & kept]
     command = [sys.executable, "-c", IN_IMAGE, name, *hidden]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
-    assert done.stdout.strip() == name, done.stderr
+    remedy = f"A package that {name} imports is missing: add the package to the extra {name} in pyproject.toml."
+    assert done.stdout.strip() == name, f"{remedy}\n{done.stderr}"

@@ -15,6 +15,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _URL_PATTERN = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE | re.DOTALL)
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::([0-9]{0,5}))?")
+_HOST_WITH_PORT = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*):[0-9]*")
 _ASCII_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*\.?")
 _CONTROL_OR_BLANK = re.compile(
     r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ud800-\udfff\ufeff\ufff9-\uffff]"
@@ -80,8 +81,23 @@ def parse_authority(text: str) -> tuple[str, int | None, bool]:
     parts = _AUTHORITY.fullmatch(text)
     if parts is None:
         raise ValueError("must name a host, or host:port, with an IPv6 address in brackets")
-    host, is_address = _parse_host(parts.group(1))
+    host, is_address = _canonical_host(parts.group(1))
     return host, _parse_port(parts.group(2)), is_address
+
+
+def parse_host(field: str, text: str) -> tuple[str, bool]:
+    """Returns the host, and whether it is an IP literal, of an option that takes no port.
+
+    `text` is a name, an IPv4 address, or an IPv6 address with or without brackets. The ValueError starts with `field`.
+    """
+    if _HOST_WITH_PORT.fullmatch(text):
+        raise ValueError(f"{field} must be a host name or an IP address; a port is not allowed here")
+    is_ipv6 = text.count(":") > 1 and "[" not in text
+    try:
+        host, _, is_address = parse_authority(f"[{text}]" if is_ipv6 else text)
+    except ValueError as error:
+        raise ValueError(f"{field} {error}") from None
+    return host, is_address
 
 
 def join_url(base: Url, reference: str) -> Url:
@@ -101,7 +117,7 @@ def join_url(base: Url, reference: str) -> Url:
     return base._replace(path=_percent_encode(_remove_dot_segments(merged) + mark + question))
 
 
-def _parse_host(text: str) -> tuple[str, bool]:
+def _canonical_host(text: str) -> tuple[str, bool]:
     if text.startswith("["):
         return _parse_ipv6(text[1:-1]), True
     host = text if text.isascii() else _ascii_name(text)
@@ -125,7 +141,7 @@ def _parse_ipv6(text: str) -> str:
     try:
         address = ipaddress.IPv6Address(text)
     except ValueError:
-        raise ValueError("must have an IPv6 address between its brackets") from None
+        raise ValueError("must have an IPv6 address in standard notation (RFC 4291), such as 2001:db8::1") from None
     if address.scope_id is not None:
         raise ValueError("must not name a network interface after an IPv6 address")
     return str(address)

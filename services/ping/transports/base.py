@@ -1,4 +1,4 @@
-"""What the ways of pinging share: the pace of one check, its waits, and what it means when a packet cannot leave."""
+"""Interface of ICMP transports, and their shared pacing, waiting and error mapping."""
 
 import asyncio
 import errno
@@ -14,18 +14,20 @@ from services.ping.transports import socket_options
 
 SEND_RETRY_S = 0.005
 SEND_QUEUE_FULL = Verdict(Status.UNKNOWN, Reason.NO_BUFFERS, "This machine could not send the packets in time.")
-FAMILY_UNSUPPORTED = Verdict(Status.UNKNOWN, Reason.NO_ROUTE, "This machine does not speak the address's family of IP.")
+FAMILY_UNSUPPORTED = Verdict(
+    Status.UNKNOWN, Reason.NO_ROUTE, "This machine does not support the address family of the target."
+)
 
 
 class SeriesEnd(NamedTuple):
-    """How an exchange ended: why packets stayed here, if any did, and whether our buffer dropped some that came."""
+    """End of a series: what kept requests from being sent, if anything, and whether the receive buffer overflowed."""
 
     send_failure: Verdict | None = None
     buffer_overflowed: bool = False
 
 
 class IcmpTransport(Protocol):
-    """A way of sending echo requests. Entered once per process."""
+    """Sends echo requests and records their replies. Entered once per process."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -33,13 +35,13 @@ class IcmpTransport(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    async def run_series(self, flight: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
-        """Sends the packets at their pace and fills the flight; `deadline` is an instant of the loop's clock."""
+    async def run_series(self, series: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
+        """Sends the requests and records replies in the series; `deadline` is an instant of the loop's clock."""
         ...
 
 
 class UnavailableTransport:
-    """The way of a process that may open no ICMP socket at all."""
+    """The transport of a process that may not open ICMP sockets."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,9 +51,11 @@ class UnavailableTransport:
     ) -> None:
         pass
 
-    async def run_series(self, flight: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
-        del flight, pace, deadline
-        return SeriesEnd(Verdict(Status.UNKNOWN, PingReason.NO_ICMP, f"This process may not ping: {REMEDY}."))
+    async def run_series(self, series: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
+        del series, pace, deadline
+        return SeriesEnd(
+            Verdict(Status.UNKNOWN, PingReason.NO_ICMP, f"This process may not open ICMP sockets: {REMEDY}.")
+        )
 
 
 REMEDY = (
@@ -61,13 +65,16 @@ REMEDY = (
 
 
 async def send_requests(
-    flight: EchoSeries, pace: SendTiming, deadline: float, send: Callable[[EchoRequest], Awaitable[Verdict | None]]
+    series: EchoSeries, pace: SendTiming, deadline: float, send: Callable[[EchoRequest], Awaitable[Verdict | None]]
 ) -> Verdict | None:
-    """Sends the packets one after the other; what came late makes the rest come faster. Returns what stopped it."""
+    """Sends the requests in turn; a delay makes the remaining ones follow faster.
+
+    Returns the failure that stopped it.
+    """
     loop = asyncio.get_running_loop()
-    for place, packet in enumerate(flight.requests):
+    for place, packet in enumerate(series.requests):
         if place:
-            await asyncio.sleep(send_delay_s(pace, deadline, loop.time(), len(flight.requests) - place))
+            await asyncio.sleep(send_delay_s(pace, deadline, loop.time(), len(series.requests) - place))
         fault = await send(packet)
         if fault is not None:
             return fault
@@ -75,23 +82,23 @@ async def send_requests(
 
 
 def send_delay_s(pace: SendTiming, deadline: float, now: float, left: int) -> float:
-    """Returns how long to wait with the next of `left` packets, so that the last one still has its patience."""
+    """Returns the delay before the next of `left` requests that keeps the reply timeout of the last one."""
     return min(pace.interval_s, max(deadline - pace.reply_timeout_s - now, 0.0) / left)
 
 
-def send_error_verdict(error: OSError, flight: EchoSeries) -> Verdict:
-    """Returns what it means that a packet did not leave; raises `error` again when nobody foresaw it."""
-    if error.errno == errno.EMSGSIZE and flight.dont_fragment:
-        detail = "The packet is larger than this machine's own link takes, and dont_fragment is set."
+def send_error_verdict(error: OSError, series: EchoSeries) -> Verdict:
+    """Returns the verdict on a failed send; raises `error` again if it is not a known one."""
+    if error.errno == errno.EMSGSIZE and series.dont_fragment:
+        detail = "The packet is larger than the MTU of this machine's own link, and dont_fragment is set."
         return Verdict(Status.UNKNOWN, PingReason.PACKET_TOO_LARGE, detail)
     if socket_options.is_transient(error):
         return SEND_QUEUE_FULL
     return connect_verdict(error, answered=False)
 
 
-async def wait_settled(flight: EchoSeries, until: float) -> None:
-    """Returns when every packet has been answered, one way or the other, or at `until`; at once if none has left."""
-    if flight.is_settled or all(packet.sent_at is None for packet in flight.requests):
+async def wait_settled(series: EchoSeries, until: float) -> None:
+    """Waits until every request is settled, or until `until`; returns at once if none was sent."""
+    if series.is_settled or all(packet.sent_at is None for packet in series.requests):
         return
     loop = asyncio.get_running_loop()
     done = loop.create_future()
@@ -100,7 +107,7 @@ async def wait_settled(flight: EchoSeries, until: float) -> None:
         if not done.done():
             done.set_result(None)
 
-    flight.on_settled = wake
+    series.on_settled = wake
     timer = loop.call_at(until, wake)
     try:
         await done

@@ -1,9 +1,9 @@
-"""The way without CAP_NET_RAW: aioping over datagram ICMP sockets, one socket for each check, so many at a time.
+"""Transport without CAP_NET_RAW: aioping over datagram ICMP sockets, one socket for each check.
 
-The kernel gives each of these sockets an id of its own and delivers only replies that carry it. Whatever else can be
-wrong with a reply aioping does not ask: where it comes from, which packet it answers, whether its bytes are ours. Nor
-does it know options, kernel timestamps or ICMP errors, and cancelled it leaves descriptors and watchers behind. So it
-is handed a socket that does all of that (`checked.py`), and that is closed here.
+The kernel assigns an id to each of these sockets and delivers only replies with that id. aioping itself checks neither
+source nor sequence number nor payload of a reply; it does not support socket options, kernel timestamps or ICMP errors,
+and leaves descriptors and watchers behind when it is cancelled. It is therefore given a socket that implements all of
+that (`filtered_socket.py`) and is closed here. The number of checks at a time is limited by the number of sockets.
 """
 
 import asyncio
@@ -31,15 +31,17 @@ from services.ping.transports.base import (
 )
 from services.ping.transports.filtered_socket import FilteredSocket, PendingIcmpError
 
-# Ours ends every wait first: aioping would close the socket before what came in time is read.
+# Never reached: aioping's own timeout would close the socket before replies that came in time are read.
 _NO_TIMEOUT_S = 86_400.0
 _NO_FREE_SOCKET = Verdict(
-    Status.UNKNOWN, PingReason.NO_SLOT, "Too many other pings were under way; with CAP_NET_RAW there is no such limit."
+    Status.UNKNOWN,
+    PingReason.NO_SLOT,
+    "Too many other pings were in progress; with CAP_NET_RAW there is no such limit.",
 )
 
 
 class DatagramIcmpTransport:
-    """Sends each flight through a socket of its own."""
+    """Runs each series on a socket of its own."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, slots_max: int) -> None:
         self.sockets_max = slots_max
@@ -54,29 +56,29 @@ class DatagramIcmpTransport:
     ) -> None:
         pass
 
-    async def run_series(self, flight: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
+    async def run_series(self, series: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
         try:
-            # As long as the packets, sent at once, would still have all of their patience.
+            # Until then the requests, sent at once, still have their full reply timeout.
             async with asyncio.timeout_at(deadline - pace.reply_timeout_s):
                 await self._free_sockets.acquire()
         except TimeoutError:
             return SeriesEnd(_NO_FREE_SOCKET)
         try:
-            with FilteredSocket(flight) as sock:
-                return await self._run(flight, pace, deadline, sock)
+            with FilteredSocket(series) as sock:
+                return await self._run(series, pace, deadline, sock)
         except OSError as error:
             return SeriesEnd(
-                FAMILY_UNSUPPORTED if error.errno == errno.EAFNOSUPPORT else send_error_verdict(error, flight)
+                FAMILY_UNSUPPORTED if error.errno == errno.EAFNOSUPPORT else send_error_verdict(error, series)
             )
         finally:
             self._free_sockets.release()
 
-    async def _run(self, flight: EchoSeries, pace: SendTiming, deadline: float, sock: FilteredSocket) -> SeriesEnd:
+    async def _run(self, series: EchoSeries, pace: SendTiming, deadline: float, sock: FilteredSocket) -> SeriesEnd:
         leave_by = deadline - pace.reply_timeout_s / 2
 
         async def send(packet: EchoRequest) -> Verdict | None:
             while True:
-                fault = await self._send(flight, packet, sock, leave_by)
+                fault = await self._send(series, packet, sock, leave_by)
                 if fault is not SEND_QUEUE_FULL or self._loop.time() + SEND_RETRY_S >= leave_by:
                     return fault
                 await asyncio.sleep(SEND_RETRY_S)
@@ -84,28 +86,28 @@ class DatagramIcmpTransport:
         try:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(_receive_replies(sock))
-                fault = await send_requests(flight, pace, deadline, send)
-                await wait_settled(flight, min(self._loop.time() + pace.reply_timeout_s, deadline))
+                fault = await send_requests(series, pace, deadline, send)
+                await wait_settled(series, min(self._loop.time() + pace.reply_timeout_s, deadline))
                 await cancel_and_wait([listening])
         finally:
-            # What aioping leaves behind when it is cancelled.
+            # aioping leaves its reader behind when it is cancelled.
             self._loop.remove_reader(sock.fileno())
         sock.drain()
-        return SeriesEnd(fault, buffer_overflowed=not flight.is_settled and socket_options.drop_count(sock) > 0)
+        return SeriesEnd(fault, buffer_overflowed=not series.is_settled and socket_options.drop_count(sock) > 0)
 
     async def _send(
-        self, flight: EchoSeries, packet: EchoRequest, sock: FilteredSocket, leave_by: float
+        self, series: EchoSeries, packet: EchoRequest, sock: FilteredSocket, leave_by: float
     ) -> Verdict | None:
         sock.set_next(packet)
         try:
             async with asyncio.timeout_at(leave_by):
-                await aioping.send_one_ping(sock, flight.address, packet.key, 0, flight.family)
+                await aioping.send_one_ping(sock, series.address, packet.key, 0, series.family)
         except TimeoutError:
             return SEND_QUEUE_FULL
         except OSError as error:
-            return send_error_verdict(error, flight)
+            return send_error_verdict(error, series)
         finally:
-            # Cancelled, aioping would go on and send all the same.
+            # A cancelled aioping would still send.
             self._loop.remove_writer(sock.fileno())
         return None
 
@@ -115,13 +117,13 @@ async def _receive_replies(sock: FilteredSocket) -> None:
         try:
             delay_s = await aioping.receive_one_ping(sock, 0, _NO_TIMEOUT_S)
         except PendingIcmpError:
-            await asyncio.sleep(0)  # so that errors without end leave the loop its turn
+            await asyncio.sleep(0)  # so that endless errors do not block the loop
         else:
             sock.record_reply(delay_s)
 
 
 def open_datagram_transport(loop: asyncio.AbstractEventLoop, slots_max: int) -> DatagramIcmpTransport | None:
-    """Returns the way through datagram sockets; None when this process may not have them."""
+    """Returns a transport over datagram sockets; None if this process may not open them."""
     for family in socket_options.PROTOCOLS:
         try:
             socket.socket(family, socket.SOCK_DGRAM, socket_options.PROTOCOLS[family]).close()

@@ -1,4 +1,4 @@
-"""ICMP errors as Linux tells them to a socket of its own: the error queue (man 7 ip, IP_RECVERR)."""
+"""ICMP errors from the error queue of a Linux socket (man 7 ip, IP_RECVERR)."""
 
 import socket
 import struct
@@ -7,7 +7,7 @@ from services.ping import icmp
 from services.ping.icmp import IcmpError
 from services.ping.transports import socket_options
 
-# struct sock_extended_err: errno, origin, type, code, padding, info, data; then the address of who said it.
+# struct sock_extended_err: errno, origin, type, code, padding, info, data; then the address of the error's sender.
 _EXTENDED_ERR = struct.Struct("@IBBBBII")
 _ICMP_ORIGINS = frozenset({2, 3})
 _FAMILY = struct.Struct("@H")
@@ -17,9 +17,9 @@ _ECHO_HEADER = struct.Struct("!BBHI")
 
 
 def read_error(sock: socket.socket) -> IcmpError | None:
-    """Returns the next ICMP error of a socket, None if it is no error about an echo request of ours.
+    """Returns the next ICMP error of a socket, None if it is not about an echo request.
 
-    BlockingIOError when there is none. Clears what the error did to the socket: its next call would have failed.
+    BlockingIOError if there is none. Clears the pending socket error, which would make the next call fail.
     """
     data, ancillary, _, target = sock.recvmsg(_READ_BYTES, _READ_BYTES, socket.MSG_ERRQUEUE)
     for level, kind, extended in ancillary:
@@ -34,7 +34,7 @@ _RECVERR_OPTIONS = frozenset(
 
 
 def parse_extended_error(is_ipv6: bool, data: bytes, extended: bytes, target: str) -> IcmpError | None:
-    """Returns the report in an extended error; `data` is the packet that it is about, which went to `target`."""
+    """Parses an extended error; `data` is the packet that caused it, `target` its destination."""
     if len(extended) < _EXTENDED_ERR.size or len(data) < _ECHO_HEADER.size or data[0] not in _ECHO_REQUESTS:
         return None
     _, origin, kind, code, _, info, _ = _EXTENDED_ERR.unpack_from(extended)

@@ -1,4 +1,4 @@
-"""The socket that aioping is handed: it sends one flight's packets, and lets only their answers through."""
+"""Socket given to aioping: sends the requests of one series, and returns only matching replies."""
 
 import random
 import socket
@@ -12,21 +12,21 @@ from services.ping.transports.error_queue import read_error
 
 _READ_BYTES = 65_536
 _ANCILLARY_BYTES = 512
-# A flood that is not ours may not hold the loop.
+# Bounds the time of the loop that a flood of unrelated packets takes.
 _READ_MAX = 256
-# aioping writes its own clock into the first bytes after the header, and looks for it there again.
+# aioping writes its send time into the first bytes after the header, and reads it there again.
 _AIOPING_TIMESTAMP = slice(8, 16)
 
 
 class PendingIcmpError(OSError):
-    """ICMP errors were read. Raised through aioping so that the socket is watched anew.
+    """ICMP errors were read from the error queue. Raised through aioping so that the socket is watched again.
 
-    libuv stops watching a descriptor when poll tells of an error.
+    libuv stops watching a descriptor when poll reports an error.
     """
 
 
 class MatchedReply(NamedTuple):
-    """An answer that was let through: `rtt_s` is by the kernel's stamp, None if that cannot be trusted."""
+    """A matching reply: `rtt_s` is by the kernel's timestamp, None if that is not reliable."""
 
     request: EchoRequest
     rtt_s: float | None
@@ -39,37 +39,37 @@ class _SentRequest(NamedTuple):
 
 
 class FilteredSocket(socket.socket):
-    """A datagram ICMP socket for one flight. The kernel chooses its id and delivers nothing with another one."""
+    """A datagram ICMP socket for one series. The kernel assigns its id and delivers only replies with that id."""
 
-    def __init__(self, flight: EchoSeries) -> None:
+    def __init__(self, series: EchoSeries) -> None:
         super().__init__(
-            flight.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket_options.PROTOCOLS[flight.family]
+            series.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket_options.PROTOCOLS[series.family]
         )
         self.reply: MatchedReply | None = None
-        self._series = flight
+        self._series = series
         self._next: EchoRequest | None = None
         self._sent: dict[int, _SentRequest] = {}
         try:
             socket_options.enable_receive_metadata(self)
             socket_options.enable_error_queue(self)
-            if flight.ttl is not None:
-                socket_options.set_ttl(self, flight.ttl)
-            socket_options.set_dont_fragment(self, dont_fragment=flight.dont_fragment)
+            if series.ttl is not None:
+                socket_options.set_ttl(self, series.ttl)
+            socket_options.set_dont_fragment(self, dont_fragment=series.dont_fragment)
             socket_options.enlarge_buffers(self)
-            self.bind(("::" if flight.version == 6 else "0.0.0.0", 0))  # noqa: S104 - the kernel fills in the id
+            self.bind(("::" if series.version == 6 else "0.0.0.0", 0))  # noqa: S104 - the kernel fills in the id
         except BaseException:
             self.close()
             raise
         first = random.getrandbits(16)
-        for place, packet in enumerate(flight.requests):
+        for place, packet in enumerate(series.requests):
             packet.key = first + place & 0xFFFF
 
     def set_next(self, packet: EchoRequest) -> None:
-        """Makes `packet` the one that leaves when aioping sends its own."""
+        """Sets the request that replaces the next one of aioping."""
         self._next = packet
 
     def sendto(self, data: Any, *_options: Any) -> int:
-        """Sends the next packet in the place of aioping's `data`; returns the number of bytes."""
+        """Sends the request set by `set_next` in place of aioping's `data`; returns the number of bytes."""
         packet = self._next
         if packet is None:
             raise RuntimeError("nothing is to be sent")
@@ -79,13 +79,13 @@ class FilteredSocket(socket.socket):
         except BlockingIOError:
             raise
         except OSError:
-            # It may be the error of an earlier packet, which the kernel tells with the next call.
+            # It may be the error of an earlier packet: the kernel reports those with the next call.
             if not self.read_errors():
                 raise
             return self._send(packet)
 
     def recv(self, *_options: Any) -> bytes:
-        """Returns an answer as aioping wants to see it, and notes it in `answer`; BlockingIOError if there is none."""
+        """Returns a matching reply in aioping's format, and sets `reply`; BlockingIOError if there is none."""
         if self.read_errors():
             raise PendingIcmpError
         for _ in range(_READ_MAX):
@@ -93,7 +93,7 @@ class FilteredSocket(socket.socket):
                 data, ancillary, _flags, sender = self.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
             except BlockingIOError:
                 raise
-            except OSError as error:  # an ICMP error that came a moment ago
+            except OSError as error:  # an ICMP error that has just arrived
                 self.read_errors()
                 raise PendingIcmpError from error
             shown = self._match_reply(data, ancillary, str(sender[0]))
@@ -102,7 +102,7 @@ class FilteredSocket(socket.socket):
         raise BlockingIOError
 
     def read_errors(self) -> bool:
-        """Notes the ICMP errors that have come; tells whether there were any."""
+        """Records the ICMP errors in the queue; returns whether there were any."""
         for number in range(_READ_MAX):
             try:
                 report = read_error(self)
@@ -114,7 +114,7 @@ class FilteredSocket(socket.socket):
         return True
 
     def record_reply(self, delay_s: float) -> None:
-        """Counts `answer`. `delay_s` is its round-trip time by aioping, which has to do if the kernel's does not."""
+        """Records `reply`. `delay_s` is the round-trip time by aioping, used if there is no kernel timestamp."""
         if self.reply is None:
             return
         packet, rtt_s, ttl = self.reply
@@ -122,7 +122,7 @@ class FilteredSocket(socket.socket):
         self._series.record_reply(packet, delay_s if rtt_s is None else rtt_s, ttl, stamped=rtt_s is not None)
 
     def drain(self) -> None:
-        """Counts what has come until now, by the kernel's stamps."""
+        """Records all replies that have arrived, by the kernel's timestamps."""
         for _ in range(_READ_MAX):
             try:
                 self.recv()
@@ -143,7 +143,10 @@ class FilteredSocket(socket.socket):
             raise
 
     def _match_reply(self, data: bytes, ancillary: socket_options.AncillaryData, source: str) -> bytes | None:
-        """Holds a message against what was sent. Returns it with aioping's clock in it if it is the first answer."""
+        """Matches a message with the sent requests.
+
+        Returns the first reply to one, with aioping's timestamp inserted.
+        """
         read = DualTimestamp(time.monotonic_ns(), time.time_ns())
         message = parse_icmp6(data) if self._series.version == 6 else parse_icmp(data)
         entry = self._sent.get(message.key & 0xFFFF) if isinstance(message, EchoReply) else None

@@ -1,4 +1,4 @@
-"""Kernel timestamps of what arrives: switched on for the whole machine when the first socket asks, a moment later."""
+"""Kernel receive timestamps: enabled system-wide, shortly after the first socket requests them."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ _TRY_S = 0.001
 
 @contextlib.asynccontextmanager
 async def enable_kernel_timestamps() -> AsyncIterator[bool]:
-    """Keeps the kernel stamping all packets, from the start on; yields whether it does so already.
+    """Keeps receive timestamps enabled while entered; yields whether they are active already.
 
-    Until it does, packets are stamped when they are read, which is as late as our event loop is.
+    Until they are, packets are stamped when they are read, so that delays of the event loop count.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket_options.SO_TIMESTAMPNS, 1)
@@ -24,7 +24,7 @@ async def enable_kernel_timestamps() -> AsyncIterator[bool]:
 
 
 async def _wait_for_timestamp(sock: socket.socket) -> bool:
-    with contextlib.suppress(OSError):  # loopback may be down: then the first replies have to do without
+    with contextlib.suppress(OSError):  # loopback may be down: the first replies then have no kernel timestamp
         sock.bind(("127.0.0.1", 0))
         for _ in range(_TRIES):
             sock.sendto(b"?", sock.getsockname())

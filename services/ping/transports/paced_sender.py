@@ -1,4 +1,4 @@
-"""The packets of one check, leaving at their pace, and the wait for what becomes of them. No task: the pacer calls."""
+"""Paced sending of one check's requests, and the wait for their replies. Driven by the pacer, without a task."""
 
 import asyncio
 import functools
@@ -11,12 +11,12 @@ from services.ping.transports.base import SEND_QUEUE_FULL, SEND_RETRY_S, send_de
 from services.ping.transports.pacer import RELEASE_INTERVAL_S, TIMER_RESOLUTION_S, Pacer
 
 SendRequest = Callable[[EchoSeries, EchoRequest], None]
-# Who waits longer than that for his turn is held back by others, or by a queue that is full.
+# A request that is later than this is delayed by other series, or by a full send queue.
 LATE_AFTER_S = 2 * RELEASE_INTERVAL_S
 
 
 class PacedSender:
-    """One flight under way. `run` once."""
+    """Sends one series. `run` once."""
 
     __slots__ = (
         "_deadline",
@@ -33,11 +33,11 @@ class PacedSender:
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, flight: EchoSeries, pace: SendTiming, deadline: float, send: SendRequest
+        self, loop: asyncio.AbstractEventLoop, series: EchoSeries, pace: SendTiming, deadline: float, send: SendRequest
     ) -> None:
         self.is_finished = False
         self._loop = loop
-        self._series = flight
+        self._series = series
         self._pace = pace
         self._deadline = deadline
         self._send = send
@@ -45,12 +45,15 @@ class PacedSender:
         self._due_at = loop.time()
         self._send_failure: Verdict | None = None
         self._done: asyncio.Future[None] = loop.create_future()
-        flight.on_settled = functools.partial(_set_done, self._done)
+        series.on_settled = functools.partial(_set_done, self._done)
 
     async def run(self, pacer: Pacer) -> Verdict | None:
-        """Sends all packets and waits until nothing more can come in time; returns what kept some from leaving."""
-        pace, flight = self._pace, self._series
-        self._schedule_end(self._due_at + (len(flight.requests) - 1) * pace.interval_s + pace.reply_timeout_s)
+        """Sends all requests and waits until no reply can arrive in time.
+
+        Returns the failure that kept some requests from being sent, or None.
+        """
+        pace, series = self._pace, self._series
+        self._schedule_end(self._due_at + (len(series.requests) - 1) * pace.interval_s + pace.reply_timeout_s)
         try:
             pacer.start(self)
             await self._done
@@ -60,13 +63,13 @@ class PacedSender:
         return self._send_failure
 
     def send_next(self, now: float) -> float | None:
-        """Sends the next packet; it is due again a moment later when a queue of this machine is full."""
-        flight = self._series
+        """Sends the next request; returns when the next one, or a retry after a full send queue, is due."""
+        series = self._series
         if now > self._due_at + LATE_AFTER_S and now > self._send_deadline:
             self._stop_sending(SEND_QUEUE_FULL)
             return None
         try:
-            self._send(flight, flight.requests[self._next_index])
+            self._send(series, series.requests[self._next_index])
         except OSError as error:
             if socket_options.is_transient(error):
                 return now + SEND_RETRY_S
@@ -76,7 +79,7 @@ class PacedSender:
             self._fail(error)
             return None
         self._next_index += 1
-        left = len(flight.requests) - self._next_index
+        left = len(series.requests) - self._next_index
         if not left:
             self._stop_sending(None)
             return None
@@ -85,7 +88,7 @@ class PacedSender:
 
     @property
     def _send_deadline(self) -> float:
-        """Until when a packet that leaves still has some time to come back."""
+        """The last instant at which a request still has half of its reply timeout."""
         return self._deadline - self._pace.reply_timeout_s / 2
 
     def _on_send_error(self, error: OSError) -> None:
@@ -100,7 +103,7 @@ class PacedSender:
             self._done.set_exception(error)
 
     def _stop_sending(self, fault: Verdict | None) -> None:
-        """Sends no more, and waits for the replies to what has left, if anything has."""
+        """Stops sending, and waits for the replies to the requests that were sent, if any."""
         self.is_finished, self._send_failure, self._due_at = True, fault, self._loop.time()
         if fault is not None and all(packet.sent_at is None for packet in self._series.requests):
             self._series.on_settled()
@@ -109,7 +112,7 @@ class PacedSender:
         self._timer = self._loop.call_at(min(until, self._deadline), self._on_timer)
 
     def _on_timer(self) -> None:
-        """Ends the wait, unless the last packet left later than it was meant to."""
+        """Ends the wait, unless the last request was sent later than planned."""
         until = self._due_at + self._pace.reply_timeout_s if self.is_finished else self._deadline
         if min(until, self._deadline) > self._loop.time() + TIMER_RESOLUTION_S:
             self._schedule_end(until)

@@ -1,6 +1,6 @@
-"""When packets leave: one line for the whole process, so that many targets at once become a stream.
+"""Rate limit of sent packets: one queue for the process, which spreads bursts of many targets.
 
-A timer and a task switch for each packet would cost more than the packet: here one timer lets all go that are due.
+A timer and a task switch for each packet would cost more than the packet: one timer here releases all that are due.
 """
 
 import asyncio
@@ -10,24 +10,27 @@ from typing import Protocol
 
 RATE_PER_S = 20_000.0
 BURST = 200
-# Those who are due are let go in small groups, so far apart.
+# Interval between the groups in which due packets are released.
 RELEASE_INTERVAL_S = 0.004
-# Loops round the instants of their timers to milliseconds.
+# Event loops round timers to milliseconds.
 TIMER_RESOLUTION_S = 0.001
 
 
 class PacedSource(Protocol):
-    """Whoever has packets to send."""
+    """A source of packets."""
 
-    is_finished: bool  # when nothing more is to be sent: a turn is not taken then
+    is_finished: bool  # nothing more to send: the source is skipped
 
     def send_next(self, now: float) -> float | None:
-        """Sends one packet; returns when the next one is due, by the loop's clock, None if there is none."""
+        """Sends one packet; returns when the next one is due, by the loop's clock, or None if there is none."""
         ...
 
 
 class Pacer:
-    """Lets `rate_per_s` packets go each second, `burst` of them at once; the others wait in the order of their instants."""
+    """Token bucket of packets: `rate_per_s` per second, `burst` at once.
+
+    Packets that exceed it wait in the order of their due times.
+    """
 
     def __init__(
         self,
@@ -44,12 +47,12 @@ class Pacer:
         self._tokens = float(burst)
         self._released_at = loop.time() - step_s
         self._queue: list[tuple[float, int, PacedSource]] = []
-        self._sequence = itertools.count()  # who came first goes first
+        self._sequence = itertools.count()  # first in, first out
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
     def start(self, leaving: PacedSource) -> None:
-        """Lets the first packet go now, or with the next group, and each that follows when it is due."""
+        """Releases the first packet now or with the next group, and each later one when it is due."""
         now = self._loop.time()
         heapq.heappush(self._queue, (now, next(self._sequence), leaving))
         if now >= self._released_at + self._release_interval_s:
@@ -58,7 +61,7 @@ class Pacer:
             self._schedule()
 
     def _release(self, now: float) -> None:
-        """Lets all go that are due, as far as the rate allows it."""
+        """Releases all packets that are due, within the rate."""
         line = self._queue
         self._tokens = min(self._burst, self._tokens + (now - self._released_at) * self._rate_per_s)
         self._released_at = now
@@ -74,13 +77,13 @@ class Pacer:
             self._schedule()
 
     def close(self) -> None:
-        """Lets nobody go any more."""
+        """Discards all waiting packets."""
         if self._timer is not None:
             self._timer.cancel()
         self._queue.clear()
 
     def _schedule(self) -> None:
-        """Sees to it that the next one in the line is let go, but not before a step has passed."""
+        """Sets the timer for the next packet in the queue, at least one release interval after the last group."""
         at = max(self._queue[0][0], self._released_at + self._release_interval_s)
         if self._timer is not None:
             if self._timer_at <= at:

@@ -1,4 +1,4 @@
-"""The way with CAP_NET_RAW: all checks of the process through one raw socket for each address family."""
+"""Transport with CAP_NET_RAW: all checks of the process share one raw socket for each address family."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from services.ping.transports.raw_channel import RawChannel
 
 
 class RawIcmpTransport:
-    """Sends flights through the channels of both families."""
+    """Runs series over the raw channels of both address families."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, channels: dict[socket.AddressFamily, RawChannel]) -> None:
         self.channels = channels
@@ -37,27 +37,27 @@ class RawIcmpTransport:
             self._loop.remove_reader(channel.fileno())
             channel.close()
 
-    async def run_series(self, flight: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
-        channel = self.channels.get(flight.family)
+    async def run_series(self, series: EchoSeries, pace: SendTiming, deadline: float) -> SeriesEnd:
+        channel = self.channels.get(series.family)
         if channel is None:
             return SeriesEnd(FAMILY_UNSUPPORTED)
         dropped = channel.drop_count
-        channel.register(flight)
+        channel.register(series)
         try:
-            fault = await PacedSender(self._loop, flight, pace, deadline, channel.send).run(self._pacer)
-            if not flight.is_settled:
+            fault = await PacedSender(self._loop, series, pace, deadline, channel.send).run(self._pacer)
+            if not series.is_settled:
                 channel.read_all()
         finally:
-            channel.unregister(flight)
-        return SeriesEnd(fault, buffer_overflowed=not flight.is_settled and channel.drop_count > dropped)
+            channel.unregister(series)
+        return SeriesEnd(fault, buffer_overflowed=not series.is_settled and channel.drop_count > dropped)
 
 
 def open_raw_transport(
     loop: asyncio.AbstractEventLoop, opened: Callable[[socket.AddressFamily], RawChannel] = RawChannel
 ) -> RawIcmpTransport | None:
-    """Returns the way through raw sockets; None when this process may not have them.
+    """Returns a transport over raw sockets; None if this process may not open them.
 
-    A family that this machine lacks is left out; where one is forbidden nothing stays open of the other.
+    An address family that this machine lacks is left out; if one is forbidden, the other is closed again.
     """
     channels: dict[socket.AddressFamily, RawChannel] = {}
     with contextlib.ExitStack() as stack:

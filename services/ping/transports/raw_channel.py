@@ -1,8 +1,8 @@
-"""One raw socket for each address family, for the whole process, and the packets that are under way in it.
+"""One raw socket for each address family, and the requests in flight on it.
 
 Every raw socket of a machine gets a copy of every reply, so that a socket for each target would cost the square of
-their number. Here one socket is read, and every packet is found by its id, its sequence number, where the reply comes
-from, and a token that nobody else knows.
+their number. Here one socket is read, and a packet is matched by id, sequence number, source address and a random
+token.
 """
 
 import random
@@ -15,7 +15,7 @@ from services.ping.icmp import IcmpError, encode_echo_request, parse_icmp6, pars
 from services.ping.transports import socket_options
 from services.ping.transports.raw_sender import RawSender
 
-# So many packets are read before the loop gets its turn again; and before a loss is believed, all of them.
+# Limit for one call of the loop; before a packet counts as lost, all that have arrived are read.
 _READ_MAX = 256
 _READ_ALL_MAX = 100_000
 _ANCILLARY_BYTES = 256
@@ -24,14 +24,14 @@ _PACKET_BYTES_MAX = 65_536
 
 @dataclass(slots=True)
 class ReceivedCounts:
-    """How many packets were read, and how many of them were nobody's: foreign, older, spoofed or malformed."""
+    """Number of packets read, and of those ignored: unrelated, too old, spoofed or malformed."""
 
     packets: int = 0
     ignored: int = 0
 
 
 class RawChannel:
-    """The sockets of one family and the packets that are under way in it."""
+    """The sockets of one address family and the requests in flight on them."""
 
     def __init__(self, family: socket.AddressFamily) -> None:
         self.received = ReceivedCounts()
@@ -64,39 +64,39 @@ class RawChannel:
     def drop_count(self) -> int:
         return socket_options.drop_count(self._sock)
 
-    def register(self, flight: EchoSeries) -> None:
-        """Gives the packets their keys: a random id for each check, and numbers that follow a random one."""
+    def register(self, series: EchoSeries) -> None:
+        """Assigns keys: a random id for each check, and consecutive sequence numbers from a random one."""
         while True:
             ident, number = random.getrandbits(16) << 16, random.getrandbits(16)
-            keys = [ident | (number + place & 0xFFFF) for place in range(len(flight.requests))]
+            keys = [ident | (number + place & 0xFFFF) for place in range(len(series.requests))]
             if self._in_flight.keys().isdisjoint(keys):
                 break
-        flight.first_sequence = number
-        for key, packet in zip(keys, flight.requests, strict=True):
+        series.first_sequence = number
+        for key, packet in zip(keys, series.requests, strict=True):
             packet.key = key
-        self._in_flight |= dict.fromkeys(keys, flight)
+        self._in_flight |= dict.fromkeys(keys, series)
 
-    def unregister(self, flight: EchoSeries) -> None:
-        """Forgets the packets: what comes now comes too late for everybody."""
-        for packet in flight.requests:
+    def unregister(self, series: EchoSeries) -> None:
+        """Removes the requests: later replies are ignored."""
+        for packet in series.requests:
             self._in_flight.pop(packet.key, None)
 
-    def send(self, flight: EchoSeries, packet: EchoRequest) -> None:
-        """Sends one packet; OSError when it did not leave."""
+    def send(self, series: EchoSeries, packet: EchoRequest) -> None:
+        """Sends one request; OSError if it was not sent."""
         charge = socket_options.PACKET_CHARGE_BYTES + 2 * len(packet.payload)
         if self._unread_bytes + charge > self._receive_buffer_bytes:
             self.read_all()
         self._unread_bytes += charge
         data = encode_echo_request(self._version, packet.key, packet.payload)
-        sender = self._dont_fragment_sender() if flight.dont_fragment else self._sender
-        packet.sent_at = sender.send(data, flight.address, flight.ttl)
+        sender = self._dont_fragment_sender() if series.dont_fragment else self._sender
+        packet.sent_at = sender.send(data, series.address, series.ttl)
 
     def read_some(self) -> None:
-        """Reads what has come, within a bound; the loop calls again when there is more."""
+        """Reads packets up to a limit; the loop calls again if there are more."""
         self._read(_READ_MAX)
 
     def read_all(self) -> None:
-        """Reads everything that has come until now."""
+        """Reads all packets that have arrived."""
         self._read(_READ_ALL_MAX)
 
     def _read(self, most: int) -> None:
@@ -107,7 +107,7 @@ class RawChannel:
                 self._unread_bytes = 0
                 return
             except OSError:
-                return  # a pending error of the socket, which is nobody's reply; the next read goes on
+                return  # a pending socket error; the next read continues
             read = DualTimestamp(time.monotonic_ns(), time.time_ns())
             self.received.packets += 1
             if not self._on_packet(bytes(self._buffer[:size]), ancillary, str(sender[0]), read):
@@ -116,29 +116,29 @@ class RawChannel:
     def _on_packet(
         self, data: bytes, ancillary: socket_options.AncillaryData, source: str, read: DualTimestamp
     ) -> bool:
-        """Counts a packet if it is about one of ours; tells whether it was."""
+        """Records a packet if it is about a request in flight; returns whether it was."""
         message = parse_ipv4(data) if self._version == 4 else parse_icmp6(data)
-        flight = None if message is None else self._in_flight.get(message.key)
-        if message is None or flight is None:
+        series = None if message is None else self._in_flight.get(message.key)
+        if message is None or series is None:
             return False
-        packet = flight.requests[message.key - flight.first_sequence & 0xFFFF]
+        packet = series.requests[message.key - series.first_sequence & 0xFFFF]
         if packet.sent_at is None:
             return False
         if isinstance(message, IcmpError):
-            flight.record_error(packet, message._replace(sender=source))
+            series.record_error(packet, message._replace(sender=source))
             return True
-        if not flight.check_reply(packet, message, source):
+        if not series.check_reply(packet, message, source):
             return False
         ttl = socket_options.hop_limit(ancillary) if message.ttl is None else message.ttl
         by_kernel_s = kernel_rtt_s(packet.sent_at, read, socket_options.kernel_timestamp_ns(ancillary))
         if by_kernel_s is not None:
-            flight.record_reply(packet, by_kernel_s, ttl)
+            series.record_reply(packet, by_kernel_s, ttl)
         else:
-            flight.record_reply(packet, (read.monotonic_ns - packet.sent_at.monotonic_ns) / 1e9, ttl, stamped=False)
+            series.record_reply(packet, (read.monotonic_ns - packet.sent_at.monotonic_ns) / 1e9, ttl, stamped=False)
         return True
 
     def _dont_fragment_sender(self) -> RawSender:
-        """Returns the sender of packets that must stay whole: that is a property of sockets, not of packets."""
+        """Returns the sender with the don't-fragment flag, which is an option of sockets, not of packets."""
         if self._dont_fragment is None:
             self._dont_fragment = RawSender(self._family, dont_fragment=True)
         return self._dont_fragment

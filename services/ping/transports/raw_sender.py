@@ -1,4 +1,4 @@
-"""A raw socket that only sends. Replies come to the socket that is read, whichever of ours sent the request."""
+"""Send-only raw socket. Replies are read from the channel's receiving socket."""
 
 import socket
 import time
@@ -11,10 +11,10 @@ _ERRORS_MAX = 1000
 
 
 class RawSender:
-    """Sends ICMP messages to one family of addresses, all of them in one piece or none.
+    """Sends ICMP messages to addresses of one family, either fragmented where needed or never.
 
-    It asks for its errors, because only then the kernel tells that a queue of this machine was full: otherwise the
-    packet would be gone, and the target blamed. ICMP errors, which come with that, are read elsewhere.
+    It enables the error queue, because only then the kernel reports a full send queue: otherwise the packet would be
+    lost silently and counted against the target. The ICMP errors that the queue also gets are read elsewhere.
     """
 
     def __init__(self, family: socket.AddressFamily, *, dont_fragment: bool) -> None:
@@ -33,11 +33,11 @@ class RawSender:
         self._sock.close()
 
     def send(self, data: bytes, address: str, ttl: int | None) -> DualTimestamp:
-        """Returns the moment at which `data` began to leave; OSError when it did not leave."""
+        """Returns the instant at which `data` was sent; OSError if it was not sent."""
         try:
             return self._send(data, address, ttl)
         except OSError as error:
-            # It may be what became of an earlier packet to somebody else, which the kernel tells with the next call.
+            # It may be the error of an earlier packet to another target: the kernel reports those with the next call.
             if socket_options.is_transient(error) or not self._clear_errors():
                 raise
             return self._send(data, address, ttl)
@@ -51,7 +51,7 @@ class RawSender:
         return begun
 
     def _clear_errors(self) -> bool:
-        """Empties the queue of ICMP errors; tells whether there were any."""
+        """Empties the error queue; returns whether it held any."""
         for number in range(_ERRORS_MAX):
             try:
                 read_error(self._sock)

@@ -1,4 +1,4 @@
-"""Which way this process can ping: raw sockets, datagram sockets, or none. Says so once, at the start."""
+"""Choice of the ICMP transport: raw sockets, datagram sockets, or none. Logged once, at the start."""
 
 import asyncio
 import resource
@@ -9,7 +9,7 @@ from services.ping.transports.base import REMEDY, UnavailableTransport
 from services.ping.transports.datagram import DatagramIcmpTransport, open_datagram_transport
 from services.ping.transports.raw import RawIcmpTransport, open_raw_transport
 
-# Without CAP_NET_RAW every check holds a socket of its own.
+# Without CAP_NET_RAW every check needs a socket of its own.
 SOCKETS_MAX = 400
 _RESERVED_DESCRIPTORS = 100
 
@@ -19,7 +19,7 @@ AnyIcmpTransport = RawIcmpTransport | DatagramIcmpTransport | UnavailableTranspo
 
 
 def open_transport(loop: asyncio.AbstractEventLoop) -> AnyIcmpTransport:
-    """Returns the best way that this process may use."""
+    """Returns the best transport that this process may use."""
     raw = open_raw_transport(loop)
     if raw is not None:
         log.info("ping.raw_sockets")
@@ -33,7 +33,7 @@ def open_transport(loop: asyncio.AbstractEventLoop) -> AnyIcmpTransport:
 
 
 def _max_sockets() -> int:
-    """Returns how many checks may hold a socket at a time: not more than half of what this process may open."""
+    """Returns how many checks may hold a socket at a time: at most half of this process's file descriptors."""
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return (
         SOCKETS_MAX if most == resource.RLIM_INFINITY else max(1, min(SOCKETS_MAX, (most - _RESERVED_DESCRIPTORS) // 2))

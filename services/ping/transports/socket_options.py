@@ -1,4 +1,4 @@
-"""ICMP sockets of Linux: which kind this process may open, and the options that make them truthful."""
+"""ICMP sockets of Linux and their options."""
 
 import errno
 import socket
@@ -9,7 +9,7 @@ from services.ping import icmp
 
 AncillaryData = Iterable[tuple[int, int, bytes]]
 
-# Linux's numbers for what the socket module does not name.
+# Linux constants that the socket module lacks.
 SO_RCVBUFFORCE, SO_SNDBUFFORCE = 33, 32
 SO_TIMESTAMPNS = 35
 SO_MEMINFO, _MEMINFO_WORDS, _DROPS = 55, 9, 8
@@ -20,7 +20,7 @@ _PMTUDISC_DONT, _PMTUDISC_PROBE = 0, 3
 _IPV6_MTU_MIN = 1280
 
 BUFFER_BYTES = 8 << 20
-# What the kernel charges a buffer for one packet, at most: its own bookkeeping, and pages that are half empty.
+# Upper bound of the buffer space that the kernel charges per packet: metadata and partly used pages.
 PACKET_CHARGE_BYTES = 1280
 PROTOCOLS = {socket.AF_INET: socket.IPPROTO_ICMP, socket.AF_INET6: socket.IPPROTO_ICMPV6}
 _TIMESPEC = struct.Struct("@ll")
@@ -28,12 +28,12 @@ _INT = struct.Struct("@i")
 
 
 def open_raw_socket(family: socket.AddressFamily) -> socket.socket:
-    """Returns a raw socket for ICMP that does not block; PermissionError when this process may not have one."""
+    """Returns a non-blocking raw socket for ICMP; PermissionError if this process may not open one."""
     return socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, PROTOCOLS[family])
 
 
 def enable_receive_metadata(sock: socket.socket) -> None:
-    """Lets a socket tell when packets came, and with which TTL: raw IPv4 sockets see that in the packet itself."""
+    """Enables receive timestamps and TTL as ancillary data; raw IPv4 sockets have the TTL in the packet itself."""
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
@@ -42,7 +42,7 @@ def enable_receive_metadata(sock: socket.socket) -> None:
 
 
 def enable_error_queue(sock: socket.socket) -> None:
-    """Lets a socket tell of ICMP errors about its packets, and of packets that a full queue of this machine drops."""
+    """Enables the error queue: ICMP errors, and packets that a full local send queue drops."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
     else:
@@ -50,7 +50,7 @@ def enable_error_queue(sock: socket.socket) -> None:
 
 
 def set_ttl(sock: socket.socket, ttl: int) -> None:
-    """Gives all packets of a socket their TTL, or hop limit."""
+    """Sets the TTL, or hop limit, of all packets of a socket."""
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
     else:
@@ -58,17 +58,17 @@ def set_ttl(sock: socket.socket, ttl: int) -> None:
 
 
 def enlarge_buffers(sock: socket.socket) -> int:
-    """Makes the buffers as large as this machine allows; returns the bytes of the receive buffer."""
+    """Sets the buffers to the largest size allowed; returns the bytes of the receive buffer."""
     for forced, asked in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
         try:
             sock.setsockopt(socket.SOL_SOCKET, forced, BUFFER_BYTES)
-        except PermissionError:  # that takes CAP_NET_ADMIN; without it net.core.rmem_max is the limit
+        except PermissionError:  # needs CAP_NET_ADMIN; without it net.core.rmem_max is the limit
             sock.setsockopt(socket.SOL_SOCKET, asked, BUFFER_BYTES)
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
 
 def set_icmp_filter(sock: socket.socket, kinds: Iterable[int]) -> None:
-    """Lets a raw socket receive only these types of ICMP messages."""
+    """Restricts a raw socket to these ICMP types."""
     if sock.family == socket.AF_INET:
         mask = 0xFFFFFFFF & ~sum(1 << kind for kind in set(kinds))
         sock.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("@I", mask))
@@ -86,10 +86,10 @@ RECEIVED_TYPES = {
 
 
 def set_dont_fragment(sock: socket.socket, *, dont_fragment: bool) -> None:
-    """Forbids that packets are cut on the way, here included; or allows it.
+    """Forbids fragmentation, on this machine too; or allows it.
 
-    With IPv6 only the sender cuts (RFC 8200 section 4.5): to the least size that every link takes, because a path
-    whose links are not known would first lose packets.
+    With IPv6 only the sender fragments (RFC 8200 section 4.5): to the minimum MTU of IPv6, because path MTU discovery
+    would lose the first packets of an unknown path.
     """
     discover = _PMTUDISC_PROBE if dont_fragment else _PMTUDISC_DONT
     if sock.family == socket.AF_INET:
@@ -103,14 +103,14 @@ def set_dont_fragment(sock: socket.socket, *, dont_fragment: bool) -> None:
 
 
 def ttl_option(family: socket.AddressFamily, ttl: int) -> list[tuple[int, int, bytes]]:
-    """Returns the ancillary data that gives one packet its TTL, or hop limit."""
+    """Returns the ancillary data that sets the TTL, or hop limit, of one packet."""
     if family == socket.AF_INET:
         return [(socket.IPPROTO_IP, socket.IP_TTL, _INT.pack(ttl))]
     return [(socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, _INT.pack(ttl))]
 
 
 def kernel_timestamp_ns(ancillary: AncillaryData) -> int | None:
-    """Returns when the kernel received a packet, by CLOCK_REALTIME."""
+    """Returns the kernel's receive timestamp of a packet, by CLOCK_REALTIME."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack_from(data)
@@ -119,7 +119,7 @@ def kernel_timestamp_ns(ancillary: AncillaryData) -> int | None:
 
 
 def hop_limit(ancillary: AncillaryData) -> int | None:
-    """Returns the TTL or hop limit with which a packet came."""
+    """Returns the TTL or hop limit of a received packet."""
     for level, kind, data in ancillary:
         if (level, kind) in ((socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT), (socket.IPPROTO_IP, socket.IP_TTL)):
             return int(_INT.unpack_from(data)[0])
@@ -127,11 +127,11 @@ def hop_limit(ancillary: AncillaryData) -> int | None:
 
 
 def drop_count(sock: socket.socket) -> int:
-    """Returns how many packets were dropped because the receive buffer was full, ever."""
+    """Returns the number of packets dropped since the socket was opened because its receive buffer was full."""
     info = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO_WORDS * 4)
     return int(struct.unpack_from(f"@{_MEMINFO_WORDS}I", info)[_DROPS]) if len(info) >= _MEMINFO_WORDS * 4 else 0
 
 
 def is_transient(error: OSError) -> bool:
-    """Tells that a packet did not leave because a queue of this machine was full for the moment."""
+    """Returns whether a packet was not sent because a local queue was full."""
     return error.errno in (errno.EAGAIN, errno.ENOBUFS)

@@ -1,1 +1,1 @@
-"""Conversations, one file for each family of protocols."""
+"""Protocol implementations, one module for each family of services."""

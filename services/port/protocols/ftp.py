@@ -1,4 +1,4 @@
-"""FTP, in the clear, going over to TLS, and inside it."""
+"""FTP: in plaintext, with AUTH TLS, and with implicit TLS."""
 
 from services.port.protocol_api import (
     CloseSequence,
@@ -14,20 +14,20 @@ from services.port.protocols.reply_codes import read_reply
 from services.port.protocols.starttls import record_starttls_refused
 
 
-def ftp(call: ProtocolContext) -> ProtocolGenerator:
+def ftp(context: ProtocolContext) -> ProtocolGenerator:
     """RFC 959 section 5.4, RFC 4217 section 4: the greeting, AUTH TLS, QUIT."""
     greeting = yield from read_reply("FTP")
-    call.facts["banner"] = printable(greeting.text)
+    context.facts["banner"] = printable(greeting.text)
     if greeting.code != 220:
         raise ServiceRefused(f"The server greets with {greeting.code}", greeting.text)
-    if call.starttls == "never" or call.over_tls:
+    if context.starttls == "never" or context.over_tls:
         return CloseSequence(b"QUIT\r\n")
     yield Send(b"AUTH TLS\r\n")
     answer = yield from read_reply("FTP")
     if answer.code == 234:
         yield StartTls()
     else:
-        record_starttls_refused(call, answer.text)
+        record_starttls_refused(context, answer.text)
     return CloseSequence(b"QUIT\r\n")
 
 

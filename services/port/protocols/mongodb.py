@@ -1,4 +1,4 @@
-"""MongoDB: a hello, which answers without a login."""
+"""MongoDB: the hello command, which needs no login."""
 
 import struct
 from collections.abc import Iterator
@@ -23,62 +23,62 @@ _BYTES_MAX = 16 * 1024
 # {hello: 1, $db: "admin"} in BSON.
 _HELLO = b"\x10hello\0\1\0\0\0" + b"\x02$db\0\6\0\0\0admin\0" + b"\0"
 _COMMAND_NOT_FOUND = 59
-# bsonspec.org: what each type of element takes, beyond those that say it themselves.
+# bsonspec.org: sizes of the element types without a length field.
 _SIZES = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
 _TEXT, _DOCUMENT, _ARRAY, _BINARY = 0x02, 0x03, 0x04, 0x05
 _NUMBERS = {0x01: "<d", 0x10: "<i", 0x12: "<q"}
 
 
-def mongodb(call: ProtocolContext) -> ProtocolGenerator:
-    """mongodb.com, "MongoDB Wire Protocol" (OP_MSG) and "hello": what the server is, and which part it plays."""
-    identity = int.from_bytes(call.random(4), "little") & 0x7FFFFFFF
+def mongodb(context: ProtocolContext) -> ProtocolGenerator:
+    """mongodb.com, "MongoDB Wire Protocol" (OP_MSG) and "hello": version and replica set role of the server."""
+    identity = int.from_bytes(context.random(4), "little") & 0x7FFFFFFF
     document = struct.pack("<i", len(_HELLO) + 4) + _HELLO
     body = struct.pack("<IB", 0, 0) + document
     yield Send(_HEADER.pack(_HEADER.size + len(body), identity, 0, _OP_MSG) + body)
     length = yield ReadExactly(4)
     size = int.from_bytes(length, "little")
-    if not 26 <= size <= _BYTES_MAX:  # any text is far beyond it
+    if not 26 <= size <= _BYTES_MAX:  # text read as a length is far beyond it
         raise UnexpectedAnswer("The peer does not speak MongoDB", length)
     _, _, answered, code = _HEADER.unpack(length + (yield ReadExactly(_HEADER.size - 4)))
     if code != _OP_MSG or answered != identity:
         raise UnexpectedAnswer("The peer does not speak MongoDB")
     answer = yield ReadExactly(size - _HEADER.size)
     try:
-        told = dict(_parse_bson(answer[5:]))
+        hello = dict(_parse_bson(answer[5:]))
     except (struct.error, ValueError, KeyError):
         raise UnexpectedAnswer("The answer is not BSON") from None
-    _check_hello(told)
-    _record_facts(call, told)
+    _check_hello(hello)
+    _record_facts(context, hello)
     return CloseSequence()
 
 
-def _check_hello(told: dict[str, Fact]) -> None:
-    if told.get("ok") != 1 and told.get("code") != _COMMAND_NOT_FOUND:  # hello is younger than the wire protocol
-        raise ServiceRefused("The server refuses", str(told.get("errmsg", "")))
-    part = told.get("isWritablePrimary") or told.get("secondary") or told.get("arbiterOnly")
-    if "isWritablePrimary" in told and not part:
+def _check_hello(hello: dict[str, Fact]) -> None:
+    if hello.get("ok") != 1 and hello.get("code") != _COMMAND_NOT_FOUND:  # hello is younger than the wire protocol
+        raise ServiceRefused("The server refuses", str(hello.get("errmsg", "")))
+    part = hello.get("isWritablePrimary") or hello.get("secondary") or hello.get("arbiterOnly")
+    if "isWritablePrimary" in hello and not part:
         raise ServiceUnhealthy(
-            "The server is neither primary nor secondary of its replica set", str(told.get("info", ""))
+            "The server is neither primary nor secondary of its replica set", str(hello.get("info", ""))
         )
 
 
-def _record_facts(call: ProtocolContext, told: dict[str, Fact]) -> None:
+def _record_facts(context: ProtocolContext, hello: dict[str, Fact]) -> None:
     parts = (("arbiterOnly", "arbiter"), ("secondary", "secondary"), ("isWritablePrimary", "primary"))
-    call.facts["role"] = "router" if told.get("msg") == "isdbgrid" else _first_role(told, parts)
-    if isinstance(version := told.get("maxWireVersion"), int):
-        call.facts["protocol_version"] = str(version)
-    if isinstance(name := told.get("setName"), str):
-        call.facts["replica_set"] = printable(name)
+    context.facts["role"] = "router" if hello.get("msg") == "isdbgrid" else _first_role(hello, parts)
+    if isinstance(version := hello.get("maxWireVersion"), int):
+        context.facts["protocol_version"] = str(version)
+    if isinstance(name := hello.get("setName"), str):
+        context.facts["replica_set"] = printable(name)
 
 
-def _first_role(told: dict[str, Fact], parts: tuple[tuple[str, str], ...]) -> str:
-    return next((name for key, name in parts if told.get(key)), "unknown")
+def _first_role(hello: dict[str, Fact], parts: tuple[tuple[str, str], ...]) -> str:
+    return next((name for key, name in parts if hello.get(key)), "unknown")
 
 
 def _parse_bson(document: bytes) -> Iterator[tuple[str, Fact]]:
-    """Yields the simple elements of a BSON document, not those inside others.
+    """Yields the scalar elements of a BSON document, not those of nested documents.
 
-    Raises ValueError, KeyError or struct.error for bytes that are none.
+    Raises ValueError, KeyError or struct.error for malformed bytes.
     """
     at, end = 4, struct.unpack_from("<i", document)[0] - 1
     if not 4 <= end < len(document):

@@ -1,4 +1,4 @@
-"""Remote desktops: RDP up to its TLS, VNC up to the list of what it wants to see."""
+"""Remote desktops: RDP up to its TLS handshake, VNC up to the security types."""
 
 import struct
 
@@ -18,7 +18,7 @@ from services.port.protocol_api import (
 # TPKT, X.224 connection request, RDP negotiation request for TLS and CredSSP ([MS-RDPBCGR] 2.2.1.1).
 _RDP_REQUEST = bytes.fromhex("030000130ee000000000000100080003000000")
 _RDP_PROTOCOLS = {0: "rdp", 1: "tls", 2: "credssp", 4: "rdstls", 8: "credssp_ex"}
-# [MS-RDPBCGR] 2.2.1.2.2: the server has other wishes, and is well.
+# [MS-RDPBCGR] 2.2.1.2.2: the server requires other settings, and is healthy.
 _RDP_FAILURES = {
     1: "it requires TLS",
     2: "it does not allow TLS",
@@ -32,8 +32,8 @@ _RFB_BYTES = 12
 _REASON_BYTES_MAX = 1024
 
 
-def rdp(call: ProtocolContext) -> ProtocolGenerator:
-    """[MS-RDPBCGR] 1.3.1.1: the connection request; and TLS if the server chooses it."""
+def rdp(context: ProtocolContext) -> ProtocolGenerator:
+    """[MS-RDPBCGR] 1.3.1.1: the connection request, and TLS if the server selects it."""
     yield Send(_RDP_REQUEST)
     head = yield ReadExactly(4)
     size = int.from_bytes(head[2:4], "big")
@@ -43,41 +43,41 @@ def rdp(call: ProtocolContext) -> ProtocolGenerator:
     if answer[1] != 0xD0:
         raise UnexpectedAnswer("The server does not confirm the connection", answer.hex())
     negotiation = answer[7:15]
-    if len(negotiation) < 8:  # a server of the time before negotiation
-        call.facts["rdp_protocol"] = "rdp"
+    if len(negotiation) < 8:  # a server without negotiation
+        context.facts["rdp_protocol"] = "rdp"
         return CloseSequence()
     kind, value = negotiation[0], int.from_bytes(negotiation[4:8], "little")
     if kind == 3:
-        call.facts["rdp_failure"] = _RDP_FAILURES.get(value, f"failure {value}")
+        context.facts["rdp_failure"] = _RDP_FAILURES.get(value, f"failure {value}")
         return CloseSequence()
-    call.facts["rdp_protocol"] = _RDP_PROTOCOLS.get(value, str(value))
-    if value & 0b1011 and call.starttls != "never":
+    context.facts["rdp_protocol"] = _RDP_PROTOCOLS.get(value, str(value))
+    if value & 0b1011 and context.starttls != "never":
         yield StartTls()
     return CloseSequence()
 
 
-def vnc(call: ProtocolContext) -> ProtocolGenerator:
-    """RFC 6143 sections 7.1.1 and 7.1.2: versions are exchanged, then the server says how it wants to authenticate.
+def vnc(context: ProtocolContext) -> ProtocolGenerator:
+    """RFC 6143 sections 7.1.1 and 7.1.2: exchange of versions, then the server's security types.
 
-    Some servers count every connection that does not authenticate, and after a few of them refuse an address for a
-    while: they say so here.
+    Some servers count connections that do not authenticate, and refuse an address for a while after a few of them: the
+    refusal is read here.
     """
     banner = yield ReadExactly(_RFB_BYTES)
     if not banner.startswith(b"RFB ") or banner[-1:] != b"\n":
         raise UnexpectedAnswer("The peer does not speak RFB", banner)
-    call.facts["banner"] = printable(banner)
-    call.facts["protocol_version"] = version = printable(banner[4:11])
+    context.facts["banner"] = printable(banner)
+    context.facts["protocol_version"] = version = printable(banner[4:11])
     yield Send(b"RFB 003.008\n" if version >= "003.008" else banner)
     if version >= "003.007":
         count = (yield ReadExactly(1))[0]
         if count:
             types = yield ReadExactly(count)
-            call.facts["security_types"] = ",".join(map(str, types))
+            context.facts["security_types"] = ",".join(map(str, types))
             return CloseSequence()
     else:
         (kind,) = struct.unpack(">I", (yield ReadExactly(4)))
         if kind:
-            call.facts["security_types"] = str(kind)
+            context.facts["security_types"] = str(kind)
             return CloseSequence()
     (size,) = struct.unpack(">I", (yield ReadExactly(4)))
     raise ServiceRefused("The server refuses", (yield ReadExactly(min(size, _REASON_BYTES_MAX))) if size else b"")

@@ -1,4 +1,4 @@
-"""Replies of a code and a text, as SMTP and FTP give them."""
+"""Replies with a numeric code and text, as in SMTP and FTP."""
 
 import re
 from collections.abc import Generator
@@ -12,7 +12,7 @@ _REPLY = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
 class CodedReply(NamedTuple):
-    """One reply: its code, and its lines without it."""
+    """One reply: its code, and its lines without the code."""
 
     code: int
     lines: list[bytes]
@@ -23,9 +23,9 @@ class CodedReply(NamedTuple):
 
 
 def read_reply(protocol: str) -> Generator[ProtocolAction, bytes, CodedReply]:
-    """Reads one reply, which may have many lines.
+    """Reads one reply of one or more lines.
 
-    In SMTP each line repeats the code (RFC 5321 section 4.2.1), in FTP only the last one has to (RFC 959 section 4.2).
+    In SMTP each line repeats the code (RFC 5321 section 4.2.1), in FTP only the last line has to (RFC 959 section 4.2).
     """
     first = yield ReadLine(1024)
     found = _REPLY.fullmatch(first)

@@ -1,4 +1,4 @@
-"""Telephony: SIP."""
+"""SIP: an OPTIONS request."""
 
 import re
 
@@ -19,25 +19,28 @@ _STATUS = re.compile(rb"SIP/2\.0 ([1-6][0-9]{2}) ?(.*)")
 _LINES_MAX = 64
 
 
-def sip(call: ProtocolContext) -> ProtocolGenerator:
-    """RFC 3261 section 11: OPTIONS. Any answer shows a living server; 503 is its own word that it is not well."""
-    branch, identity = f"z9hG4bK{call.random(8).hex()}", call.random(12).hex()
-    yield Send(_encode_options(call, branch, identity))
-    if not call.over_udp:
-        return (yield from _read_response(call, (yield ReadLine(1024)), None))
+def sip(context: ProtocolContext) -> ProtocolGenerator:
+    """RFC 3261 section 11: OPTIONS.
+
+    Any response shows that the server is up; with 503 it reports that it is unhealthy.
+    """
+    branch, call_id = f"z9hG4bK{context.random(8).hex()}", context.random(12).hex()
+    yield Send(_encode_options(context, branch, call_id))
+    if not context.over_udp:
+        return (yield from _read_response(context, (yield ReadLine(1024)), None))
     while True:
         datagram = yield ReadChunk()
         first, _, rest = datagram.partition(b"\r\n")
-        if _STATUS.fullmatch(first) and identity.encode() not in rest:
-            continue  # the answer to somebody else, or to what we asked long ago
-        return (yield from _read_response(call, first, rest))
+        if _STATUS.fullmatch(first) and call_id.encode() not in rest:
+            continue  # a response to another request
+        return (yield from _read_response(context, first, rest))
 
 
-def _read_response(call: ProtocolContext, first: bytes, rest: bytes | None) -> ProtocolGenerator:
+def _read_response(context: ProtocolContext, first: bytes, rest: bytes | None) -> ProtocolGenerator:
     found = _STATUS.fullmatch(first)
     if found is None:
         raise UnexpectedAnswer("The peer does not speak SIP", first)
-    call.facts["sip_status"] = int(found[1])
+    context.facts["sip_status"] = int(found[1])
     lines = rest.split(b"\r\n")[:_LINES_MAX] if rest is not None else []
     for _ in range(_LINES_MAX if rest is None else 0):
         line = yield ReadLine(1024)
@@ -47,22 +50,22 @@ def _read_response(call: ProtocolContext, first: bytes, rest: bytes | None) -> P
     for line in lines:
         name, _, value = line.partition(b":")
         if name.strip().lower() in (b"server", b"user-agent"):
-            call.facts["software"] = printable(value.strip())
+            context.facts["software"] = printable(value.strip())
     if found[1] == b"503":
         raise ServiceUnhealthy("The server answers 503", found[2])
     return CloseSequence()
 
 
-def _encode_options(call: ProtocolContext, branch: str, identity: str) -> bytes:
-    transport = "UDP" if call.over_udp else "TLS" if call.over_tls else "TCP"
-    host = f"[{call.host}]" if ":" in call.host else call.host
+def _encode_options(context: ProtocolContext, branch: str, call_id: str) -> bytes:
+    transport = "UDP" if context.over_udp else "TLS" if context.over_tls else "TCP"
+    host = f"[{context.host}]" if ":" in context.host else context.host
     lines = (
         f"OPTIONS sip:{host} SIP/2.0",
-        f"Via: SIP/2.0/{transport} vedette.invalid:{call.port};branch={branch};rport",
+        f"Via: SIP/2.0/{transport} vedette.invalid:{context.port};branch={branch};rport",
         "Max-Forwards: 70",
-        f"From: <sip:check@vedette.invalid>;tag={identity[:10]}",
+        f"From: <sip:check@vedette.invalid>;tag={call_id[:10]}",
         f"To: <sip:{host}>",
-        f"Call-ID: {identity}@vedette.invalid",
+        f"Call-ID: {call_id}@vedette.invalid",
         "CSeq: 1 OPTIONS",
         "Contact: <sip:check@vedette.invalid>",
         "Accept: application/sdp",

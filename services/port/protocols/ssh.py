@@ -1,4 +1,4 @@
-"""SSH: the exchange of identifications, and no further."""
+"""SSH: the exchange of identification strings."""
 
 import re
 
@@ -13,15 +13,15 @@ from services.port.protocol_api import (
     printable,
 )
 
-# A server that logs us shows this; a client without one would keep it waiting for LoginGraceTime.
+# Shown in the server's log. Without an identification the server would wait for LoginGraceTime.
 CLIENT_IDENTIFICATION = b"SSH-2.0-vedette-check\r\n"
-# RFC 4253 section 4.2 lets a server say other lines first, and does not say how many.
+# RFC 4253 section 4.2 allows other lines first, without a limit.
 _LINES_BEFORE_MAX = 32
 _IDENTIFICATION = re.compile(rb"SSH-(2\.0|1\.99)-([!-,.-~]+)(?: (.*))?")
 
 
-def ssh(call: ProtocolContext) -> ProtocolGenerator:
-    """RFC 4253 section 4.2: both sides say who they are, and we leave before the key exchange."""
+def ssh(context: ProtocolContext) -> ProtocolGenerator:
+    """RFC 4253 section 4.2: both sides send their identification; the client disconnects before the key exchange."""
     line = b""
     for _ in range(_LINES_BEFORE_MAX):
         line = yield ReadLine(512)
@@ -34,10 +34,10 @@ def ssh(call: ProtocolContext) -> ProtocolGenerator:
     found = _IDENTIFICATION.fullmatch(line)
     if found is None:
         raise UnexpectedAnswer("The server does not speak SSH 2", line)
-    call.facts["banner"] = printable(line)
-    call.facts["protocol_version"] = found[1].decode()
-    call.facts["software"] = printable(found[2])
-    # What the server says to that is heard out: to leave words unread resets the connection, and servers log that.
+    context.facts["banner"] = printable(line)
+    context.facts["protocol_version"] = found[1].decode()
+    context.facts["software"] = printable(found[2])
+    # The server's reply is read: closing with unread data resets the connection, which servers log.
     return CloseSequence(CLIENT_IDENTIFICATION)
 
 

@@ -140,7 +140,7 @@ async def test_a_gateway_of_ours_that_is_gone_proves_nothing_about_those_behind(
     here.run(f"ip neigh flush to {gateway}")
     outcome = await pinged(host, packets=1, packet_timeout_s=4.0)
     assert verdict(outcome) == (Status.UNKNOWN, Reason.NO_ROUTE)
-    assert outcome.detail == "This machine cannot reach its own next router."
+    assert outcome.detail == "This machine cannot reach its gateway."
 
 
 @pytest.mark.parametrize("verb", ["drop", "reject"])

@@ -31,7 +31,7 @@ def result(outcome: Outcome, at: datetime) -> Result:
 async def test_the_outcome_is_unknown_and_says_why(host: str) -> None:
     outcome = await probed(host)
     assert (outcome.status, outcome.reason) == (Status.UNKNOWN, "not_asked_yet")
-    assert outcome.detail == "DNS blacklists are not asked in this version yet."
+    assert outcome.detail == "This version does not query DNS blacklists yet."
     assert (outcome.samples, outcome.hops) == ({}, [])
 
 

@@ -14,8 +14,8 @@ from services.ping.icmp_errors import ERROR_VERDICTS_MAX, error_reason, error_ve
 from services.ping.spec import PingReason, PingSpec
 from services.ping.verdict import PingObservation, judge
 
-REMOTE_ERROR = Verdict(Status.DOWN, PingReason.PROHIBITED, "192.0.2.9 forbids the packet.")
-LOCAL_ERROR = Verdict(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its own next router.")
+REMOTE_ERROR = Verdict(Status.DOWN, PingReason.PROHIBITED, "192.0.2.9 prohibits the packet.")
+LOCAL_ERROR = Verdict(Status.UNKNOWN, Reason.NO_ROUTE, "This machine cannot reach its gateway.")
 ROUTER = "192.0.2.9"
 
 

@@ -81,10 +81,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "udp without an answer": ({"port": 1, "transport": "udp"}, "steps must begin with a send"),
     "udp with tls": (
         {"port": 1, "transport": "udp", "tls": True, "steps": [{"send": "a"}, {"expect": "b"}]},
-        "tls is not spoken over udp",
+        "tls is not supported over udp",
     ),
     "steps beside a service": ({"service": "ssh", "steps": [{"send": "a"}]}, "steps cannot"),
-    "tls of ssh": ({"service": "ssh", "tls": True}, "tls is not what ssh"),
+    "tls of ssh": ({"service": "ssh", "tls": True}, "tls is not supported by ssh"),
     "ssh over udp": ({"service": "ssh", "transport": "udp"}, "transport of ssh must be tcp"),
     "an empty step": ({"port": 1, "steps": [{}]}, "one of send, expect and starttls, not 0"),
     "a full step": ({"port": 1, "steps": [{"send": "a", "expect": "b"}]}, "not 2"),

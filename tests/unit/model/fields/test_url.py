@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from libs.model.fields.url import Url, join_url, parse_authority, parse_url
+from libs.model.fields.url import Url, join_url, parse_authority, parse_host, parse_url
 
 ACCEPTED = {
     "http://example.org": ("http", "example.org", 80, "/"),
@@ -160,6 +160,33 @@ def assert_sendable(url: Url) -> None:
         assert not set(part) & set(' "\\\r\n')
     assert url.path.startswith("/")
     assert 1 <= url.port <= 65535
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A.example", ("a.example", False)),
+        ("192.0.2.1", ("192.0.2.1", True)),
+        ("2001:DB8:0::1", ("2001:db8::1", True)),
+        ("[2001:db8::1]", ("2001:db8::1", True)),
+    ],
+)
+def test_a_host_option_is_a_name_or_an_address(text: str, expected: tuple[str, bool]) -> None:
+    assert parse_host("host", text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["a.example:123", "a.example:", "a.example:99999", "192.0.2.1:80", "[::1]:80", "[::1]:"]
+)
+def test_a_host_option_with_a_port_is_refused_with_that_reason(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^server_name must be .*; a port is not allowed here$"):
+        parse_host("server_name", text)
+
+
+@pytest.mark.parametrize(("text", "message"), [("fd00::1::2", "IPv6 address"), ("", "name a host"), ("a@b", "credent")])
+def test_an_invalid_host_option_is_refused_with_its_field(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^host must .*{message}"):
+        parse_host("host", text)
 
 
 @pytest.mark.parametrize("text", ["a.example", "a.example:80", "[::1]:80"])
