@@ -1,1 +1,1 @@
-"""The only HTTP door: it knows who asks, checks what is asked, and passes it on over the bus. It holds no state."""
+"""HTTP gateway: authenticates and validates requests and forwards them over the bus. Stateless."""

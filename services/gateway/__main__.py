@@ -1,4 +1,4 @@
-"""Runs the gateway: `python -m services.gateway`."""
+"""Entry point of the gateway: `python -m services.gateway`."""
 
 import asyncio
 import contextlib
@@ -45,16 +45,16 @@ def service() -> Service:
 
 @contextlib.asynccontextmanager
 async def lifespan(context: ServiceContext) -> AsyncIterator[RunningService]:
-    """Serves the API on the configured address until the context is left; open streams end first."""
+    """Serves the API on the configured address until the context is left; open streams are closed first."""
     settings = context.settings
     streams = StreamRegistry()
     authority = KeyAuthenticator(context.bus, context.clock)
     limits = RateLimiter(context.bus, *default_rates(settings))
     sealer = Sealer.from_texts(settings.sealing_keys)
-    means = GatewayContext(context.bus, authority, limits, streams, context.clock, settings.shards, sealer)
-    spoken = create_dialects(means, settings)
-    described = openapi_document(spoken[0].router) if settings.api_docs else None
-    app = create_app(spoken, described, context.health, parse_networks(settings.trusted_proxies))
+    gateway_context = GatewayContext(context.bus, authority, limits, streams, context.clock, settings.shards, sealer)
+    apis = create_dialects(gateway_context, settings)
+    document = openapi_document(apis[0].router) if settings.api_docs else None
+    app = create_app(apis, document, context.health, parse_networks(settings.trusted_proxies))
     grace_s = min(settings.shutdown_grace_s, GRACE_S_MAX)
     async with asyncio.TaskGroup() as group:
         listening = group.create_task(follow_revocations(context.bus, authority))
@@ -69,14 +69,14 @@ async def lifespan(context: ServiceContext) -> AsyncIterator[RunningService]:
             await cancel_and_wait([listening])
 
 
-def create_dialects(means: GatewayContext, settings: Settings) -> list[Dialect]:
-    """Returns every API that is served; the native one, which is described, comes first."""
-    known = _load_modules(settings.probe_modules_file, seals=means.sealer.newest_key_id is not None)
+def create_dialects(gateway_context: GatewayContext, settings: Settings) -> list[Dialect]:
+    """Returns all APIs. The native API is the first; it is the one in the OpenAPI document."""
+    known = _load_modules(settings.probe_modules_file, seals=gateway_context.sealer.newest_key_id is not None)
     egress = EgressPolicy(private=settings.egress_private, allow=settings.egress_allow, deny=settings.egress_deny)
     return [
-        native_dialect(means),
-        monitorozas_dialect(means, egress),
-        prometheus_dialect(means, known, settings.probe_allow),
+        native_dialect(gateway_context),
+        monitorozas_dialect(gateway_context, egress),
+        prometheus_dialect(gateway_context, known, settings.probe_allow),
     ]
 
 
@@ -88,7 +88,7 @@ def _load_modules(file: str, *, seals: bool) -> dict[str, ProbeModule]:
 
 
 def default_rates(settings: Settings) -> tuple[Rate, Rate]:
-    """Returns how often a key may ask, and a tenant, that have no rate of their own."""
+    """Returns the default rate limits of a key and of a tenant."""
     return (
         Rate(per_s=settings.key_requests_per_s, burst=settings.key_requests_burst),
         Rate(per_s=settings.tenant_requests_per_s, burst=settings.tenant_requests_burst),
@@ -96,7 +96,7 @@ def default_rates(settings: Settings) -> tuple[Rate, Rate]:
 
 
 async def follow_revocations(bus: Bus, authority: KeyAuthenticator) -> NoReturn:
-    """Tells `authority` of every key that is revoked anywhere, and listens again after a failure."""
+    """Revokes keys in `authority` as their revocations are announced; subscribes again after a failure."""
     while True:
         try:
             async with bus.subscribe(subjects.KEYS_REVOKED) as key_ids:
@@ -107,7 +107,7 @@ async def follow_revocations(bus: Bus, authority: KeyAuthenticator) -> NoReturn:
 
 
 async def check_results_service(bus: Bus) -> None:
-    """Raises when the results room does not answer: then no request of a client can be answered either."""
+    """Readiness check: raises if the results service, which every request needs, does not reply."""
     try:
         await bus.request(Authenticate(key_sha256="0" * 64), timeout_s=2.0)
     except RequestError as error:

@@ -1,4 +1,4 @@
-"""The ASGI application: all dialects, the documentation, health, and one line in the log for each request."""
+"""ASGI application: all APIs, the documentation, health endpoints and the request log."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ from litestar import Litestar, MediaType, Request, Response, get
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 
@@ -28,12 +29,12 @@ _METHODS = frozenset({"GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS"
 def create_app(
     dialects: Sequence[Dialect], document: bytes | None, health: Health, trusted: Sequence[IpNetwork] = ()
 ) -> ASGIApp:
-    """Returns the application. The first dialect also answers for paths that belong to none.
+    """Returns the application. The first dialect renders the errors of paths that belong to none.
 
-    Without a `document` there is no documentation. What proxies in `trusted` say of their clients is believed.
+    Without a `document` there is no documentation. `X-Forwarded-For` is evaluated for peers in `trusted` only.
     """
     handlers = [dialect.router for dialect in dialects]
-    pages = [] if document is None else [_openapi_handler(document), docs]
+    pages = [] if document is None else [_openapi_handler(document), docs, redirect_to_docs]
     app = Litestar(
         [*handlers, *pages],
         openapi_config=None,
@@ -44,7 +45,7 @@ def create_app(
 
 
 class RequestLogMiddleware:
-    """Sends health questions to their app and all others to Litestar, and writes down what came of each."""
+    """Passes health and metrics requests to their app and others to Litestar; logs and counts each request."""
 
     def __init__(self, app: Litestar, health: Health, trusted: Sequence[IpNetwork]) -> None:
         self._app, self._health, self._trusted = app, health, trusted
@@ -56,7 +57,7 @@ class RequestLogMiddleware:
         if scope["path"] in PATHS:
             await self._health(scope, receive, send)  # type: ignore[arg-type] # the same protocol, in looser types
             return
-        # Litestar takes //api/v1/me for /api/v1/me. Who answers for a path that leads nowhere must see the same one.
+        # Litestar routes //api/v1/me as /api/v1/me. The error handler must see the same path.
         scope = {**scope, "path": normalize_path(scope["path"])}
         await self._call_logged(resolve_client(scope, self._trusted), receive, send)
 
@@ -81,6 +82,11 @@ def docs() -> Response[bytes]:
     return Response(PAGE, headers=PAGE_HEADERS)
 
 
+@get("/", include_in_schema=False, sync_to_thread=False)
+def redirect_to_docs() -> Redirect:
+    return Redirect("/docs", status_code=307)
+
+
 def _openapi_handler(document: bytes) -> HTTPRouteHandler:
     @get("/api/v2/openapi.json", media_type="application/json", include_in_schema=False, sync_to_thread=False)
     def openapi() -> Response[bytes]:
@@ -90,9 +96,9 @@ def _openapi_handler(document: bytes) -> HTTPRouteHandler:
 
 
 def _error_handler(dialects: Sequence[Dialect]) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
-    """Errors are answered here and not in the routers: only here arrive those of paths and methods that nobody took.
+    """Returns the exception handler that selects the dialect with the longest prefix of the path.
 
-    The dialect with the longest prefix answers: one may lie below another.
+    It is installed on the application, not on the routers: unknown paths and methods belong to no router.
     """
     inner_first = sorted(dialects, key=lambda each: len(each.prefix), reverse=True)
 

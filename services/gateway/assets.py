@@ -1,4 +1,4 @@
-"""All assets of a caller, for dialects whose lists have no pages."""
+"""Iteration over all assets of a tenant, for APIs without pagination."""
 
 from collections.abc import AsyncIterator
 
@@ -8,11 +8,11 @@ from services.gateway.session import TenantSession
 PAGE_SIZE = 200
 
 
-async def iter_assets(caller: TenantSession, dialect: str, sort: str) -> AsyncIterator[Asset]:
-    """Yields the assets in the order of their numbers, asking for page after page: no more are held."""
+async def iter_assets(session: TenantSession, dialect: str, sort: str) -> AsyncIterator[Asset]:
+    """Yields the assets in the order of their numbers. At most one page is in memory."""
     after = 0
     while True:
-        page = await caller.request(ListAssets(dialect=dialect, sort=sort, limit=PAGE_SIZE, after=after))
+        page = await session.request(ListAssets(dialect=dialect, sort=sort, limit=PAGE_SIZE, after=after))
         for asset in page.items:
             yield asset
         if page.next_cursor is None:

@@ -1,4 +1,4 @@
-"""What every dialect works with, and what a dialect is."""
+"""Dependencies of the APIs, and the interface of an API."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class GatewayContext:
-    """What dialects are made from. Handlers get none of it, but a Caller, who asks about the own tenant only."""
+    """Dependencies that dialects are built from. Handlers get a TenantSession only, which is bound to one tenant."""
 
     bus: Bus
     authenticator: KeyAuthenticator
@@ -31,9 +31,9 @@ class GatewayContext:
 
 @dataclass(frozen=True)
 class Dialect:
-    """One API: its paths begin with `prefix`, and `answer` tells its clients about errors in its own format.
+    """One API: the paths below `prefix`, and its error format.
 
-    Also paths below `prefix` that lead nowhere, or do not take the method, are answered by `answer`.
+    `render_error` also renders the errors of unknown paths and methods below `prefix`.
     """
 
     prefix: str

@@ -1,4 +1,4 @@
-"""Checks that are wanted now. Whose they are is told by services.gateway.session, and by nobody else."""
+"""Checks on demand, of a spec or of a monitor."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from services.gateway.spec_intake import AcceptedSpec
 
 
 def check_from_spec(taken: AcceptedSpec, tenant_id: str, now: datetime, *, timeout_s: float, location: str) -> Check:
-    """Returns a check of a spec that belongs to no monitor: answered to whoever asks, and never stored."""
+    """Returns a check of a spec without a monitor. Its result is sent to the requester and not stored."""
     return Check(
         monitor_id=new_id(),
         tenant_id=tenant_id,
@@ -26,7 +26,7 @@ def check_from_spec(taken: AcceptedSpec, tenant_id: str, now: datetime, *, timeo
 
 
 def check_from_monitor(view: MonitorView, tenant_id: str, now: datetime, *, timeout_s: float, location: str) -> Check:
-    """Returns a check of a monitor whose spec was asked for with its sealed values; its result is stored."""
+    """Returns a check of a monitor, whose spec contains its sealed values. The result is stored if it is enabled."""
     return Check(
         monitor_id=view.id,
         tenant_id=tenant_id,
@@ -36,7 +36,7 @@ def check_from_monitor(view: MonitorView, tenant_id: str, now: datetime, *, time
         interval_s=view.interval_s,
         timeout_s=timeout_s,
         spec=view.spec,
-        # A look at a paused monitor must not move its state, so it is only answered.
+        # A check of a paused monitor must not change its state, so its result is not stored.
         origin=Origin.MANUAL if view.enabled else Origin.ADHOC,
         tick_at=now,
     )

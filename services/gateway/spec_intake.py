@@ -1,4 +1,4 @@
-"""Specs from clients: checked in plain, and passed on with their secrets sealed."""
+"""Validation of specs from clients, and sealing of their secrets."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +21,9 @@ _VALUE_OR_KEEP = 'must be the value itself, or exactly {"sealed": true} to keep 
 
 @dataclass(frozen=True)
 class AcceptedSpec:
-    """A spec that was taken: in plain, for a look at its other options, and `raw` as it leaves this process.
+    """A validated spec: decoded as `spec`, and with sealed secrets as `raw`.
 
-    Where `kept` leads, the plain spec has stand-ins, and `raw` waits for what is stored.
+    At the paths in `kept_secrets`, `spec` has placeholders and `raw` has the marker for the stored value.
     """
 
     spec: Spec
@@ -37,21 +37,21 @@ class AcceptedSpec:
 
 @dataclass(frozen=True)
 class SpecIntake:
-    """Takes specs from clients of one tenant. What is not as described is refused with the name of the field."""
+    """Validates specs of one tenant and seals their secrets. RequestError contains the invalid field."""
 
     sealer: Sealer
     tenant_id: str
 
     def accept(self, raw: msgspec.Raw, at: str = "spec") -> AcceptedSpec:
-        """Takes a spec with everything in it."""
+        """Validates a new spec, with all secrets in plain text."""
         return self._accept(raw, at, keeps=False)
 
     def accept_change(self, raw: msgspec.Raw, at: str = "spec") -> AcceptedSpec:
-        """Takes a spec that replaces another one, whose secrets it may keep."""
+        """Validates a replacement of a stored spec; it may keep stored secrets."""
         return self._accept(raw, at, keeps=True)
 
     def fingerprint(self, raw: msgspec.Raw) -> msgspec.Raw:
-        """Returns a spec that was taken before with digests for its secrets: equal ones for equal secrets."""
+        """Returns an accepted spec with digests in place of its secrets; equal secrets have equal digests."""
         shape, plain = spec_class(raw, ""), msgspec.json.decode(raw)
         for path in shape.secret_paths(plain):
             value = msgspec.json.encode(sealed_secrets.value_at(plain, path), order="sorted")
@@ -71,7 +71,7 @@ class SpecIntake:
         return AcceptedSpec(spec, self._encode_sealed(spec, kept, at), kept)
 
     def _encode_sealed(self, spec: Spec, kept: list[SecretPath], at: str) -> msgspec.Raw:
-        """Returns the spec as it is stored: secrets sealed, what has its default left out."""
+        """Returns the spec as it is stored: secrets sealed, default values omitted."""
         raw = msgspec.json.encode(spec)
         plain = msgspec.json.decode(raw)
         paths = spec.secret_paths(plain)
@@ -92,7 +92,7 @@ class SpecIntake:
 
 
 def _keeps_stored(plain: dict[str, Any], path: SecretPath, at: str, *, keeps: bool) -> bool:
-    """Tells whether the stored value is to stay; refuses every other form of a sealed one: clients cannot seal."""
+    """Whether the value keeps the stored secret. Every other sealed form is refused: clients cannot seal."""
     value = sealed_secrets.value_at(plain, path)
     if not sealed_secrets.looks_sealed(value):
         return False

@@ -1,4 +1,4 @@
-"""Who asks: keys are looked up over the bus, remembered for a few seconds, and forgotten the moment they are revoked."""
+"""Authentication by API key: look-up over the bus, a short-lived cache and immediate revocation."""
 
 import asyncio
 import contextlib
@@ -40,14 +40,14 @@ V = TypeVar("V")
 
 
 class AuthenticatedKey(msgspec.Struct, frozen=True):
-    """A principal, with its networks parsed."""
+    """A principal with its parsed networks."""
 
     principal: Principal
     networks: tuple[IpNetwork, ...]
 
 
 class KeyAuthenticator:
-    """Knows who bears a key. What it learned, good or bad, is trusted for `REMEMBERED_S` and no longer."""
+    """Authenticates API keys. Look-ups, successful or not, are cached for `CACHE_TTL_S` seconds."""
 
     def __init__(self, bus: Bus, clock: Callable[[], datetime]) -> None:
         self._bus = bus
@@ -58,52 +58,52 @@ class KeyAuthenticator:
         self._failed_keys = FailedKeyLimiter()
 
     async def authenticate(self, secret: str, address: str) -> Principal:
-        """Returns who bears `secret` and asks from `address`, or raises the HTTP error that says why not."""
+        """Returns the principal of the key `secret` used from `address`; raises a 401, 403 or 429."""
         bearer = await self._resolve(api_key_digest(secret), address)
         if bearer is None or bearer.principal.key_id in self._revoked:
-            raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
+            raise unauthorized("The key is unknown or was revoked.", "invalid_token")
         if self._expires_in_s(bearer.principal) <= 0:
-            raise unauthorized("This key has expired.", "invalid_token")
+            raise unauthorized("The key has expired.", "invalid_token")
         if bearer.networks and not is_in_networks(address, bearer.networks):
-            raise AccessDeniedError(AccessDenial.ADDRESS, f"This key may not be used from {address or 'there'}.")
+            raise AccessDeniedError(AccessDenial.ADDRESS, f"The key may not be used from {address or 'this address'}.")
         return bearer.principal
 
     def revoke(self, key_id: str) -> None:
-        """Forgets the key for good, and tells whoever watches it."""
+        """Revokes the key in this process, and wakes the tasks that wait for its end."""
         _cache_put(self._revoked, key_id, None)
         for event in self._watchers.get(key_id, ()):
             event.set()
 
     async def follow_revocations(self, key_ids: AsyncIterator[bytes]) -> None:
-        """Revokes every key that is announced. What is missed while the bus is away ends by `REMEMBERED_S`."""
+        """Revokes every announced key. A missed announcement takes effect after `CACHE_TTL_S` seconds."""
         async for key_id in key_ids:
             self.revoke(key_id.decode("ascii", "replace"))
 
     async def wait_until_invalid(self, secret: str, address: str, principal: Principal) -> None:
-        """Returns when the key of `principal` stops being good: at once when it is revoked or expires."""
+        """Returns when the key of `principal` becomes invalid: immediately on revocation and expiry."""
         with self._watch_revocation(principal.key_id) as revoked:
             while not revoked.is_set() and (left_s := self._expires_in_s(principal)) > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(left_s, RECHECK_INTERVAL_S)):
                         await revoked.wait()
-                # An announcement may have been missed while the bus was away, so the key is asked for again.
+                # An announcement may have been lost while the bus was down, so the key is looked up again.
                 try:
                     principal = await self.authenticate(secret, address)
                 except HTTPException as error:
                     if isinstance(error, AccessDeniedError) and error.denial is AccessDenial.RATE:
-                        continue  # others at this address keep us from asking
+                        continue  # failed look-ups of other clients at this address
                     return
                 except RequestError:
-                    continue  # nobody can tell at the moment
+                    continue  # the results service is unavailable
 
     def _expires_in_s(self, principal: Principal) -> float:
-        """Returns the seconds until the key expires."""
+        """Returns the seconds until the key expires; infinity if it does not."""
         expires_at = principal.expires_at
         return math.inf if expires_at is None else (expires_at - self._clock()).total_seconds()
 
     @contextlib.contextmanager
     def _watch_revocation(self, key_id: str) -> Iterator[asyncio.Event]:
-        """Gives an event that is set when the key is revoked."""
+        """Yields an event that is set when the key is revoked."""
         event = asyncio.Event()
         self._watchers[key_id].add(event)
         try:
@@ -120,9 +120,9 @@ class KeyAuthenticator:
         if known is not None and known[0] > time.monotonic():
             return known[1]
         if known is not None and known[1] is not None:
-            return await self._look_up(sha256)  # it was good not long ago: no stranger
+            return await self._look_up(sha256)  # recently valid: not subject to the limit of failed look-ups
         async with self._failed_keys.admit_lookup(address) as turn:
-            known = self._cache.get(sha256)  # another request may have asked meanwhile
+            known = self._cache.get(sha256)  # a concurrent request may have filled the cache
             if known is not None and known[0] > time.monotonic():
                 return known[1]
             bearer = await self._look_up(sha256)
@@ -143,7 +143,7 @@ class KeyAuthenticator:
 
 
 class KeyAuthMiddleware(ASGIMiddleware):
-    """Lets nobody in without a key, and leaves who it is in `scope["user"]`."""
+    """Requires an API key; sets `scope["user"]` to the principal and `scope["auth"]` to the key."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -152,7 +152,7 @@ class KeyAuthMiddleware(ASGIMiddleware):
         self._rate_limiter = limits
 
     def __deepcopy__(self, _: dict[int, object]) -> Self:
-        """Stays itself: Litestar copies what it registers, and a copied memory would miss revocations."""
+        """Returns itself. Litestar copies middleware; a copied cache would miss revocations."""
         return self
 
     async def handle(self, scope: AsgiScope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
@@ -165,46 +165,46 @@ class KeyAuthMiddleware(ASGIMiddleware):
 
 
 def requires_scope(scope: Scope) -> Guard:
-    """Returns a guard that lets in whoever has `scope` or one that includes it."""
+    """Returns a guard that requires `scope` or one that includes it."""
 
-    # A coroutine, because Litestar runs a plain function as a guard in a thread.
+    # A coroutine: Litestar runs synchronous guards in a thread.
     async def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg] # as in litestar
         if not has_scope(connection.user, scope):
-            raise AccessDeniedError(AccessDenial.SCOPE, f"This key lacks the scope {scope.value!r}.")
+            raise AccessDeniedError(AccessDenial.SCOPE, f"The key lacks the scope {scope.value!r}.")
 
     return guard
 
 
 def has_scope(principal: Principal, scope: Scope) -> bool:
-    """Tells whether a key has `scope`, or one that includes it."""
+    """Whether a key has `scope` or one that includes it."""
     return any(_SCOPE_RANK[own] >= _SCOPE_RANK[scope] for own in principal.scopes)
 
 
 def unauthorized(
     detail: str, error: str | None = None, fault: AccessDenial = AccessDenial.KEY_INVALID
 ) -> AccessDeniedError:
-    """Returns a 401 with the challenge that RFC 6750 asks for."""
+    """Returns a 401 with the challenge of RFC 6750."""
     challenge = 'Bearer realm="vedette"' + (f', error="{error}"' if error else "")
     return AccessDeniedError(fault, detail, {"WWW-Authenticate": challenge})
 
 
 def parse_authorization(headers: list[bytes]) -> str:
-    """Returns the key in the Authorization headers of a request, or raises the 401 that says what is wrong."""
+    """Returns the key in the Authorization headers of a request; raises a 401 if it is missing or malformed."""
     if not headers:
-        raise unauthorized("Send your key: Authorization: Bearer KEY.", fault=AccessDenial.KEY_MISSING)
+        raise unauthorized("An API key is required: Authorization: Bearer KEY.", fault=AccessDenial.KEY_MISSING)
     if len(headers) > 1:
-        raise unauthorized("Send one Authorization header, not several.", "invalid_request")
+        raise unauthorized("Send exactly one Authorization header.", "invalid_request")
     scheme, _, secret = headers[0].decode("latin-1").strip().partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
         raise unauthorized("Only Authorization: Bearer KEY is accepted.", "invalid_request", AccessDenial.KEY_MISSING)
     if len(secret) > SECRET_LENGTH_MAX or not secret.isascii():
-        raise unauthorized("This key is not known, or it was revoked.", "invalid_token")
+        raise unauthorized("The key is unknown or was revoked.", "invalid_token")
     return secret
 
 
 def _cache_put(cache: OrderedDict[str, V], key: str, value: V) -> None:
-    """Puts the newest entry last, and drops the oldest beyond the bound."""
+    """Stores the entry as the newest one; evicts the oldest beyond `CACHE_ENTRIES_MAX`."""
     cache[key] = value
     cache.move_to_end(key)
     if len(cache) > CACHE_ENTRIES_MAX:

@@ -1,4 +1,4 @@
-"""Room for a bounded number of things at once, of which no tenant can take all."""
+"""Concurrency limits with a share for each tenant."""
 
 import contextlib
 from collections import Counter
@@ -8,7 +8,7 @@ from litestar.exceptions import HTTPException
 
 
 class ConcurrencyLimit:
-    """At most `slots_max` `things` at once, and at most `tenant_max` of one tenant; beyond that, `status_code`."""
+    """At most `slots_max` `things` at once, and `tenant_max` for one tenant; beyond that, `status_code`."""
 
     def __init__(self, things: str, slots_max: int, tenant_max: int, *, status_code: int) -> None:
         self._subject, self._slots_max, self._tenant_max, self._status_code = things, slots_max, tenant_max, status_code
@@ -20,11 +20,13 @@ class ConcurrencyLimit:
 
     @contextlib.contextmanager
     def acquire(self, whose: str) -> Iterator[None]:
-        """Takes a slot for the tenant `whose` as long as the context is open, or raises the error that says why not."""
+        """Holds a slot for the tenant `whose` while the context is open; raises HTTPException if there is none."""
         if self.active >= self._slots_max:
-            raise HTTPException(detail=f"{self._slots_max} {self._subject} already.", status_code=self._status_code)
+            raise HTTPException(
+                detail=f"Limit reached: {self._slots_max} {self._subject}.", status_code=self._status_code
+            )
         if self._active[whose] >= self._tenant_max:
-            detail = f"{self._tenant_max} {self._subject} for this tenant already."
+            detail = f"Limit reached: {self._tenant_max} {self._subject} for this tenant."
             raise HTTPException(detail=detail, status_code=self._status_code)
         self._active[whose] += 1
         try:

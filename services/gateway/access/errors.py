@@ -1,4 +1,4 @@
-"""Why whoever asks is turned away before anything is looked at. Each dialect has its own words for these."""
+"""Reasons and errors of access control. Each API renders them in its own format."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,7 +7,7 @@ from litestar.exceptions import HTTPException
 
 
 class AccessDenial(StrEnum):
-    """The closed list of denials."""
+    """Reasons why access is denied."""
 
     KEY_MISSING = "key_missing"
     KEY_INVALID = "key_invalid"  # unknown, revoked, expired, or several at once
@@ -26,7 +26,7 @@ HTTP_STATUS = {
 
 
 class AccessDeniedError(HTTPException):
-    """A request was turned away; `detail` is a sentence for people."""
+    """Access was denied; `detail` is a message for the client."""
 
     def __init__(self, fault: AccessDenial, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail=detail, status_code=HTTP_STATUS[fault], headers=dict(headers or {}))

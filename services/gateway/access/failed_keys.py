@@ -1,8 +1,8 @@
-"""How often one address may send keys that nobody knows: each costs a look-up in the database.
+"""Rate limit for failed key look-ups, per client address.
 
-Only look-ups that fail are counted, and those of known keys are not made here, so that people who share an address
-with a wrong key (NAT, or a proxy that tells no addresses) do not pay for it. A wrong key that is sent again and again
-fails once in the seconds for which it is remembered: many of them fit into what is allowed.
+Each look-up costs a database query. Only failed ones are counted, and known keys are not looked up here: clients that
+share an address (NAT, or a proxy that adds no X-Forwarded-For) with a wrong key are not affected. A wrong key is
+cached, so that repeating it fails once in the lifetime of its cache entry.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ ADDRESSES_MAX = 10_000
 
 
 class AddressBudget:
-    """One address: how many failures are left to it, and its look-ups at this moment."""
+    """Failure budget (token bucket) and concurrent look-ups of one client address."""
 
     def __init__(self, steady: Callable[[], float]) -> None:
         self.lookups = asyncio.Semaphore(LOOKUPS_MAX)
@@ -34,11 +34,11 @@ class AddressBudget:
         self._tokens, self._updated_at = float(FAILED_BURST), steady()
 
     def record_failure(self) -> None:
-        """Counts a look-up that found nobody. Those under way at the same time may bring a debt."""
+        """Counts a failed look-up. Concurrent failures may overdraw the budget."""
         self._tokens, self._updated_at = self._available() - 1, self._clock()
 
     def wait_s(self) -> float:
-        """Returns in how many seconds a look-up may be made; 0 for now."""
+        """Returns the seconds until a look-up is allowed; 0 for now."""
         return max(0.0, (1 - self._available()) / FAILED_PER_S)
 
     def _available(self) -> float:
@@ -46,7 +46,7 @@ class AddressBudget:
 
 
 class FailedKeyLimiter:
-    """The turns of the addresses that sent keys which had to be looked up, the last ones of them."""
+    """Limits key look-ups by client address. Keeps the `ADDRESSES_MAX` most recently used addresses."""
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
         self._clock = steady
@@ -54,7 +54,10 @@ class FailedKeyLimiter:
 
     @contextlib.asynccontextmanager
     async def admit_lookup(self, address: str) -> AsyncIterator[AddressBudget]:
-        """Admits one look-up, or raises DeniedError: 429. Few are made at once for one address, and the others wait."""
+        """Admits one look-up, or raises AccessDeniedError (429).
+
+        At most `LOOKUPS_MAX` run at once for an address; others wait.
+        """
         turn = self._budget(client_network(address))
         _raise_if_exhausted(turn)
         if turn.waiting >= QUEUE_MAX:
@@ -81,7 +84,7 @@ class FailedKeyLimiter:
 
 
 def client_network(address: str) -> str:
-    """Returns what one customer of a provider has: an IPv4 address, or a /64 of IPv6."""
+    """Returns the network of one customer: an IPv4 address, or a /64 of IPv6."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -96,7 +99,7 @@ async def _acquire_lookup(turn: AddressBudget) -> None:
         async with asyncio.timeout(QUEUE_S_MAX):
             await turn.lookups.acquire()
     except TimeoutError:
-        raise RequestError(ErrorCode.UNAVAILABLE, "Keys are not looked up in time at the moment.") from None
+        raise RequestError(ErrorCode.UNAVAILABLE, "The key could not be looked up in time.") from None
 
 
 def _raise_if_exhausted(turn: AddressBudget) -> None:
@@ -107,5 +110,5 @@ def _raise_if_exhausted(turn: AddressBudget) -> None:
 
 def _rate_limited(wait_s: float) -> AccessDeniedError:
     after_s = str(max(1, math.ceil(wait_s)))
-    detail = f"Too many keys that are not known came from this address: wait {after_s} s."
+    detail = f"Too many requests with unknown keys from this address: retry after {after_s} s."
     return AccessDeniedError(AccessDenial.RATE, detail, {"Retry-After": after_s})

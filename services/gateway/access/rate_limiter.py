@@ -1,4 +1,4 @@
-"""How often a key and its tenant may ask: requests are granted in advance by the results room, to all gateways in sum."""
+"""Rate limits of keys and tenants, shared by all gateways: tokens are leased from the results service."""
 
 import asyncio
 import math
@@ -20,13 +20,13 @@ QUEUE_MAX = 1000
 REFILL_S_MAX = 3.0
 QUEUE_S_MAX = 5.0
 
-_QUEUE_TIMEOUT = "Requests of this key are not counted in time at the moment: it has too many at once."
+_QUEUE_TIMEOUT = "Too many concurrent requests of this key: its rate limit could not be checked in time."
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class KeyQueue:
-    """One key: its lease, and those who wait while one of them asks for more."""
+    """The token lease of one key, and the queue of requests that wait for its refill."""
 
     def __init__(self) -> None:
         self.lease = TokenLease()
@@ -35,7 +35,7 @@ class KeyQueue:
 
 
 class RateLimiter:
-    """Knows whether a request may go on. The rates are for keys and tenants that have none of their own."""
+    """Rate limiter. The given rates are the defaults of keys and tenants without their own."""
 
     def __init__(self, bus: Bus, key_rate: Rate, tenant_rate: Rate) -> None:
         self._bus = bus
@@ -43,9 +43,9 @@ class RateLimiter:
         self._queues: OrderedDict[str, KeyQueue] = OrderedDict()
 
     async def acquire(self, principal: Principal) -> None:
-        """Counts one request of the principal, or raises DeniedError: 429 with when to come back.
+        """Takes one token for a request of the principal, or raises AccessDeniedError (429, with Retry-After).
 
-        RefusedError (`unavailable`) when others of the key were counted for `WAIT_S_MAX`, and this one was not.
+        RequestError (`unavailable`) if the request waited `QUEUE_S_MAX` seconds for a refill.
         """
         key_rate, tenant_rate = principal.rate or self._key_rate, principal.tenant_rate or self._tenant_rate
         if key_rate.per_s <= 0 and tenant_rate.per_s <= 0:
@@ -72,21 +72,21 @@ class RateLimiter:
             async with asyncio.timeout(QUEUE_S_MAX), line.refill_lock:
                 await self._refill_lease(line, request, terms)
         except TimeoutError:
-            # No reason to trust: whoever asks often enough for a long line would be rid of the limit by it.
+            # Do not fail open here: a client could escape its limit by filling the queue.
             raise RequestError(ErrorCode.UNAVAILABLE, _QUEUE_TIMEOUT) from None
         finally:
             line.waiting -= 1
 
     async def _refill_lease(self, line: KeyQueue, request: TakeTokens, terms: LeasePolicy) -> None:
-        """Uses what the one before has brought, or asks for more."""
+        """Uses a token of the previous refill, or requests new ones."""
         lease = line.lease
         if lease.spend(time.monotonic()):
             return
         _raise_if_denied(lease, terms)
         wanted, unused = lease.next_request(time.monotonic(), terms, line.waiting)
         try:
-            asked = msgspec.structs.replace(request, wanted=wanted, unused=unused)
-            granted = await self._bus.request(asked, timeout_s=REFILL_S_MAX)
+            sized = msgspec.structs.replace(request, wanted=wanted, unused=unused)
+            granted = await self._bus.request(sized, timeout_s=REFILL_S_MAX)
         except RequestError as error:
             _fail_open(lease, error.info.detail)
             return
@@ -94,7 +94,7 @@ class RateLimiter:
             raise _rate_limited(terms, granted.retry_after_s)
 
     def _queue(self, key_id: str) -> KeyQueue:
-        """Returns the line of a key; of those beyond `KEYS_MAX`, what they hold is lost."""
+        """Returns the queue of a key. The least recently used one beyond `KEYS_MAX` is dropped with its tokens."""
         line = self._queues.get(key_id)
         if line is None:
             line = self._queues[key_id] = KeyQueue()
@@ -106,9 +106,9 @@ class RateLimiter:
 
 
 def _fail_open(lease: TokenLease, error: str) -> None:
-    """Lets requests go on while nobody can tell: a 429 would say of a client what is wrong with us.
+    """Admits requests while the results service is unavailable: a 429 would blame the client for our failure.
 
-    Whoever needs the results room gets its 503 there, and what needs nothing of it works on.
+    Requests that need the results service fail with 503 later; others succeed.
     """
     _log.warning("rate_limits.unavailable", error=error)
     lease.fail_open(time.monotonic())
@@ -128,5 +128,5 @@ def _rate_limited(terms: LeasePolicy, wait_s: float) -> AccessDeniedError:
         "X-RateLimit-Remaining": "0",
         "X-RateLimit-Reset": after_s,
     }
-    detail = f"This key or its tenant asks too often: wait {after_s} s."
+    detail = f"Rate limit of this key or its tenant exceeded: retry after {after_s} s."
     return AccessDeniedError(AccessDenial.RATE, detail, headers)

@@ -1,7 +1,6 @@
-"""How one gateway spends requests that it was granted in advance: pure, and the same for every key.
+"""Token lease: the tokens of one key that a gateway has taken in advance. Pure.
 
-Instants are seconds of one steady clock. Whatever a lease does, no granted request is used twice, and none that was
-given back is used at all.
+Instants are seconds of a monotonic clock. No token is used twice, and none that was returned is used.
 """
 
 import math
@@ -20,7 +19,7 @@ FAIL_OPEN_S = 1.0
 
 
 class TokenRequest(NamedTuple):
-    """What to ask the buckets for, and what to put back."""
+    """A request to the buckets: tokens to take, and unused tokens to return."""
 
     wanted: int
     unused: int
@@ -28,10 +27,10 @@ class TokenRequest(NamedTuple):
 
 @dataclass(frozen=True)
 class LeasePolicy:
-    """What follows from the rates of a key and its tenant, for the one who takes from both.
+    """Parameters of a lease, derived from the rates of the key and its tenant.
 
-    `wanted_max` keeps one gateway from emptying small buckets alone. `pause_s` is waited after a denial, so that a
-    flood finds several requests there and not each one as it comes; never so long that a bucket overflows meanwhile.
+    `request_max` keeps one gateway from emptying small buckets. `pause_s` follows a denial, so that a flood of requests
+    causes few requests for tokens; it is too short for a bucket to overflow meanwhile.
     """
 
     request_max: int
@@ -40,14 +39,14 @@ class LeasePolicy:
 
     @classmethod
     def from_rates(cls, rates: Sequence[Rate]) -> "LeasePolicy":
-        """Returns the terms of at least one rate, each with more than 0 per second."""
+        """Returns the policy for at least one rate; each must be above 0 per second."""
         limit = min(rate.burst for rate in rates)
         fills_s = min(rate.burst / rate.per_s for rate in rates)
         return cls(max(1, min(REQUEST_TOKENS_MAX, limit // 10)), min(DENIAL_S_MIN, fills_s / 2), limit)
 
 
 class TokenLease:
-    """The requests of one key that this gateway may let through without asking."""
+    """Tokens of one key that this gateway may spend without a request to the results service."""
 
     def __init__(self) -> None:
         self._tokens = 0
@@ -58,7 +57,7 @@ class TokenLease:
         self._available_at = -math.inf
 
     def spend(self, now: float) -> bool:
-        """Lets one request through, if there is one left; none that is older than `HELD_S`."""
+        """Spends one token; False if there is none younger than `LEASE_TTL_S`."""
         if now < self._fail_open_until:
             return True
         if self._tokens and now < self._granted_at + LEASE_TTL_S:
@@ -67,18 +66,18 @@ class TokenLease:
         return False
 
     def retry_after_s(self, now: float) -> float | None:
-        """Returns in how many seconds there is a request again, while it is of no use to ask; else None."""
+        """Returns the seconds until the next token after a denial; None once tokens may be requested."""
         return max(0.0, self._available_at - now) if now < self._denied_until else None
 
     def next_request(self, now: float, terms: LeasePolicy, waiting: int) -> TokenRequest:
-        """Returns what to ask for, when `waiting` requests wait for it. What is held is given back by this."""
+        """Returns the next request for tokens, for `waiting` requests. Returns all held tokens to the buckets."""
         fresh = now < self._granted_at + LEASE_TTL_S
         self._request_size = min(terms.request_max, max(waiting, self._request_size * 2 if fresh else 1))
         unused, self._tokens = self._tokens, 0
         return TokenRequest(self._request_size, unused)
 
     def apply_grant(self, now: float, terms: LeasePolicy, granted: RateGrant) -> bool:
-        """Takes what was granted and lets one request through, or keeps quiet for a while after a denial."""
+        """Applies a grant and spends one token; False, and a pause, if nothing was granted."""
         if granted.granted > 0:
             self._tokens, self._granted_at = granted.granted - 1, now
             return True
@@ -87,5 +86,5 @@ class TokenLease:
         return False
 
     def fail_open(self, now: float) -> None:
-        """Lets everything through for `TRUSTED_S`, since nobody can tell."""
+        """Admits everything for `FAIL_OPEN_S` seconds."""
         self._fail_open_until = now + FAIL_OPEN_S

@@ -1,1 +1,1 @@
-"""HTTP building blocks that all APIs share."""
+"""HTTP components shared by all APIs."""

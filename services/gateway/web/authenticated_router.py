@@ -1,4 +1,4 @@
-"""The router of a dialect whose clients have keys: who they are is known before any handler runs."""
+"""Litestar router with API key authentication."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +15,12 @@ from services.gateway.web.strict_body import BODY_BYTES_MAX
 
 
 def authenticated_router(
-    prefix: str, handlers: Sequence[ControllerRouterHandler], means: GatewayContext, *, via: str, **options: Any
+    prefix: str, handlers: Sequence[ControllerRouterHandler], context: GatewayContext, *, via: str, **options: Any
 ) -> Router:
-    """Returns a router whose handlers may ask for `caller` (Caller) and `principal` (Principal).
+    """Returns a router that provides `session` (TenantSession) and `principal` (Principal) to its handlers.
 
-    In this order a request is refused: no such route; key, address, rate; scope `read`; `guards` of the options; the
-    body. Other `options` are those of Litestar's Router.
+    Requests are checked in this order: route; key, address, rate limit; scope `read`; the `guards` in `options`; body.
+    Other `options` are passed to Litestar's Router.
     """
     guards = [requires_scope(Scope.READ), *options.pop("guards", ())]
 
@@ -28,21 +28,21 @@ def authenticated_router(
         prefix,
         route_handlers=handlers,
         dependencies={
-            "caller": provide_session(means, via),
+            "session": provide_session(context, via),
             "principal": Provide(_provide_principal, sync_to_thread=False),
         },
-        middleware=[KeyAuthMiddleware(means.authenticator, means.rate_limiter)],
+        middleware=[KeyAuthMiddleware(context.authenticator, context.rate_limiter)],
         guards=guards,
         request_max_body_size=BODY_BYTES_MAX,
         **options,
     )
 
 
-def provide_session(means: GatewayContext, via: str) -> Provide:
-    """Returns what tells handlers of the dialect `via` who asks, behind whatever fills `scope["user"]`."""
+def provide_session(context: GatewayContext, via: str) -> Provide:
+    """Returns the provider of a TenantSession. It needs a middleware that sets `scope["user"]`."""
 
     def provide_caller(request: Request[Principal, str, Any]) -> TenantSession:
-        return TenantSession.from_request(means, request, via)
+        return TenantSession.from_request(context, request, via)
 
     return Provide(provide_caller, sync_to_thread=False)
 

@@ -1,4 +1,4 @@
-"""From which address a client asks, also through proxies: those of VEDETTE_TRUSTED_PROXIES, and no others, are believed."""
+"""Client address of a request, also behind the trusted proxies of VEDETTE_TRUSTED_PROXIES."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,18 @@ from litestar.types import HTTPScope
 from libs.model.fields.networks import IpAddress, IpNetwork, is_in_networks, parse_ip
 
 FORWARDED_FOR = b"x-forwarded-for"
-# What proxies tell of themselves. A request that still has one of these came through a proxy that nobody vouches for.
+# Headers that proxies add. A request that still has one came through an untrusted proxy.
 PROXY_HEADERS = frozenset({b"forwarded", b"via", FORWARDED_FOR, b"x-real-ip"})
-# Of a client that a trusted proxy does not name: it lies in no range, so that it can do nothing that needs one.
+# A client whose address a trusted proxy did not report. It is in no network, so address rules refuse it.
 UNKNOWN_CLIENT = ""
 
 
 def resolve_client(scope: HTTPScope, trusted: Sequence[IpNetwork]) -> HTTPScope:
-    """Returns the request as it reached the outermost trusted proxy: `client` is who asked that one.
+    """Returns the request with `client` set to the address that the outermost trusted proxy reported.
 
-    Each proxy appends to X-Forwarded-For who asked it, so the list is read from its end, as long as whoever said so is
-    trusted. What stands before that was said by strangers: it stays in the header, and counts for nothing. Where the
-    trusted end of the list holds something that is no address, nobody knows who asks: the client is NOWHERE.
+    Each proxy appends the address of its peer to X-Forwarded-For. The list is read from its end while the reporting hop
+    is trusted. Earlier elements are unverified: they stay in the header and are ignored. If the trusted part contains
+    something other than an address, the client is UNKNOWN_CLIENT.
     """
     peer = scope["client"][0] if scope["client"] else UNKNOWN_CLIENT
     hops = [hop for name, value in scope["headers"] if name == FORWARDED_FOR for hop in value.split(b",")]
@@ -35,7 +35,7 @@ def resolve_client(scope: HTTPScope, trusted: Sequence[IpNetwork]) -> HTTPScope:
 
 
 def _parse_forwarded(text: str) -> IpAddress | None:
-    """Returns what one element of X-Forwarded-For names: an address, also with a port, IPv6 then in brackets."""
+    """Parses one element of X-Forwarded-For: an address, optionally with a port (IPv6 then in brackets)."""
     text = text.strip(" \t")
     if text.startswith("["):
         host, closed, port = text[1:].partition("]")
@@ -47,6 +47,6 @@ def _parse_forwarded(text: str) -> IpAddress | None:
 
 
 def _is_port_suffix(text: str) -> bool:
-    """Tells whether `text` is nothing, or a colon and a port."""
+    """Whether `text` is empty, or a colon and a port."""
     number = text.removeprefix(":")
     return not text or (text != number and number.isascii() and number.isdecimal() and len(number) <= 5)

@@ -1,4 +1,4 @@
-"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) that end when they must."""
+"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) with bounded lifetime."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ from services.gateway.access.concurrency import ConcurrencyLimit
 
 KEEPALIVE_S = 15.0
 STREAMS_MAX = 2000
-STREAM_TENANTS_MIN = 4  # so many tenants at least find room for a stream
+STREAM_TENANTS_MIN = 4  # one tenant may open 1/STREAM_TENANTS_MIN of all streams
 WRITE_S_MAX = 30.0
 RELEASE_S_MAX = 5.0
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold events back until its buffer is full
+    (b"x-accel-buffering", b"no"),  # nginx would buffer events
 ]
 
 _log = structlog.get_logger()
@@ -35,7 +35,7 @@ EndCondition = Callable[[], Coroutine[Any, Any, None]]
 
 
 class StreamRegistry:
-    """All open streams of this process: counted, bounded, and ended together when the process stops."""
+    """Open event streams of this process: their number is limited, and all are closed at shutdown."""
 
     def __init__(self, *, keepalive_s: float = KEEPALIVE_S, streams_max: int = STREAMS_MAX) -> None:
         self.keepalive_s = keepalive_s
@@ -48,14 +48,14 @@ class StreamRegistry:
         self._stopping.set()
 
     async def wait_stopped(self) -> None:
-        """Returns when the process stops and every stream must end."""
+        """Returns when the process stops."""
         await self._stopping.wait()
 
 
 class EventStreamResponse(Response[None]):
-    """Sends the items of `follow` until the client leaves, the source ends, the process stops or `ended` returns.
+    """Sends the items of `follow` until the client disconnects, the source or process ends, or `ended` returns.
 
-    `whose` is the tenant among whose streams it counts.
+    `whose` is the tenant whose stream limit applies.
     """
 
     def __init__(self, streams: StreamRegistry, follow: FeedSource, ended: EndCondition, whose: str) -> None:
@@ -67,7 +67,10 @@ class EventStreamResponse(Response[None]):
 
 
 class _EventStreamASGIResponse(ASGIResponse):
-    """Litestar's own SSE response opens its source after the 200; this one before, so that failing is a real error."""
+    """Opens the source before the response starts, so that a failure is an error status.
+
+    Litestar's own SSE response opens its source after it has sent the 200.
+    """
 
     def __init__(self, streams: StreamRegistry, follow: FeedSource, ended: EndCondition, whose: str) -> None:
         super().__init__()
@@ -90,10 +93,10 @@ class _EventStreamASGIResponse(ASGIResponse):
 
 @contextlib.asynccontextmanager
 async def _open_source(follow: FeedSource) -> AsyncIterator[AsyncIterator[FeedItem]]:
-    """Opens `follow`, and lets go of it also when the request is cancelled: a subscription must not outlive it.
+    """Opens `follow`, and closes it also if the request is cancelled: a subscription must not outlive its request.
 
-    Litestar's own streams run inside a scope of anyio, which cancels every await of the clean-up, too. Ours do not:
-    a cancellation of asyncio comes once, and what is awaited after it is awaited.
+    Litestar runs its own streams in a cancel scope of anyio, which cancels every await of the clean-up, too. A
+    cancellation by asyncio is delivered once; later awaits in the clean-up complete.
     """
     items = await follow.__aenter__()
     try:
@@ -105,7 +108,7 @@ async def _open_source(follow: FeedSource) -> AsyncIterator[AsyncIterator[FeedIt
 
 
 async def _wait_first(*waits: Coroutine[Any, Any, None]) -> None:
-    """Returns when the first of `waits` returns, with the others cancelled."""
+    """Returns when the first of `waits` returns; cancels the others."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(wait) for wait in waits]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +121,7 @@ async def _wait_disconnected(receive: Receive) -> None:
 
 
 class _EventWriter:
-    """The way to the client, for one writer at a time. Who does not read for `WRITE_S_MAX` is gone for us."""
+    """Serialized writes to the client. A client that does not read for `WRITE_S_MAX` seconds is disconnected."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -1,4 +1,4 @@
-"""Which query parameters a handler takes, by the names that clients use."""
+"""Strict query parameters: unknown and repeated parameters are refused."""
 
 import functools
 from typing import Any
@@ -11,7 +11,7 @@ from libs.model.requests.errors import ErrorCode, RequestError
 
 
 def public_name(handler: BaseRouteHandler, name: str) -> str:
-    """Returns what clients call the parameter that is `name` in Python."""
+    """Returns the external name of the handler parameter `name`."""
     head, dot, rest = name.partition(".")
     field = handler.parsed_fn_signature.parameters.get(head)
     definition = field.kwarg_definition if field else None
@@ -20,7 +20,7 @@ def public_name(handler: BaseRouteHandler, name: str) -> str:
 
 
 def reject_unknown_query(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """A guard: refuses query parameters that the handler does not take, and single ones given twice."""
+    """Guard that refuses unknown query parameters, and repeated ones that take a single value."""
     if not connection.scope["query_string"]:
         return
     many_by_name = _query_parameters(handler)
@@ -34,7 +34,7 @@ def reject_unknown_query(connection: ASGIConnection[Any, Any, Any, Any], handler
 
 @functools.cache
 def _query_parameters(handler: BaseRouteHandler) -> dict[str, bool]:
-    """Returns the handler's query parameters by name, and whether each may be repeated."""
+    """Returns the external names of the handler's query parameters, and whether each may be repeated."""
     return {
         field.kwarg_definition.name or name: any(inner.is_non_string_sequence for inner in (field, *field.inner_types))
         for name, field in handler.parsed_fn_signature.parameters.items()

@@ -1,4 +1,4 @@
-"""Strict bodies: what is sent must be exactly what is described, or the field that is not is named."""
+"""Strict request bodies: decoded by msgspec without coercion; errors contain the invalid field."""
 
 import functools
 import re
@@ -19,16 +19,16 @@ T = TypeVar("T")
 _MSGSPEC_PATH = re.compile(r"(?P<what>.*) - at (?:`key` in )?`\$?(?P<path>[^`]*)`", re.DOTALL)
 _MSGSPEC_FIELD = re.compile(r"Object (?P<fault>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL)
 _VALIDATOR_FIELD = re.compile(r"(?P<name>[a-z][a-z0-9_]*)(?P<rest>[.\[][^\s:]*)?(?:: ?| )(?P<what>.*)", re.DOTALL)
-# The last two are what curl -d says, and what says nothing: the body is read as JSON all the same.
+# The last two are the default of curl -d and a missing header; both are read as JSON.
 _JSON_MEDIA_TYPES = ("application/json", "application/merge-patch+json", "application/x-www-form-urlencoded", "")
 
 
 class StrictRequest(Request[Any, Any, Any]):
-    """A request whose body is decoded into the handler's `data` type at once: Litestar alone would take "60" for 60."""
+    """Request whose body is decoded into the handler's `data` type. Litestar itself would accept "60" for 60."""
 
     async def json(self) -> Any:
         if self.content_type[0] not in _JSON_MEDIA_TYPES:
-            raise ClientException(detail="Send JSON, with Content-Type: application/json.", status_code=415)
+            raise ClientException(detail="The body must be JSON, with Content-Type: application/json.", status_code=415)
         field = self.route_handler.parsed_data_field
         return decode(await self.body(), field.annotation if field else Any)
 
@@ -36,14 +36,14 @@ class StrictRequest(Request[Any, Any, Any]):
         try:
             body = await super().body()
         except InternalServerException as error:
-            raise ClientException(detail="The connection was closed before the body was whole.") from error
+            raise ClientException(detail="The connection was closed before the body was complete.") from error
         if not body:
             raise ClientException(detail="The body is empty; JSON is expected.")
         return body
 
 
 def decode(raw: bytes | msgspec.Raw, shape: type[T], at: str = "") -> T:
-    """Returns `raw` as a `shape`, or refuses it with the name of the field (below the path `at`) that is wrong."""
+    """Decodes `raw` as `shape`. RequestError contains the path of the invalid field, below `at`."""
     try:
         value: T = _decoder(shape).decode(raw)  # type: ignore[arg-type] # a class is hashable
     except msgspec.ValidationError as error:
@@ -56,7 +56,7 @@ def decode(raw: bytes | msgspec.Raw, shape: type[T], at: str = "") -> T:
 
 
 def spec_class(raw: msgspec.Raw, at: str) -> type[Spec]:
-    """Returns the specs of the kind that `raw` names, or refuses it."""
+    """Returns the spec class of the kind in `raw`; refuses an unknown kind."""
     kind = decode(raw, _KindTag, at).kind
     if kind not in kinds():
         raise RequestError(ErrorCode.INVALID, f"must be one of {', '.join(kinds())}", f"{at}.kind")
@@ -64,9 +64,9 @@ def spec_class(raw: msgspec.Raw, at: str) -> type[Spec]:
 
 
 def decode_spec(raw: msgspec.Raw, shape: type[Spec], at: str) -> Spec:
-    """Returns the spec in `raw`, with its secrets in plain, or refuses it with the name of the field that is wrong."""
+    """Decodes a spec with plain-text secrets. RequestError contains the path of the invalid field."""
     spec = decode(raw, shape, at)
-    # PostgreSQL stores no NUL, and no spec has a use for one.
+    # PostgreSQL cannot store NUL characters.
     if b"\\u0000" in bytes(raw) and (path := _find_nul(msgspec.json.decode(raw))) is not None:
         raise RequestError(ErrorCode.INVALID, "must not contain a NUL character", f"{at}{path}")
     return spec
@@ -102,7 +102,7 @@ def _unknown_or_missing(fault: str, name: str, path: str, known: tuple[str, ...]
 
 
 def _field_names(shape: type[Any]) -> tuple[str, ...]:
-    """Returns the names that an object of this shape may have; none for a dict, which may have any."""
+    """Returns the allowed field names of a struct; none for a dict, which allows any."""
     config = getattr(shape, "__struct_config__", None)
     if config is None:
         return ()
@@ -116,7 +116,7 @@ def _join_path(path: str, name: str) -> str:
 
 
 def _find_nul(value: object) -> str | None:
-    """Returns the path of the first text in `value` that holds a NUL."""
+    """Returns the path of the first string in `value` that contains a NUL character."""
     if isinstance(value, str):
         return "" if "\0" in value else None
     pairs: list[tuple[str, object]] = []

@@ -1,4 +1,4 @@
-"""A gateway and the results room on a real NATS and PostgreSQL, in the event loop of the test."""
+"""A gateway and the results service on a real NATS and PostgreSQL, in the event loop of the test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -37,8 +37,8 @@ StartGateway = Callable[..., AbstractAsyncContextManager[RunningGateway]]
 
 
 @pytest.fixture
-def house(nats_url: str, postgres_dsn: str) -> StartGateway:
-    """Opens a house; entered inside the test, because its tasks belong to the task that opens it."""
+def start_gateway(nats_url: str, postgres_dsn: str) -> StartGateway:
+    """Starts the gateway and the results service; entered in the test, whose task owns their tasks."""
 
     @asynccontextmanager
     async def opened(*others: Service, dsn: str = postgres_dsn, **more: Any) -> AsyncIterator[RunningGateway]:
@@ -54,29 +54,29 @@ def house(nats_url: str, postgres_dsn: str) -> StartGateway:
 
 
 @asynccontextmanager
-async def second_gateway(home: RunningGateway) -> AsyncIterator[RunningGateway]:
+async def second_gateway(instance: RunningGateway) -> AsyncIterator[RunningGateway]:
     """A second gateway on the same NATS."""
-    settings = msgspec.structs.replace(home.context.settings, port=free_port())
+    settings = msgspec.structs.replace(instance.context.settings, port=free_port())
     async with running_services((gateway(),), settings) as context:
-        yield RunningGateway(settings.port, home.key, context)
+        yield RunningGateway(settings.port, instance.key, context)
 
 
 @pytest.fixture
-def served(house: StartGateway) -> Iterator[RunningGateway]:
-    """An open house in a thread of its own, for tests that are no coroutines and send more than a key may."""
+def served_gateway(start_gateway: StartGateway) -> Iterator[RunningGateway]:
+    """A running gateway in its own thread, without rate limits, for tests that are not coroutines."""
     ready: Future[tuple[RunningGateway, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def live() -> None:
         stop = asyncio.Event()
-        async with house(key_requests_per_s=0.0, tenant_requests_per_s=0.0) as home:
-            ready.set_result((home, asyncio.get_running_loop(), stop))
+        async with start_gateway(key_requests_per_s=0.0, tenant_requests_per_s=0.0) as instance:
+            ready.set_result((instance, asyncio.get_running_loop(), stop))
             await stop.wait()
 
     with ThreadPoolExecutor(1) as thread:
         lived = thread.submit(asyncio.run, live())
-        home, loop, stop = ready.result(30)
+        instance, loop, stop = ready.result(30)
         try:
-            yield home
+            yield instance
         finally:
             loop.call_soon_threadsafe(stop.set)
             lived.result(30)

@@ -1,4 +1,4 @@
-"""A second tenant in a house that is sent thousands of requests: nothing of it may be seen or changed."""
+"""A second tenant beside a fuzz test: its data must be neither visible nor changed."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -14,21 +14,23 @@ _NONE = dict.fromkeys(("event", "results_cursor", "transitions_cursor"))
 
 
 @contextmanager
-def second_tenant(home: RunningGateway) -> Iterator[Callable[[object], None]]:
-    """Gives what checks that an answer shows nothing of a tenant beside; in the end, that all it has is still there."""
-    secret = asyncio.run(add_tenant(home.context.settings.postgres_dsn, MARKER, DAY_S))
-    beside = asyncio.run(_create_tenant(home, secret))
+def second_tenant(instance: RunningGateway) -> Iterator[Callable[[object], None]]:
+    """Yields a check that a response contains no data of the second tenant; finally checks that its data is unchanged."""
+    secret = asyncio.run(add_tenant(instance.context.settings.postgres_dsn, MARKER, DAY_S))
+    beside = asyncio.run(_create_tenant(instance, secret))
     before = asyncio.run(_snapshot(beside, secret))
     assert MARKER in str(before)
     yield beside.check_no_leak
     assert asyncio.run(_snapshot(beside, secret)) == before
 
 
-async def _create_tenant(home: RunningGateway, secret: str) -> TwoTenants:
-    async with home.api(secret) as api:
-        return TwoTenants(home, api, {**await create_objects(api), **_NONE, "to": datetime.now(UTC).isoformat()}, {})
+async def _create_tenant(instance: RunningGateway, secret: str) -> TwoTenants:
+    async with instance.api(secret) as api:
+        return TwoTenants(
+            instance, api, {**await create_objects(api), **_NONE, "to": datetime.now(UTC).isoformat()}, {}
+        )
 
 
 async def _snapshot(beside: TwoTenants, secret: str) -> dict[str, str]:
-    async with beside.home.api(secret) as api:
-        return await TwoTenants(beside.home, api, beside.ids, {}).snapshot()
+    async with beside.instance.api(secret) as api:
+        return await TwoTenants(beside.instance, api, beside.ids, {}).snapshot()

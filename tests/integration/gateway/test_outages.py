@@ -1,4 +1,4 @@
-"""What clients are told while a part is away: soon, as a problem, and no longer than it is away."""
+"""Responses while a component is down: fast, as problems, and recovery afterwards."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from tests.support.wait import eventually
 from tests.unit.gateway.invalid_bodies import VALID_MONITOR
 
 
-async def test_without_the_results_room_everything_is_refused_at_once(nats_url: str) -> None:
+async def test_without_the_results_service_every_request_is_refused_immediately(nats_url: str) -> None:
     settings = Settings(nats_url=nats_url, port=free_port(), health_port=0)
     async with running_services((gateway(),), settings), Api(settings.port, "vdt_any", timeout_s=5) as api:
         for path in ("/me", "/monitors", "/results/stream"):
@@ -36,9 +36,9 @@ async def test_without_the_results_room_everything_is_refused_at_once(nats_url: 
 
 
 async def test_while_nats_is_away_requests_are_refused_and_then_served_again(
-    house: StartGateway, nats_server: NatsServer
+    start_gateway: StartGateway, nats_server: NatsServer
 ) -> None:
-    async with house() as home, home.api() as api:
+    async with start_gateway() as instance, instance.api() as api:
         assert await api.get(f"{V2}/me")
         nats_server.kill()
         check_problem(await api.ask("POST", f"{V2}/monitors", VALID_MONITOR), 503)
@@ -47,29 +47,29 @@ async def test_while_nats_is_away_requests_are_refused_and_then_served_again(
         assert (await api.ask("GET", "/health/live")).status == 200
         nats_server.start()
 
-        async def served() -> bool:
+        async def is_served() -> bool:
             return (await api.ask("GET", f"{V2}/monitors")).status == 200
 
-        assert await eventually(served, within_s=20, what="the API is back")
+        assert await eventually(is_served, within_s=20, what="the API is back")
         assert (await api.get(f"{V2}/monitors"))["items"] == []  # what was refused is not done later
 
 
 async def test_while_postgres_is_away_requests_are_refused_and_then_served_again(
-    own_postgres_server: PostgresServer, house: StartGateway
+    own_postgres_server: PostgresServer, start_gateway: StartGateway
 ) -> None:
-    async with house(dsn=own_postgres_server.new_database()) as home, home.api() as api:
+    async with start_gateway(dsn=own_postgres_server.new_database()) as instance, instance.api() as api:
         assert await api.get(f"{V2}/me")
         own_postgres_server.kill()
         check_problem(await api.ask("GET", f"{V2}/monitors"), 503)
         own_postgres_server.start()
 
-        async def served() -> bool:
+        async def is_served() -> bool:
             return (await api.ask("GET", f"{V2}/monitors")).status == 200
 
-        assert await eventually(served, within_s=20, what="the API is back")
+        assert await eventually(is_served, within_s=20, what="the API is back")
 
 
-async def test_a_room_that_never_answers_costs_a_bounded_wait(nats_url: str) -> None:
+async def test_a_service_that_never_replies_costs_a_bounded_wait(nats_url: str) -> None:
     """The one stand-in: the real room always answers."""
     router = NatsRouter()
 

@@ -1,4 +1,4 @@
-"""Two tenants in one house: what the one has is, for the other, as if it were not there, on every route there is."""
+"""Tenant isolation on every route: resources of another tenant look like unknown ones."""
 
 import asyncio
 import re
@@ -42,14 +42,14 @@ MONITOR = {
 class TwoTenants:
     """Two tenants: `a`, who has one of everything, and `b`, with the secrets of its keys by scope."""
 
-    home: RunningGateway
+    instance: RunningGateway
     a: Api
     ids: Things
     b: dict[str, str]
 
     async def send_as_b(self, asked: Asked, scope: str) -> Answer:
         """Returns what b is answered."""
-        async with self.home.api(self.b[scope]) as api:
+        async with self.instance.api(self.b[scope]) as api:
             return await send(api, asked)
 
     async def snapshot(self) -> dict[str, str]:
@@ -77,12 +77,12 @@ def paired_requests(route: Route, has: Things, nobodys: Things) -> list[tuple[As
     return list(zip(requests(route, has), requests(route, nobodys), strict=True))
 
 
-async def publish(home: RunningGateway, tenant_id: str, monitor_id: str, status: Status = Status.UP) -> None:
+async def publish(instance: RunningGateway, tenant_id: str, monitor_id: str, status: Status = Status.UP) -> None:
     """Stores a result as a prober would, with the marker in it."""
     found = result(tenant_id, monitor_id, status)
     subject = subjects.result(tenant_id, "local", "http", monitor_id)
     message = Message(subject, msgspec.json.encode(found), tick_id(monitor_id, "local", found.tick_at))
-    await home.context.bus.publish(message)
+    await instance.context.bus.publish(message)
 
 
 def result(tenant_id: str, monitor_id: str, status: Status) -> Result:
@@ -142,23 +142,23 @@ def unknown_ids(has: Things) -> Things:
 
 
 @asynccontextmanager
-async def two_tenants(house: StartGateway, **more: Any) -> AsyncIterator[TwoTenants]:
-    """A house (with `more` settings) with both tenants in it, and something in each of a's lists."""
-    async with house(**more) as home:
-        dsn = home.context.settings.postgres_dsn
+async def two_tenants(start_gateway: StartGateway, **more: Any) -> AsyncIterator[TwoTenants]:
+    """Starts a gateway (with `more` settings) with both tenants, and at least one item in each of a's lists."""
+    async with start_gateway(**more) as instance:
+        dsn = instance.context.settings.postgres_dsn
         own, other = await add_tenant(dsn, MARKER, DAY_S), await add_tenant(dsn, "b")
-        async with home.api(own) as a, home.api(other) as admin:
+        async with instance.api(own) as a, instance.api(other) as admin:
             has = await create_objects(a)
             async with a.events(STREAM) as events:
                 for status in (Status.UP, Status.DOWN, Status.DOWN):
-                    await publish(home, str(has["tenant"]), str(has["monitor"]), status)
+                    await publish(instance, str(has["tenant"]), str(has["monitor"]), status)
                 has["event"] = (await next_event(events)).id
             path = f"{V2}/monitors/{has['monitor']}"
             for sort, count in (("results", 3), ("transitions", 2)):
                 has[f"{sort}_cursor"] = await wait_for_cursor(a, f"{path}/{sort}", count)
             has["to"] = datetime.now(UTC).isoformat()
             scopes = {scope: (await create_key(admin, scope))["key"] for scope in ("read", "write")}
-            yield TwoTenants(home, a, has, scopes | {"admin": other})
+            yield TwoTenants(instance, a, has, scopes | {"admin": other})
 
 
 async def wait_for_cursor(api: Api, path: str, count: int) -> str:
@@ -171,8 +171,8 @@ async def wait_for_cursor(api: Api, path: str, count: int) -> str:
     return str((await api.get(path, limit=1))["next_cursor"])
 
 
-async def test_every_route_hides_what_another_tenant_has(house: StartGateway) -> None:
-    async with two_tenants(house) as two:
+async def test_every_route_hides_what_another_tenant_has(start_gateway: StartGateway) -> None:
+    async with two_tenants(start_gateway) as two:
         before = await two.snapshot()
         for mine, nobodys in request_pairs(two.ids):
             for scope in two.b:
@@ -182,9 +182,9 @@ async def test_every_route_hides_what_another_tenant_has(house: StartGateway) ->
         assert await two.snapshot() == before
 
 
-async def test_the_walk_aims_at_what_is_there(house: StartGateway) -> None:
+async def test_every_request_with_own_ids_finds_its_resource(start_gateway: StartGateway) -> None:
     """What b is refused, a may do: else the walk would prove nothing."""
-    async with two_tenants(house) as two:
+    async with two_tenants(start_gateway) as two:
         assert MARKER in str(await two.snapshot())
         commands = [mine for mine, _ in request_pairs(two.ids) if mine.method != "GET"]
         for mine in reversed(commands):
@@ -196,17 +196,17 @@ async def test_the_walk_aims_at_what_is_there(house: StartGateway) -> None:
             assert not mine.aimed or answer.status in {200, 201, 204, 409, 504}, (mine, answer)
 
 
-async def test_every_stream_tells_of_the_own_tenant_only(house: StartGateway) -> None:
-    async with two_tenants(house) as two, two.home.api(two.b["admin"]) as admin:
+async def test_every_stream_contains_the_own_tenant_only(start_gateway: StartGateway) -> None:
+    async with two_tenants(start_gateway) as two, two.instance.api(two.b["admin"]) as admin:
         tenant_id, streams = (await admin.get(f"{V2}/me"))["tenant_id"], [each for each in routes() if each.streams]
         assert streams
         for asked in (asked for route in streams for asked in requests(route, two.ids)):
             reader = await create_key(admin, "read")
-            api, sentinel = two.home.api(reader["key"]), new_id()
+            api, sentinel = two.instance.api(reader["key"]), new_id()
             headers = {name.lower().replace("-", "_"): value for name, value in asked.headers.items()}
             async with api.events(asked.path, **headers) as events, api.events(STREAM) as everything:
-                await publish(two.home, str(two.ids["tenant"]), str(two.ids["monitor"]))
-                await publish(two.home, tenant_id, sentinel)
+                await publish(two.instance, str(two.ids["tenant"]), str(two.ids["monitor"]))
+                await publish(two.instance, tenant_id, sentinel)
                 assert (await next_event(everything)).data["monitor_id"] == sentinel
                 assert (await admin.ask("DELETE", f"{V2}/keys/{reader['id']}")).status == 204
                 for event in await remaining_events(events):
@@ -218,14 +218,12 @@ async def remaining_events(events: AsyncIterator[SseEvent]) -> list[SseEvent]:
         return [event async for event in events]
 
 
-async def test_a_tenant_with_many_streams_leaves_room_for_the_others(
-    house: StartGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_tenant_cannot_open_all_streams(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.gateway.web.event_stream.STREAM_TENANTS_MIN", STREAMS_MAX)
-    async with house() as home, home.api() as api:
-        other = home.api(await add_tenant(home.context.settings.postgres_dsn, "b"))
+    async with start_gateway() as instance, instance.api() as api:
+        other = instance.api(await add_tenant(instance.context.settings.postgres_dsn, "b"))
         async with api.events(STREAM):
             detail = check_problem(await api.ask("GET", STREAM), 429)["detail"]
-            assert detail == "1 streams are open here for this tenant already."
+            assert detail == "Limit reached: 1 streams are open here for this tenant."
             async with other.events(STREAM):
                 pass

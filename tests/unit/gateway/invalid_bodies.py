@@ -1,4 +1,4 @@
-"""Bodies that are almost right: what each is refused for. Used on the decoder alone and again over HTTP."""
+"""Request bodies with one error each, for the decoder and over HTTP."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Several dialects in one application: each answers for its own paths, in its own format."""
+"""Several APIs in one application: each renders the errors of its own paths."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ async def test_below_a_dialect_the_one_with_the_longer_prefix_answers() -> None:
             assert (await call(both, "GET", path)).json == {"ok": False}
 
 
-async def test_a_bug_is_logged_and_told_without_its_internals() -> None:
+async def test_an_unexpected_exception_is_logged_and_rendered_without_details() -> None:
     with structlog.testing.capture_logs() as logs:
         reply = await call(two_dialects(), "GET", "/api/v2/bug")
     assert reply.status == 500
@@ -81,7 +81,7 @@ async def test_a_bug_is_logged_and_told_without_its_internals() -> None:
     assert (finished["event"], finished["status"]) == ("request.finished", 500)
 
 
-async def test_refusals_of_other_rooms_become_problems() -> None:
+async def test_errors_of_other_services_become_problems() -> None:
     reply = await call(two_dialects(), "GET", "/api/v2/conflict")
     assert reply.json == {
         "type": "/docs#problem-conflict",
@@ -109,4 +109,7 @@ async def test_without_documentation_there_is_none() -> None:
     )
     assert (await call(bare, "GET", "/docs")).status == 404
     assert (await call(bare, "GET", "/api/v2/openapi.json")).status == 404
+    assert (await call(bare, "GET", "/")).status == 404
     assert (await call(two_dialects(), "GET", "/docs")).status == 200
+    root = await call(two_dialects(), "GET", "/")
+    assert (root.status, root.headers["location"]) == (307, "/docs")

@@ -1,4 +1,4 @@
-"""What a caller may not do is refused before anybody is asked."""
+"""Permissions of a session are checked before any request on the bus."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def session(*scopes: Scope, tenant_id: str = "") -> TenantSession:
 
 
 @pytest.mark.parametrize("request_", [ListTenants(limit=1), ListSealedSpecs(limit=1), Authenticate(key_sha256="")])
-async def test_what_is_about_no_tenant_is_asked_by_operators_and_never_by_accident(request_: RpcRequest[Any]) -> None:
+async def test_requests_about_no_tenant_need_the_operator_method(request_: RpcRequest[Any]) -> None:
     with pytest.raises(AccessDeniedError) as caught:
         await session(Scope.ADMIN).request_as_operator(request_)
     assert caught.value.denial is AccessDenial.SCOPE
@@ -45,9 +45,9 @@ async def test_what_is_about_no_tenant_is_asked_by_operators_and_never_by_accide
         await session(Scope.OPERATOR).request(asked)
 
 
-async def test_what_is_about_one_tenant_is_never_asked_without_naming_it() -> None:
+async def test_requests_about_one_tenant_are_refused_by_the_operator_method() -> None:
     for request in (ListMonitors(tenant_id=new_id(), limit=1), GetTenant(tenant_id=new_id())):
-        with pytest.raises(TypeError, match="ask on its behalf"):
+        with pytest.raises(TypeError, match="is bound to one tenant"):
             await session(Scope.OPERATOR).request_as_operator(request)
 
 
@@ -73,7 +73,7 @@ def test_only_an_operator_acts_for_another_tenant() -> None:
         *((Scope.OPERATOR, list(Scope), None), (Scope.WRITE, [Scope.READ], None)),
     ],
 )
-def test_nobody_hands_out_more_than_they_have(own: Scope, wanted: list[Scope], field: str | None) -> None:
+def test_a_key_cannot_grant_scopes_that_it_does_not_have(own: Scope, wanted: list[Scope], field: str | None) -> None:
     if field is None:
         session(own).check_grantable(wanted)
         return
@@ -86,13 +86,13 @@ def test_slots_are_held_for_the_tenant_and_given_back() -> None:
     slots, one, other = ConcurrencyLimit("things are here", 3, 2, status_code=503), session(), session()
     with one.acquire_slot(slots), one.acquire_slot(slots):
         with (
-            pytest.raises(Exception, match=r"^503: 2 things are here for this tenant already"),
+            pytest.raises(Exception, match=r"^503: Limit reached: 2 things are here for this tenant"),
             one.acquire_slot(slots),
         ):
             pass
         with (
             other.acquire_slot(slots),
-            pytest.raises(Exception, match=r"^503: 3 things are here already"),
+            pytest.raises(Exception, match=r"^503: Limit reached: 3 things are here"),
             session().acquire_slot(slots),
         ):
             pass

@@ -1,4 +1,4 @@
-"""Specs with secrets: sealed when they come in, kept by name, never taken sealed."""
+"""Secrets of specs: sealed on entry, kept by marker, never accepted sealed."""
 
 import contextlib
 from typing import Any
@@ -64,7 +64,7 @@ def test_every_secret_option_is_sealed_and_opens_for_its_own_place_only(name: st
             unseal(taken.raw, (name,), tenant_id, kind)
 
 
-def test_headers_are_sealed_by_what_their_names_say() -> None:
+def test_headers_with_secret_names_are_sealed() -> None:
     headers = {"Accept": "*/*", "X-Api-Key": ["SECRET", "SECRET 2"], "Cookie": "SECRET"}
     stored = SPECS.accept(raw(headers=headers)).raw
     assert b"SECRET" not in bytes(stored)
@@ -124,7 +124,7 @@ def test_a_kept_secret_needs_no_key_and_a_new_one_does() -> None:
     assert "SECRET" not in repr(refusal_of(raw(bearer_token="SECRET"), nobody))
 
 
-def test_a_digest_is_the_same_for_the_same_request_and_tells_nothing() -> None:
+def test_fingerprints_are_deterministic_and_reveal_no_secret() -> None:
     one, same, other = (
         SPECS.fingerprint(raw(basic_auth=value, headers={"Cookie": "SECRET"}))
         for value in (

@@ -1,1 +1,1 @@
-"""The device and blacklist API of Monitorozás.hu as one dialect."""
+"""Device and blacklist API of Monitorozás.hu, /api/v1."""

@@ -1,4 +1,4 @@
-"""What devices and blacklist monitors have in common: both are assets of this dialect, with monitors for parts."""
+"""Creation and deletion of devices and blacklist monitors: assets with one monitor for each part."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ NAME_LENGTH_MAX = 200
 
 
 class AssetRecord(Protocol):
-    """What a client described; a msgspec.Struct whose fields are stored as they are."""
+    """The normalized fields of a request; a msgspec.Struct that is stored as JSON."""
 
     @property
     def target_value(self) -> str: ...
@@ -30,28 +30,28 @@ class AssetRecord(Protocol):
 
 
 async def create_asset(
-    caller: TenantSession, sort: str, record: AssetRecord, parts: Mapping[str, MonitorPart], interval_s: int
+    session: TenantSession, sort: str, record: AssetRecord, parts: Mapping[str, MonitorPart], interval_s: int
 ) -> Asset:
-    """Stores a record with its monitors, which are checked every `interval_s` or as often as the tenant may."""
+    """Stores a record and its monitors, with interval `interval_s` or the shortest that the tenant's quota allows."""
     request = CreateAsset(
         dialect=DIALECT,
         sort=sort,
         identity=record.identity,
         fields=msgspec.Raw(msgspec.json.encode(record)),
-        parts={name: monitor_draft(caller.spec_intake, record, part, interval_s) for name, part in parts.items()},
+        parts={name: monitor_draft(session.spec_intake, record, part, interval_s) for name, part in parts.items()},
     )
-    return await caller.request(request)
+    return await session.request(request)
 
 
-async def delete_asset(caller: TenantSession, sort: str, request: Request[Any, Any, Any]) -> dict[str, object]:
-    """Deletes the record that the parameter `id` names, with its monitors, and returns what is told of that."""
+async def delete_asset(session: TenantSession, sort: str, request: Request[Any, Any, Any]) -> dict[str, object]:
+    """Deletes the record with the number in the query parameter `id`, and its monitors; returns the response data."""
     number = parse_id(request.query_params.getall("id", []))
-    await caller.request(DeleteAsset(dialect=DIALECT, sort=sort, number=number))
+    await session.request(DeleteAsset(dialect=DIALECT, sort=sort, number=number))
     return {"id": number, "deleted": True}
 
 
 def monitor_draft(specs: SpecIntake, record: AssetRecord, part: MonitorPart, interval_s: int) -> MonitorDraft:
-    """Returns the monitor of one part; refuses a spec that its kind does not take, by the name of our field."""
+    """Returns the monitor of one part. An invalid spec is refused with the name of the API field."""
     taken = specs.accept(msgspec.Raw(msgspec.json.encode(part.spec)), part.field)
     return MonitorDraft(
         name=f"{record.target_value[: NAME_LENGTH_MAX - len(part.label) - 1]} {part.label}",

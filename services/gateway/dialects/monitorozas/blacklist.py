@@ -1,4 +1,4 @@
-"""/blacklist-monitors: names and addresses that are looked for on DNS blacklists."""
+"""Routes /blacklist-monitors: hosts to look up on DNS blacklists."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ INTERVAL_S = 3600
 
 
 class BlacklistMonitor(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client described, in one form."""
+    """The normalized fields of a blacklist monitor."""
 
     target_type: str
     target_value: str
@@ -30,38 +30,38 @@ class BlacklistMonitor(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """What makes two of a tenant the same one."""
+        """Key that is unique among the blacklist monitors of a tenant."""
         return msgspec.json.encode((self.target_type, self.target_value)).decode()
 
 
 def parse_blacklist_monitor(fields: BodyFields) -> BlacklistMonitor:
-    """Returns the blacklist monitor that a client describes, or raises InvalidError."""
+    """Parses a blacklist monitor, or raises InvalidFieldError."""
     target_type, target_value = parse_target(fields)
     is_enabled = fields.bool01("is_enabled", 1)
     return BlacklistMonitor(target_type=target_type, target_value=target_value, is_enabled=is_enabled)
 
 
 @get("/blacklist-monitors")
-async def list_blacklist_monitors(caller: NamedDependency[TenantSession]) -> Response[bytes]:
+async def list_blacklist_monitors(session: NamedDependency[TenantSession]) -> Response[bytes]:
     return success_response(
-        [serialize_blacklist_monitor(asset) async for asset in iter_assets(caller, DIALECT, BLACKLIST_MONITOR)]
+        [serialize_blacklist_monitor(asset) async for asset in iter_assets(session, DIALECT, BLACKLIST_MONITOR)]
     )
 
 
 @post("/blacklist-monitors/create", guards=[requires_scope(Scope.WRITE)])
 async def create_blacklist_monitor(
-    request: Request[Any, Any, Any], caller: NamedDependency[TenantSession]
+    request: Request[Any, Any, Any], session: NamedDependency[TenantSession]
 ) -> Response[bytes]:
     wanted = parse_blacklist_monitor(BodyFields.from_json(await request.body()))
-    asset = await create_asset(caller, BLACKLIST_MONITOR, wanted, blacklist_parts(wanted.target_value), INTERVAL_S)
+    asset = await create_asset(session, BLACKLIST_MONITOR, wanted, blacklist_parts(wanted.target_value), INTERVAL_S)
     return success_response(serialize_blacklist_monitor(asset), 201)
 
 
 @delete("/blacklist-monitors/delete", guards=[requires_scope(Scope.WRITE)], status_code=200)
 async def delete_blacklist_monitor(
-    request: Request[Any, Any, Any], caller: NamedDependency[TenantSession]
+    request: Request[Any, Any, Any], session: NamedDependency[TenantSession]
 ) -> Response[bytes]:
-    return success_response(await delete_asset(caller, BLACKLIST_MONITOR, request))
+    return success_response(await delete_asset(session, BLACKLIST_MONITOR, request))
 
 
 HANDLERS = [list_blacklist_monitors, create_blacklist_monitor, delete_blacklist_monitor]

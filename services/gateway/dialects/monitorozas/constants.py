@@ -1,8 +1,8 @@
-"""Names that more than one file of this dialect needs."""
+"""Constants of the Monitorozás API."""
 
 PREFIX = "/api/v1"
 DIALECT = "monitorozas"
 
-# The sorts of assets; clients meet them as `duplicate_device`, `unknown_blacklist_monitor`.
+# Asset types; part of error codes such as `duplicate_device` and `unknown_blacklist_monitor`.
 DEVICE = "device"
 BLACKLIST_MONITOR = "blacklist_monitor"

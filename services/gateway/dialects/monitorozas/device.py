@@ -1,4 +1,4 @@
-"""A device: what a client says, completed and in one form."""
+"""Parsing of devices: validation, defaults and normalization."""
 
 from typing import Any
 
@@ -26,13 +26,13 @@ from services.gateway.dialects.monitorozas.targets import (
 SCHEMES = ("http", "https")
 PUBLIC_CHECKS = ("check_public_http", "check_public_https", "check_public_tls")
 ORIGIN_CHECKS = ("check_origin_http", "check_origin_tls")
-# By scheme: what is checked when a client names no check.
+# Default checks by scheme.
 _PUBLIC_DEFAULTS = {"http": ("check_public_http",), "https": ("check_public_https", "check_public_tls")}
 _ORIGIN_DEFAULTS = {"http": ("check_origin_http",), "https": ("check_origin_http", "check_origin_tls")}
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of the API with nothing left open; None where a field means nothing to this service."""
+    """The normalized fields of a device; None for fields that do not apply to its service."""
 
     target_type: str
     target_value: str
@@ -55,13 +55,13 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """What makes two devices of a tenant the same one."""
+        """Key that is unique among the devices of a tenant."""
         where = (self.target_type, self.target_value, self.service_type, self.scheme, self.port)
         return msgspec.json.encode((*where, self.origin_host, self.origin_port)).decode()
 
 
 def parse_device(fields: BodyFields, egress: EgressPolicy) -> Device:
-    """Returns the device that a client describes, or raises InvalidError."""
+    """Parses a device, or raises InvalidFieldError."""
     target_type, target_value = parse_target(fields)
     check_reachable("target_value", target_value, egress)
     given = fields.choice("service_type", service_types())
@@ -103,7 +103,7 @@ def _parse_web(fields: BodyFields, given_port: int | None, egress: EgressPolicy)
 
 
 def _parse_origin(fields: BodyFields, scheme: str, egress: EgressPolicy) -> dict[str, Any]:
-    """Returns where the origin is; None in all of it if none is named."""
+    """Returns the fields of the origin; all None without `origin_host`."""
     text = fields.text("origin_host")
     given_scheme, given_port = fields.choice("origin_scheme", SCHEMES), fields.integer("origin_port", 1, 65535)
     if text is None:
@@ -116,10 +116,10 @@ def _parse_origin(fields: BodyFields, scheme: str, egress: EgressPolicy) -> dict
 
 
 def _resolve_checks(fields: BodyFields, scheme: str, proxied_scheme: str | None) -> dict[str, int]:
-    """Returns all checks. One that is not named has its default, as long as no other is switched on.
+    """Returns all check flags. Omitted ones get their default if no check is explicitly enabled.
 
-    An origin behind a proxy has defaults of its own, `proxied_scheme` being its scheme: public checks that are switched
-    on leave them as they are.
+    The origin behind a proxy (`proxied_scheme`) has its own defaults: explicitly enabled public checks do not
+    change them.
     """
     named = {name: fields.bool01_or_none(name) for name in (*PUBLIC_CHECKS, *ORIGIN_CHECKS)}
     public = () if any(named.values()) else _PUBLIC_DEFAULTS[scheme]
@@ -131,7 +131,7 @@ def _resolve_checks(fields: BodyFields, scheme: str, proxied_scheme: str | None)
 
 
 def _parse_host_header(fields: BodyFields) -> str | None:
-    """Returns the host to ask for, with the port that may follow it."""
+    """Returns the Host header, with the port if there is one."""
     text = fields.text("host_header")
     if text is None:
         return None
@@ -146,7 +146,7 @@ def _reject_origin_checks(fields: BodyFields) -> None:
 
 
 def _reject_web_fields(fields: BodyFields) -> None:
-    """What would have no effect must not look as if it had."""
+    """Refuses web flags that would have no effect."""
     for name in ("proxy_enabled", *PUBLIC_CHECKS, *ORIGIN_CHECKS):
         if fields.bool01(name):
             raise invalid_field(name, f"is for service_type {WEB} only")

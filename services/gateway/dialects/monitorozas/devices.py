@@ -1,4 +1,4 @@
-"""/devices: end points that are watched, each by the monitors that it implies."""
+"""Routes /devices: endpoints, each checked by the monitors of its parts."""
 
 from typing import Any
 
@@ -22,22 +22,22 @@ INTERVAL_S = 60
 
 
 @get("/devices")
-async def list_devices(caller: NamedDependency[TenantSession]) -> Response[bytes]:
-    return success_response([serialize_device(asset) async for asset in iter_assets(caller, DIALECT, DEVICE)])
+async def list_devices(session: NamedDependency[TenantSession]) -> Response[bytes]:
+    return success_response([serialize_device(asset) async for asset in iter_assets(session, DIALECT, DEVICE)])
 
 
 @post("/devices/create", guards=[requires_scope(Scope.WRITE)])
 async def create_device(
-    request: Request[Any, Any, Any], caller: NamedDependency[TenantSession], egress: NamedDependency[EgressPolicy]
+    request: Request[Any, Any, Any], session: NamedDependency[TenantSession], egress: NamedDependency[EgressPolicy]
 ) -> Response[bytes]:
     wanted = parse_device(BodyFields.from_json(await request.body()), egress)
-    asset = await create_asset(caller, DEVICE, wanted, device_parts(wanted), INTERVAL_S)
+    asset = await create_asset(session, DEVICE, wanted, device_parts(wanted), INTERVAL_S)
     return success_response(serialize_device(asset), 201)
 
 
 @delete("/devices/delete", guards=[requires_scope(Scope.WRITE)], status_code=200)
-async def delete_device(request: Request[Any, Any, Any], caller: NamedDependency[TenantSession]) -> Response[bytes]:
-    return success_response(await delete_asset(caller, DEVICE, request))
+async def delete_device(request: Request[Any, Any, Any], session: NamedDependency[TenantSession]) -> Response[bytes]:
+    return success_response(await delete_asset(session, DEVICE, request))
 
 
 HANDLERS = [list_devices, create_device, delete_device]

@@ -1,4 +1,4 @@
-"""The dialect `/api/v1`: its routes, and what they need beside their caller."""
+"""Monitorozás API, /api/v1: its router and dependencies."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from services.gateway.web.authenticated_router import authenticated_router
 from services.gateway.web.strict_body import StrictRequest
 
 
-def monitorozas_dialect(means: GatewayContext, egress: EgressPolicy) -> Dialect:
-    """Returns the dialect; devices at addresses that `egress` refuses are refused at once."""
+def monitorozas_dialect(context: GatewayContext, egress: EgressPolicy) -> Dialect:
+    """Returns the API as a dialect. Devices at addresses outside the `egress` policy are refused."""
 
     def provide_egress() -> EgressPolicy:
         return egress
@@ -25,7 +25,7 @@ def monitorozas_dialect(means: GatewayContext, egress: EgressPolicy) -> Dialect:
     routes: list[Any] = [me, *devices.HANDLERS, *blacklist.HANDLERS]
     inner = Router("/", route_handlers=routes, dependencies={"egress": Provide(provide_egress, sync_to_thread=False)})
     return Dialect(
-        PREFIX, authenticated_router(PREFIX, [inner], means, via=DIALECT, request_class=StrictRequest), render_error
+        PREFIX, authenticated_router(PREFIX, [inner], context, via=DIALECT, request_class=StrictRequest), render_error
     )
 
 

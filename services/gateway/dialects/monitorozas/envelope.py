@@ -1,4 +1,4 @@
-"""What every answer of this API looks like, good or bad."""
+"""Response envelope and error codes of the Monitorozás API."""
 
 from http import HTTPStatus
 from typing import Any
@@ -29,7 +29,7 @@ _log = structlog.get_logger()
 
 
 class ApiFailure(msgspec.Struct, frozen=True):
-    """One bad answer: its status, the machine's word for it, a sentence for people, and headers."""
+    """An error response: status, error code, message and headers."""
 
     status: int
     error: str
@@ -38,7 +38,7 @@ class ApiFailure(msgspec.Struct, frozen=True):
 
 
 class InvalidFieldError(Exception):
-    """The body or a parameter is not what it has to be; `error` is the code."""
+    """The body or a parameter is invalid; `error` is the error code."""
 
     def __init__(self, error: str, message: str) -> None:
         super().__init__(message)
@@ -46,17 +46,17 @@ class InvalidFieldError(Exception):
 
 
 def invalid_field(field: str, detail: str) -> InvalidFieldError:
-    """Returns what is raised for a field whose value is not allowed."""
+    """Returns the error for a field with an invalid value."""
     return InvalidFieldError(f"invalid_{field}", f"{field} {detail}.")
 
 
 def success_response(data: Any, status: int = 200) -> Response[bytes]:
-    """Returns the answer that carries `data`."""
+    """Returns a success response with `data`."""
     return Response(msgspec.json.encode({"success": True, "data": data}), status_code=status, media_type=MEDIA_TYPE)
 
 
 def render_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Returns the answer that tells a client about `error`."""
+    """Returns the error response for `error`."""
     failure = to_failure(request, error)
     body = {"success": False, "error": failure.error, "message": failure.message}
     headers = failure.headers
@@ -64,7 +64,7 @@ def render_error(request: Request[Any, Any, Any], error: Exception) -> Response[
 
 
 def to_failure(request: Request[Any, Any, Any], error: Exception) -> ApiFailure:
-    """Returns what `error` is to a client. What nobody foresaw is logged and told without its internals."""
+    """Maps `error` to an error response. Unexpected exceptions are logged and become a 500 without details."""
     match error:
         case InvalidFieldError():
             return ApiFailure(400, error.error, str(error))
@@ -83,7 +83,7 @@ def to_failure(request: Request[Any, Any, Any], error: Exception) -> ApiFailure:
 def _from_refusal(refusal: ErrorInfo, resource: str) -> ApiFailure:
     match refusal.code:
         case ErrorCode.INVALID:
-            # Below a field of this API the path goes on with options of a kind, which its clients do not know.
+            # The rest of the path are options of the kind, which are not part of this API.
             field = (refusal.field or "").partition(".")[0] or "json"
             return ApiFailure(400, f"invalid_{field}", f"{field}: {refusal.detail}")
         case ErrorCode.NOT_FOUND:
@@ -99,7 +99,7 @@ def _from_refusal(refusal: ErrorInfo, resource: str) -> ApiFailure:
 
 
 def _from_http_exception(error: HTTPException, path: str) -> ApiFailure:
-    """Litestar's own 400s are about the body: how long it says it is, and whether it ended."""
+    """Maps Litestar's errors. Its 400s are about the body: a wrong Content-Length, or an incomplete body."""
     if error.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _unavailable()
     headers = dict(error.headers or {})

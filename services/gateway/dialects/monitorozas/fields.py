@@ -1,4 +1,4 @@
-"""The fields of a body, read as leniently as this API states and not more. Pure."""
+"""Lenient access to the fields of a JSON body. Pure."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class BodyFields:
-    """The fields of one JSON object. One that is absent, null or "" is None; those that nobody asks for are ignored."""
+    """The fields of one JSON object. Absent, null and "" are None; unknown fields are ignored."""
 
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._values = {name: value for name, value in given.items() if value is not None and value != ""}
@@ -32,7 +32,7 @@ class BodyFields:
         return value
 
     def choice(self, name: str, allowed: Collection[str]) -> str | None:
-        """Returns one of the words that are `allowed`, in lower case."""
+        """Returns one of the `allowed` values, in lower case."""
         text = self.text(name)
         if text is not None and text.lower() not in allowed:
             raise invalid_field(name, f"must be one of {', '.join(allowed)}")
@@ -47,7 +47,7 @@ class BodyFields:
         return value
 
     def bool01(self, name: str, default: int = 0) -> int:
-        """Returns 0 or 1; false and true are the same."""
+        """Returns 0 or 1; false and true are accepted."""
         given = self.bool01_or_none(name)
         return default if given is None else given
 
@@ -60,7 +60,7 @@ class BodyFields:
         return int(value)
 
     def required(self, name: str) -> str:
-        """Returns a text that must be there."""
+        """Returns a text that must be present."""
         text = self.text(name)
         if text is None:
             raise InvalidFieldError(f"missing_{name}", f"{name} is required.")
@@ -68,7 +68,7 @@ class BodyFields:
 
 
 def parse_id(given: list[str]) -> int:
-    """Returns the id that the query parameter `id`, as often as it was `given`, names."""
+    """Parses the query parameter `id`, which must be `given` exactly once."""
     found = _ID.fullmatch(given[0]) if len(given) == 1 else None
     if found is None:
         raise InvalidFieldError("invalid_id", "Give one id, a positive integer, as in ?id=31.")

@@ -1,4 +1,4 @@
-"""The monitors that a device or a blacklist monitor implies. Pure."""
+"""Mapping of devices and blacklist monitors to monitors. Pure."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ Options = dict[str, Any]
 
 
 class MonitorPart(NamedTuple):
-    """One monitor to be: the spec as its kind has it, and the field of the API that is to blame if it is refused."""
+    """One monitor: the label in its name, the API field to report if its spec is invalid, and the spec."""
 
     label: str
     field: str
@@ -18,7 +18,7 @@ class MonitorPart(NamedTuple):
 
 
 def device_parts(device: Device) -> dict[str, MonitorPart]:
-    """Returns the parts of a device by their names."""
+    """Returns the parts of a device by name."""
     if device.service_type == WEB:
         return {**_public_parts(device), **_origin_parts(device)}
     if device.service_type == PING:
@@ -29,12 +29,12 @@ def device_parts(device: Device) -> dict[str, MonitorPart]:
 
 
 def blacklist_parts(target_value: str) -> dict[str, MonitorPart]:
-    """Returns the one part of a blacklist monitor."""
+    """Returns the single part of a blacklist monitor."""
     return {"dnsbl": MonitorPart("blacklists", "target_value", {"kind": "dnsbl", "host": target_value})}
 
 
 def _public_parts(device: Device) -> dict[str, MonitorPart]:
-    """The port of the device belongs to its scheme; a check of the other one goes to the usual port of that."""
+    """Returns the public checks. The device's port applies to its own scheme; the other scheme has its default."""
     field, host, named = "target_value", device.target_value, device.host_header
     expected = _status_options(device.expect_status)
     found: dict[str, MonitorPart] = {}
@@ -48,7 +48,7 @@ def _public_parts(device: Device) -> dict[str, MonitorPart]:
 
 
 def _origin_parts(device: Device) -> dict[str, MonitorPart]:
-    """The origin is asked at its own place for the name of the public one."""
+    """Returns the origin checks: they connect to the origin and send the public host name."""
     host, scheme = device.origin_host, device.origin_scheme
     if host is None or scheme is None:
         return {}
@@ -80,12 +80,15 @@ def _tls_spec(host: str, port: int | None, named: str | None) -> Options:
 
 
 def _status_options(status: int | None) -> Options:
-    """A redirect can only be the answer if it is not followed."""
+    """Returns the options for an expected status. A redirect is expected only if it is not followed."""
     if status is None:
         return {}
     return {"expect_status": [status]} | ({"redirects_max": 0} if 300 <= status <= 399 else {})
 
 
 def _origin_status_options(status: int | None) -> Options:
-    """No redirect of the origin is followed: it would lead away from it, mostly to the public side. Any is an answer."""
+    """Returns the options of the origin checks.
+
+    Redirects are not followed, as they lead away from the origin, mostly to the public side; each is a valid response.
+    """
     return {"redirects_max": 0} | ({} if status is None else {"expect_status": [status, "300-399"]})

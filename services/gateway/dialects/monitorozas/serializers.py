@@ -1,4 +1,4 @@
-"""How assets are shown: what was asked for, and what the parts last said. Pure."""
+"""JSON views of assets: their stored fields and the status of their parts. Pure."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from libs.model.asset import Asset
 from libs.model.monitor import MonitorView, ResultView
 from libs.model.outcome import Status
 
-# The worst first. What could not be judged is worse than a warning: it may be anything.
+# Worst first. Unknown is worse than degraded: the target may be down.
 _SEVERITY = ("down", "unknown", "degraded", "up")
 
 
 def serialize_device(asset: Asset) -> dict[str, Any]:
-    """Returns a device as a client sees it."""
+    """Returns the JSON view of a device."""
     parts = [*asset.parts.values()]
     worst = min(parts, key=lambda part: _SEVERITY.index(_status(part)), default=None)
     return {
@@ -25,7 +25,7 @@ def serialize_device(asset: Asset) -> dict[str, Any]:
 
 
 def serialize_blacklist_monitor(asset: Asset) -> dict[str, Any]:
-    """Returns a blacklist monitor as a client sees it."""
+    """Returns the JSON view of a blacklist monitor."""
     part = next(iter(asset.parts.values()), None)
     return {**_common_fields(asset), "last_status": _listing_status(part), "last_error": _error(part), "listed_on": []}
 
@@ -54,14 +54,14 @@ def _serialize_check(part: MonitorView) -> dict[str, Any]:
 
 
 def _status(part: MonitorView | None) -> str:
-    """Returns up, degraded, down or unknown: also for a part that was never looked at, and for none."""
+    """Returns up, degraded, down or unknown; unknown without a part or a result."""
     if part is None or part.last_result is None or part.last_result.status is Status.MISSED:
         return Status.UNKNOWN.value
     return part.last_result.status.value
 
 
 def _error(part: MonitorView | None) -> str | None:
-    """Returns why the last result is not what it should be."""
+    """Returns the reason of the last result, None if it is up."""
     result: ResultView | None = part.last_result if part else None
     if result is None or result.status is Status.UP:
         return None
@@ -70,6 +70,6 @@ def _error(part: MonitorView | None) -> str | None:
 
 def _listing_status(part: MonitorView | None) -> str:
     """Returns listed, clean or unknown."""
-    words = {Status.UP: "clean", Status.DOWN: "listed", Status.DEGRADED: "listed"}
+    statuses = {Status.UP: "clean", Status.DOWN: "listed", Status.DEGRADED: "listed"}
     result = part.last_result if part else None
-    return words.get(result.status, "unknown") if result else "unknown"
+    return statuses.get(result.status, "unknown") if result else "unknown"

@@ -1,4 +1,4 @@
-"""What can be asked for as `service_type`, and the ports that go without saying."""
+"""Values of `service_type`, and default ports."""
 
 import functools
 from urllib.parse import urlsplit
@@ -8,7 +8,7 @@ from libs.model.fields.url import DEFAULT_PORTS
 
 WEB = "web"
 PING = "ping"
-# These say how, but not where: without a port nothing can be dialled.
+# Services without a default port.
 PORT_REQUIRED = {"tcp": {}, "tls": {"tls": True}}
 
 ALIASES = {
@@ -22,9 +22,9 @@ ALIASES = {
 
 @functools.cache
 def service_types() -> dict[str, str]:
-    """Returns every word that is taken for a service, and the one that we have for it.
+    """Returns the accepted service names, including aliases, and the name in kind `port` for each.
 
-    UDP alone is none of them: silence proves nothing where nobody knows what would be answered.
+    Without `udp`: no response is no evidence where the protocol is unknown.
     """
     known = [
         WEB,
@@ -32,17 +32,17 @@ def service_types() -> dict[str, str]:
         *PORT_REQUIRED,
         *(name for name in kinds()["port"].schemes if name not in ("tcp", "udp", "tls")),
     ]
-    return {name: name for name in known} | {word: name for word, name in ALIASES.items() if name in known}
+    return {name: name for name in known} | {alias: name for alias, name in ALIASES.items() if name in known}
 
 
 @functools.cache
 def default_port(service: str) -> int:
-    """Returns the port that kind `port` dials for this service."""
+    """Returns the default port of the service in kind `port`."""
     return urlsplit(kinds()["port"].from_url(f"{service}://localhost").target).port or 0
 
 
 def scheme_and_port(scheme: str | None, port: int | None, otherwise: str) -> tuple[str, int]:
-    """Returns both of what was given in part: a port tells its scheme, a scheme its port."""
+    """Completes a scheme from its port, or a port from its scheme."""
     by_port = {number: name for name, number in DEFAULT_PORTS.items()}
     known = scheme or (by_port.get(port, otherwise) if port else otherwise)
     return known, port or DEFAULT_PORTS[known]

@@ -1,4 +1,4 @@
-"""Hosts as clients of this API write them, in the one form that is stored and compared."""
+"""Normalization of host names and addresses."""
 
 import ipaddress
 
@@ -22,7 +22,7 @@ def parse_target(fields: BodyFields) -> tuple[str, str]:
 
 
 def parse_host(field: str, text: str) -> tuple[str, bool]:
-    """Returns a name or an address, and whether it is an address."""
+    """Returns a host, and whether it is an address."""
     name, port, is_address = parse_host_port(field, text)
     if port is not None:
         raise invalid_field(field, "must be a name or an address alone, without a port")
@@ -30,7 +30,7 @@ def parse_host(field: str, text: str) -> tuple[str, bool]:
 
 
 def parse_host_port(field: str, text: str) -> tuple[str, int | None, bool]:
-    """Returns a host, its port if there is one, and whether the host is an address. IPv6 alone needs no brackets."""
+    """Returns a host, its port if there is one, and whether the host is an address. Bare IPv6 needs no brackets."""
     if "/" in text:
         raise invalid_field(field, "must be a name or an address, and no URL")
     is_bare_ipv6 = text.count(":") > 1 and not text.startswith("[")
@@ -42,7 +42,7 @@ def parse_host_port(field: str, text: str) -> tuple[str, int | None, bool]:
 
 
 def check_reachable(field: str, name: str, egress: EgressPolicy) -> None:
-    """Refuses an address to which our probers may not go. Names are looked at when they are resolved."""
+    """Refuses an address outside the egress policy. Names are checked by the prober after resolution."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -52,12 +52,12 @@ def check_reachable(field: str, name: str, egress: EgressPolicy) -> None:
 
 
 def bracket_ipv6(name: str) -> str:
-    """Returns a host as it stands in a URL."""
+    """Returns a host in URL syntax."""
     return f"[{name}]" if ":" in name else name
 
 
 def _unmap_ipv4(text: str) -> str:
-    """An IPv4 address in the clothes of IPv6 (::ffff:192.0.2.1) is the same machine, and the same record."""
+    """Returns the IPv4 address of an IPv4-mapped IPv6 address (::ffff:192.0.2.1): both are the same host."""
     address = ipaddress.ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)

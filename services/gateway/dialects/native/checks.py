@@ -1,4 +1,4 @@
-"""/checks: look now, through the same bus and the same probers as every scheduled check."""
+"""Route /checks: runs a check on demand, on the same bus and probers as scheduled checks."""
 
 from datetime import datetime
 
@@ -20,12 +20,12 @@ from services.gateway.dialects.native import parameters
 from services.gateway.dialects.native.schemas import DEFAULT_TIMEOUT_S, CheckCreate
 from services.gateway.session import TenantSession
 
-TAGS = ["checks"]
-ROUND_TRIP_S = 2.0  # on top of the check's own timeout: the way through the bus and back
+TAGS = ["Checks"]
+ROUND_TRIP_S = 2.0  # on top of the check's own timeout, for the round trip on the bus
 
 
 class CheckView(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a check that was asked for. `monitor_id` is null for a check of a spec."""
+    """The result of a check on demand. `monitor_id` is null for a check of a spec."""
 
     monitor_id: str | None
     kind: str
@@ -47,35 +47,37 @@ class CheckView(msgspec.Struct, frozen=True, kw_only=True):
     status_code=200,
     guards=[requires_scope(Scope.WRITE)],
     tags=TAGS,
-    summary="Check a spec or a monitor now, and wait",
+    summary="Run a check of a spec or a monitor now and return its result",
 )
-async def check_now(data: JSONBody[CheckCreate], caller: NamedDependency[TenantSession]) -> CheckView:
+async def check_now(data: JSONBody[CheckCreate], session: NamedDependency[TenantSession]) -> CheckView:
     check = (
-        _check_from_spec(data, caller)
+        _check_from_spec(data, session)
         if data.monitor_id is UNSET
-        else await _check_from_monitor(data, data.monitor_id, caller)
+        else await _check_from_monitor(data, data.monitor_id, session)
     )
-    result = await caller.run_check(check, check.timeout_s + ROUND_TRIP_S)
+    result = await session.run_check(check, check.timeout_s + ROUND_TRIP_S)
     if result is None:
-        detail = f"No prober of kind {check.kind!r} in location {check.location!r} answered. Is one running there?"
+        detail = (
+            f"No prober of kind {check.kind!r} in location {check.location!r} returned a result. Is one running there?"
+        )
         raise HTTPException(detail=detail, status_code=504)
     return _to_view(result, None if data.monitor_id is UNSET else data.monitor_id)
 
 
-def _check_from_spec(data: CheckCreate, caller: TenantSession) -> Check:
+def _check_from_spec(data: CheckCreate, session: TenantSession) -> Check:
     assert data.spec is not UNSET  # noqa: S101 - the shape takes exactly one of the two
     timeout_s = DEFAULT_TIMEOUT_S if data.timeout_s is UNSET else data.timeout_s
     location = DEFAULT_LOCATION if data.location is UNSET else data.location
-    return caller.check_from_spec(caller.spec_intake.accept(data.spec), timeout_s=timeout_s, location=location)
+    return session.check_from_spec(session.spec_intake.accept(data.spec), timeout_s=timeout_s, location=location)
 
 
-async def _check_from_monitor(data: CheckCreate, monitor_id: str, caller: TenantSession) -> Check:
-    view = await caller.request(GetMonitor(monitor_id=parameters.require_id(monitor_id, "monitor"), sealed=True))
+async def _check_from_monitor(data: CheckCreate, monitor_id: str, session: TenantSession) -> Check:
+    view = await session.request(GetMonitor(monitor_id=parameters.require_id(monitor_id, "monitor"), sealed=True))
     location = view.locations[0] if data.location is UNSET else data.location
     if location not in view.locations:
         raise RequestError(ErrorCode.INVALID, f"must be one of {', '.join(view.locations)}", "location")
     timeout_s = view.timeout_s if data.timeout_s is UNSET else data.timeout_s
-    return caller.check_from_monitor(view, timeout_s=timeout_s, location=location)
+    return session.check_from_monitor(view, timeout_s=timeout_s, location=location)
 
 
 def _to_view(result: Result, monitor_id: str | None) -> CheckView:

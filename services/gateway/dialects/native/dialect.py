@@ -1,4 +1,4 @@
-"""The native API as one dialect: its routes, and its errors as problem details."""
+"""Native API, /api/v2: its router and its error format."""
 
 from services.gateway.context import Dialect, GatewayContext
 from services.gateway.dialects.native import checks, keys, monitors, results, stream, tenants
@@ -12,10 +12,10 @@ PREFIX = "/api/v2"
 _MODULES = (monitors, results, checks, stream, keys, tenants)
 
 
-def native_dialect(means: GatewayContext) -> Dialect:
-    """Returns the dialect that works with `means`."""
+def native_dialect(context: GatewayContext) -> Dialect:
+    """Returns the native API as a dialect."""
     handlers = [handler for module in _MODULES for handler in module.HANDLERS]
     router = authenticated_router(
-        PREFIX, handlers, means, via="native", guards=[reject_unknown_query], request_class=StrictRequest
+        PREFIX, handlers, context, via="native", guards=[reject_unknown_query], request_class=StrictRequest
     )
     return Dialect(PREFIX, router, render_problem)

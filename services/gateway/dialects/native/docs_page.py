@@ -1,4 +1,4 @@
-"""The documentation page: one file without anything from elsewhere, which shows our own OpenAPI document."""
+"""Documentation page: a single HTML file without third-party resources that renders the OpenAPI document."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Examples for the OpenAPI document, by the name of the schema that each shows. Tests decode them."""
+"""Examples for the OpenAPI document, by schema name."""
 
 from typing import Any
 

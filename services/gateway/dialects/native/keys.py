@@ -1,4 +1,4 @@
-"""/keys and /me: who may ask."""
+"""Routes /keys and /me: the API keys of the tenant, and the key of the request."""
 
 from datetime import UTC
 
@@ -15,25 +15,30 @@ from services.gateway.dialects.native import parameters
 from services.gateway.dialects.native.schemas import KeyCreate
 from services.gateway.session import TenantSession
 
-TAGS = ["keys"]
+TAGS = ["Keys"]
 
 
-@post("/keys", guards=[requires_scope(Scope.ADMIN)], tags=TAGS, summary="Create a key, shown this once")
+@post(
+    "/keys",
+    guards=[requires_scope(Scope.ADMIN)],
+    tags=TAGS,
+    summary="Create a key; the response contains the key, once",
+)
 async def create_key(
     data: JSONBody[KeyCreate],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     idempotency_key: parameters.IdempotencyKey = None,
 ) -> Response[KeyCreated]:
-    return await create_key_in_tenant(caller, data, idempotency_key, "/api/v2/keys")
+    return await create_key_in_tenant(session, data, idempotency_key, "/api/v2/keys")
 
 
 async def create_key_in_tenant(
-    caller: TenantSession, data: KeyCreate, idempotency_key: str | None, at: str
+    session: TenantSession, data: KeyCreate, idempotency_key: str | None, at: str
 ) -> Response[KeyCreated]:
-    """Creates a key in the caller's tenant; `at` is where keys of that tenant are found."""
-    caller.check_grantable(data.scopes)
+    """Creates a key in the session's tenant; `at` is the path of that tenant's keys."""
+    session.check_grantable(data.scopes)
     expires_at = data.expires_at.astimezone(UTC) if data.expires_at else None
-    if expires_at is not None and expires_at <= caller.now():
+    if expires_at is not None and expires_at <= session.now():
         raise RequestError(ErrorCode.INVALID, "must be in the future", "expires_at")
     request = CreateKey(
         name=data.name,
@@ -43,26 +48,26 @@ async def create_key_in_tenant(
         rate=data.rate.to_rate() if data.rate else None,
         idempotency=parameters.make_idempotency(idempotency_key, CreateKey.verb, data),
     )
-    key = await caller.request(request)
+    key = await session.request(request)
     return Response(key, headers={"Location": f"{at}/{key.id}", "Cache-Control": "no-store"})
 
 
-@get("/keys", guards=[requires_scope(Scope.ADMIN)], tags=TAGS, summary="List the keys that work, oldest first")
-async def list_keys(caller: NamedDependency[TenantSession]) -> Page[Key]:
-    return Page(items=await caller.request(ListKeys()))
+@get("/keys", guards=[requires_scope(Scope.ADMIN)], tags=TAGS, summary="List the valid keys, oldest first")
+async def list_keys(session: NamedDependency[TenantSession]) -> Page[Key]:
+    return Page(items=await session.request(ListKeys()))
 
 
 @delete(
     "/keys/{key_id:str}",
     guards=[requires_scope(Scope.ADMIN)],
     tags=TAGS,
-    summary="Revoke a key, at once and everywhere",
+    summary="Revoke a key with immediate effect",
 )
-async def delete_key(key_id: FromPath[str], caller: NamedDependency[TenantSession]) -> None:
-    await caller.revoke_key(parameters.require_id(key_id, "key"))
+async def delete_key(key_id: FromPath[str], session: NamedDependency[TenantSession]) -> None:
+    await session.revoke_key(parameters.require_id(key_id, "key"))
 
 
-@get("/me", tags=TAGS, summary="Show who asks: the key and its tenant")
+@get("/me", tags=TAGS, summary="Show the key of this request and its tenant")
 async def me(principal: NamedDependency[Principal]) -> Principal:
     return principal
 

@@ -1,4 +1,4 @@
-"""/monitors: what is watched."""
+"""Routes /monitors: create, list, show, change and delete monitors."""
 
 from typing import Annotated
 
@@ -16,36 +16,39 @@ from services.gateway.dialects.native import parameters
 from services.gateway.dialects.native.schemas import MonitorCreate, MonitorPatch
 from services.gateway.session import TenantSession
 
-TAGS = ["monitors"]
+TAGS = ["Monitors"]
 
 
 @post("/monitors", guards=[requires_scope(Scope.WRITE)], tags=TAGS, summary="Create a monitor")
 async def create_monitor(
     data: JSONBody[MonitorCreate],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     idempotency_key: parameters.IdempotencyKey = None,
 ) -> Response[MonitorView]:
     request = CreateMonitor(
-        draft=data.to_draft(caller.spec_intake),
+        draft=data.to_draft(session.spec_intake),
         idempotency=parameters.make_idempotency(
-            idempotency_key, CreateMonitor.verb, data.with_digests(caller.spec_intake)
+            idempotency_key, CreateMonitor.verb, data.with_digests(session.spec_intake)
         ),
     )
-    view = await caller.request(request)
+    view = await session.request(request)
     return Response(view, headers={"Location": f"/api/v2/monitors/{view.id}"})
 
 
 @get("/monitors", tags=TAGS, summary="List monitors, newest first")
 async def list_monitors(  # noqa: PLR0913 - one argument for each query parameter
     *,
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     limit: parameters.Limit = parameters.LIMIT_DEFAULT,
     cursor: parameters.Cursor = None,
-    kind: Annotated[str | None, QueryParameter(description="Only of this kind.")] = None,
-    status: Annotated[str | None, QueryParameter(name="state", description="Only in this state.")] = None,
-    label: Annotated[list[str] | None, QueryParameter(description="Only with this `key:value`; repeatable.")] = None,
+    kind: Annotated[str | None, QueryParameter(description="Only monitors of this kind.")] = None,
+    status: Annotated[str | None, QueryParameter(name="state", description="Only monitors in this state.")] = None,
+    label: Annotated[
+        list[str] | None, QueryParameter(description="Only monitors with this label, `key:value`; repeatable.")
+    ] = None,
     name: Annotated[
-        str | None, QueryParameter(max_length=NAME_LENGTH_MAX, description="Only with this in the name.")
+        str | None,
+        QueryParameter(max_length=NAME_LENGTH_MAX, description="Only monitors with this text in their name."),
     ] = None,
 ) -> Page[MonitorView]:
     request = ListMonitors(
@@ -56,31 +59,31 @@ async def list_monitors(  # noqa: PLR0913 - one argument for each query paramete
         labels=parameters.parse_labels(label or []),
         name=name,
     )
-    return await caller.request(request)
+    return await session.request(request)
 
 
 @get("/monitors/{monitor_id:str}", tags=TAGS, summary="Show a monitor with its state and its last result")
-async def get_monitor(monitor_id: FromPath[str], caller: NamedDependency[TenantSession]) -> MonitorView:
+async def get_monitor(monitor_id: FromPath[str], session: NamedDependency[TenantSession]) -> MonitorView:
     monitor_id = parameters.require_id(monitor_id, "monitor")
-    return await caller.request(GetMonitor(monitor_id=monitor_id))
+    return await session.request(GetMonitor(monitor_id=monitor_id))
 
 
 @patch("/monitors/{monitor_id:str}", guards=[requires_scope(Scope.WRITE)], tags=TAGS, summary="Change a monitor")
 async def change_monitor(
     monitor_id: FromPath[str],
     data: JSONBody[MonitorPatch],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
 ) -> MonitorView:
     monitor_id = parameters.require_id(monitor_id, "monitor")
-    change = data.to_change(caller.spec_intake)
+    change = data.to_change(session.spec_intake)
     request = ChangeMonitor(monitor_id=monitor_id, change=change)
-    return await caller.request(request)
+    return await session.request(request)
 
 
 @delete("/monitors/{monitor_id:str}", guards=[requires_scope(Scope.WRITE)], tags=TAGS, summary="Delete a monitor")
-async def delete_monitor(monitor_id: FromPath[str], caller: NamedDependency[TenantSession]) -> None:
+async def delete_monitor(monitor_id: FromPath[str], session: NamedDependency[TenantSession]) -> None:
     monitor_id = parameters.require_id(monitor_id, "monitor")
-    await caller.request(DeleteMonitor(monitor_id=monitor_id))
+    await session.request(DeleteMonitor(monitor_id=monitor_id))
 
 
 HANDLERS = [create_monitor, list_monitors, get_monitor, change_monitor, delete_monitor]

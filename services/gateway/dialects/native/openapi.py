@@ -1,9 +1,10 @@
-"""The OpenAPI 3.1 document of the native API, made from its routes: what is described is what is decoded.
+"""OpenAPI 3.1 document of the native API, generated from its routes.
 
-Litestar describes paths and parameters. Bodies and replies are described by msgspec, which also decodes them and so
-knows what it refuses: unknown fields, other types, intervals that are not offered.
+Litestar describes paths and parameters. Request and response bodies are described by msgspec, which also decodes
+them: the document is as strict as the decoder (unknown fields, types, allowed intervals).
 """
 
+import re
 from collections.abc import Iterator
 from types import NoneType
 from typing import Any, NamedTuple
@@ -25,13 +26,14 @@ from services.gateway.dialects.native.schemas import LABELS_MAX, CheckCreate
 VERSION = "2.0.0"
 
 _REF = "#/components/schemas/{name}"
-_SPEC = {"$ref": _REF.format(name="Spec"), "description": "What to check: `kind`, and the options of that kind."}
-_WRITE_ONLY = 'Write-only: stored sealed, and shown as `{"sealed": true}`.'
+_PAGE = re.compile(r"Page_(\w+?)(?:View)?_")
+_SPEC = {"$ref": _REF.format(name="Spec"), "description": "The target and check options; `kind` selects the schema."}
+_WRITE_ONLY = 'Write-only: stored encrypted and returned as `{"sealed": true}`.'
 _KEPT_SECRET = {
     "type": "object",
     "title": "Kept",
-    "description": "A secret that is stored sealed. Sent in a change, it stays as it is, as long as it goes to the same "
-    "recipient; nothing else that is sealed is taken from a client.",
+    "description": "Placeholder of a stored secret. In a change it keeps the stored value, as long as the recipient of the "
+    "secret stays the same. Any other sealed value is refused.",
     "properties": {"sealed": {"const": True}},
     "required": ["sealed"],
     "additionalProperties": False,
@@ -43,24 +45,28 @@ _PARAMETER_SCHEMAS: dict[str, Any] = {
     "to": {"format": "date-time"},
     "label": {"items": {"type": "string", "pattern": "[:=]"}, "maxItems": LABELS_MAX},
 }
-_RETRY_AFTER = {"Retry-After": {"description": "In how many seconds to come back.", "schema": {"type": "integer"}}}
-_DESCRIPTION = """Monitors, their results and their state.
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Seconds until the request may be retried.", "schema": {"type": "integer"}}
+}
+_DESCRIPTION = """Manage monitors, read their results and state, and run checks on demand.
 
-Units stand last in names and are base units; instants are RFC 3339. Lists come in pages: follow `next_cursor`.
-Bodies are strict: a field that is not known, or of another type, is refused by name."""
+- Field names end with their unit (`timeout_s`); timestamps are RFC 3339.
+- Lists are paginated: send `next_cursor` as `cursor` to get the next page.
+- Request bodies are strict: unknown fields and wrong types are refused with the name of the field."""
 _TAGS = {
-    "monitors": "What is watched",
-    "results": "What was seen",
-    "checks": "Look now",
-    "keys": "Who may ask, and who changed what",
-    "tenants": "For operators: whose things there are, and what they may have",
+    "Monitors": "Targets that are checked periodically, with their options and current state.",
+    "Results": "Check results, uptime and state changes of a monitor, and the live stream of a tenant.",
+    "Checks": "Checks on demand, of a monitor or of a target without one.",
+    "Keys": "API keys of the tenant: scopes, allowed networks, expiry and rate limits.",
+    "Tenants": "Tenants, their quotas and their keys. Requires the scope `operator`.",
+    "Audit": "Log of changes: the key, the address and the time of each.",
 }
 
 Json = dict[str, Any]
 
 
 class OperationTypes(NamedTuple):
-    """The types that one operation takes and gives; None for none."""
+    """Request and response types of one operation; None without a body."""
 
     path: str
     method: str
@@ -69,8 +75,8 @@ class OperationTypes(NamedTuple):
 
 
 def openapi_document(router: Router) -> bytes:
-    """Returns the document of `router` as JSON."""
-    # A throw-away app, because one that also serves the document would bring pages that load from the Internet.
+    """Returns the OpenAPI document of `router` as JSON."""
+    # A temporary app: Litestar's own documentation pages load scripts from the Internet.
     app = Litestar([router], openapi_config=_config(), logging_config=None)
     schema = app.openapi_schema.to_schema()
     _describe_bodies(schema, list(_operation_types(app)))
@@ -107,7 +113,7 @@ def _operation_types(app: Litestar) -> Iterator[OperationTypes]:
 
 
 def _describe_bodies(schema: Json, bodies: list[OperationTypes]) -> None:
-    """Puts msgspec's descriptions in the place of Litestar's."""
+    """Replaces Litestar's body schemas with those of msgspec."""
     shapes = [shape for body in bodies for shape in (body.data, body.reply) if shape not in {None, NoneType}]
     described, components = msgspec.json.schema_components([spec_union(), Problem, *shapes], ref_template=_REF)
     by_shape = dict(zip(shapes, described[2:], strict=True))
@@ -119,7 +125,21 @@ def _describe_bodies(schema: Json, bodies: list[OperationTypes]) -> None:
             if body.reply in by_shape and status.startswith("2"):
                 answer["content"]["application/json"]["schema"] = by_shape[body.reply]
     _describe_specs(components)
+    _rename_pages(schema["paths"], components)
     schema["components"]["schemas"] = {**components, "Kept": _KEPT_SECRET, "Spec": _with_discriminator(described[0])}
+
+
+def _rename_pages(paths: Json, components: Json) -> None:
+    """Gives pages a readable schema name: MonitorPage, where msgspec has `Page_MonitorView_`."""
+    pages = {name: f"{found[1]}Page" for name in components if (found := _PAGE.fullmatch(name))}
+    for name, readable in pages.items():
+        components[readable] = {**components.pop(name), "title": readable}
+    refs = {_REF.format(name=name): _REF.format(name=readable) for name, readable in pages.items()}
+    for operation in (operation for operations in paths.values() for operation in operations.values()):
+        for response in operation["responses"].values():
+            for content in response.get("content", {}).values():
+                ref = content["schema"].get("$ref")
+                content["schema"] = {"$ref": refs[ref]} if ref in refs else content["schema"]
 
 
 def _describe_specs(components: Json) -> None:
@@ -135,7 +155,7 @@ def _describe_specs(components: Json) -> None:
 
 
 def _describe_secrets(properties: Json, shape: type[Spec]) -> None:
-    """Says of each option with a secret that it is never shown again, and may be kept when a spec is replaced."""
+    """Marks options that hold secrets as write-only, with the placeholder that keeps the stored value."""
     kept = {"$ref": _REF.format(name="Kept")}
     for name in shape.secret_options:
         schema = properties[name]
@@ -144,18 +164,20 @@ def _describe_secrets(properties: Json, shape: type[Spec]) -> None:
     for name in shape.secret_maps:
         values = properties[name]["additionalProperties"]
         properties[name]["additionalProperties"] = {"anyOf": [*values.get("anyOf", [values]), kept]}
-        properties[name]["description"] = f"Of what a name says is secret: {_WRITE_ONLY[0].lower()}{_WRITE_ONLY[1:]}"
+        properties[name]["description"] = (
+            f"Entries with the name of a secret are {_WRITE_ONLY[0].lower()}{_WRITE_ONLY[1:]}"
+        )
 
 
 def _with_discriminator(spec: Json) -> Json:
-    """Returns the schema of all specs as a choice by `kind`, also when there is but one kind."""
+    """Returns the union of all specs, discriminated by `kind`, also if there is only one kind."""
     mapping = {kind: _REF.format(name=shape.__name__) for kind, shape in kinds().items()}
     discriminator = {"propertyName": "kind", "mapping": mapping}
     return {"anyOf": spec.get("anyOf", [spec]), "discriminator": discriminator}
 
 
 def _describe_parameters(schema: Json) -> None:
-    """Says of parameters which texts are taken. A parameter that is not given is left out, and never null."""
+    """Adds the allowed values of parameters. An omitted parameter is absent, never null."""
     for operations in schema["paths"].values():
         for operation in operations.values():
             for parameter in operation.get("parameters", []):
@@ -166,7 +188,7 @@ def _describe_parameters(schema: Json) -> None:
 
 
 def _describe_problems(schema: Json) -> None:
-    """Says of each operation which problems it answers with."""
+    """Adds the error responses of each operation."""
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}
     schema["components"]["responses"] = {
         str(status): {"description": meaning, "x-title": status_title(status), "content": content}

@@ -1,4 +1,4 @@
-"""The query and header parameters that the native API takes."""
+"""Query and header parameters of the native API."""
 
 import contextlib
 import hashlib
@@ -19,18 +19,16 @@ from services.gateway.dialects.native.schemas import LABELS_MAX, check_label
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 500
 
-Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="How many at most.")]
-Cursor = Annotated[
-    str | None, QueryParameter(max_length=500, description="Where to go on: `next_cursor` of the page before.")
-]
-From = Annotated[str | None, QueryParameter(name="from", description="An instant, inclusive.")]
-To = Annotated[str | None, QueryParameter(name="to", description="An instant, exclusive.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Maximum number of items.")]
+Cursor = Annotated[str | None, QueryParameter(max_length=500, description="`next_cursor` of the previous page.")]
+From = Annotated[str | None, QueryParameter(name="from", description="Start of the period (RFC 3339), inclusive.")]
+To = Annotated[str | None, QueryParameter(name="to", description="End of the period (RFC 3339), exclusive.")]
 IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
         pattern=r"^[!-~]{1,255}$",
-        description="The same key with the same body gives the same answer and creates nothing again.",
+        description="A retry with the same key and body returns the first response and creates nothing.",
     ),
 ]
 
@@ -40,10 +38,10 @@ _LABEL = re.compile(r"([^:=]*)[:=](.*)", re.DOTALL)
 
 
 def parse_instant(field: str, text: str | None) -> datetime | None:
-    """Returns the instant that `text` (RFC 3339) names, in UTC."""
+    """Parses an RFC 3339 timestamp and returns it in UTC."""
     if text is None:
         return None
-    # A plus sign that was not percent-encoded arrives as a blank.
+    # A plus sign that is not percent-encoded arrives as a space.
     with contextlib.suppress(msgspec.ValidationError):
         value: datetime = msgspec.convert(text.replace(" ", "+"), _Instant)
         if value.year in _YEARS:
@@ -52,7 +50,7 @@ def parse_instant(field: str, text: str | None) -> datetime | None:
 
 
 def parse_labels(texts: list[str]) -> dict[str, str]:
-    """Returns the labels that `key:value` or `key=value` texts name."""
+    """Parses labels of the form `key:value` or `key=value`."""
     if len(texts) > LABELS_MAX:
         raise RequestError(ErrorCode.INVALID, f"may be given {LABELS_MAX} times at most", "label")
     return dict(_parse_label(text) for text in texts)
@@ -65,23 +63,23 @@ def require_kind(kind: str | None) -> str | None:
 
 
 def parse_state(text: str | None) -> StateStatus | None:
-    """Returns the state of this name. Litestar itself would take the text `null` for none."""
+    """Parses a state. Litestar's own enum parameter would accept the text `null` as None."""
     if text is not None and text not in list(StateStatus):
         raise RequestError(ErrorCode.INVALID, f"must be one of {', '.join(StateStatus)}", "state")
     return None if text is None else StateStatus(text)
 
 
 def require_id(text: str, what: str) -> str:
-    """Returns the id in a path; one that we cannot have made is not found without asking anybody."""
+    """Returns the id; raises 404 without a request on the bus if it is malformed."""
     if not is_id(text):
         raise RequestError(ErrorCode.NOT_FOUND, f"There is no such {what}.")
     return text
 
 
 def make_idempotency(key: str | None, verb: str, body: msgspec.Struct) -> Idempotency | None:
-    """Returns the client's key with a digest of what it asks, which is the same however the JSON was written.
+    """Returns the client's idempotency key with a fingerprint of the request body, in canonical JSON.
 
-    The digest is stored: a `body` with secrets is handed over with digests in their place.
+    The fingerprint is stored: secrets in `body` must be replaced by their digests.
     """
     if key is None:
         return None

@@ -24,39 +24,39 @@ _STATUS = {
     ErrorCode.UNAVAILABLE: 503,
 }
 STATUS_DESCRIPTIONS = {
-    400: "The body is not JSON.",
-    401: "No key, or one that does not work.",
-    403: "The key may not do that, or not from there.",
-    404: "There is no such thing in this tenant.",
-    409: "Another state of things stands in the way.",
-    413: "The body is too large.",
-    415: "The body is not declared as JSON.",
-    422: "A field or parameter is not allowed; `errors` names it and says what is.",
-    405: "This path does not take that method.",
-    429: "This key or its tenant asks too often; `Retry-After` says in how many seconds to come back.",
-    500: "Something went wrong on our side.",
-    503: "A room or its database does not answer at the moment.",
-    504: "No prober answered in time.",
+    400: "The request body is not valid JSON.",
+    401: "The API key is missing, unknown, revoked or expired.",
+    403: "The API key lacks the required scope or may not be used from this address, or a quota is exhausted.",
+    404: "The resource does not exist in this tenant.",
+    409: "The request conflicts with the current state of the resource.",
+    413: "The request body is too large.",
+    415: "The media type of the request body is not JSON.",
+    422: "A field or parameter is invalid; `errors` contains its name and the allowed values.",
+    405: "The method is not allowed for this path; `Allow` lists the allowed ones.",
+    429: "The rate limit of the API key, of its tenant or of the client address, or the limit of open streams, is exceeded; retry after `Retry-After` seconds.",
+    500: "Internal server error.",
+    503: "The backend is temporarily unavailable; retry after `Retry-After` seconds.",
+    504: "No prober returned a result in time.",
 }
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 _DEFAULT_DETAILS = {
-    404: "Nothing is here.",
-    405: "This path does not take that method.",
-    413: "The body is too large.",
-    500: "Something went wrong on our side. It has been logged.",
+    404: "There is no resource at this path.",
+    405: "The method is not allowed for this path; `Allow` lists the allowed ones.",
+    413: "The request body is too large.",
+    500: "Internal server error. It has been logged.",
 }
 _log = structlog.get_logger()
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong with one field, named by its dotted path."""
+    """One invalid field or parameter: its dotted path and the reason."""
 
     field: str
     detail: str
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error as RFC 9457 describes it. `errors` names the fields that were refused."""
+    """Problem details (RFC 9457). `errors` lists the invalid fields."""
 
     type: str
     title: str
@@ -66,7 +66,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def render_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Returns the response that tells a client of the native API about `error`."""
+    """Returns the response for `error`: problem details as JSON."""
     problem = to_problem(request, error)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if problem.status == 503:
@@ -75,11 +75,11 @@ def render_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
 
 
 def to_problem(request: Request[Any, Any, Any], error: Exception) -> Problem:
-    """Returns the problem that `error` is. What nobody foresaw is logged and told without its internals."""
+    """Maps `error` to a problem. Unexpected exceptions are logged and become a 500 without details."""
     if isinstance(error, RequestError):
         return _from_refusal(error.info)
     if isinstance(error, BusError):
-        return make_problem(503, "The bus does not answer at the moment.")
+        return make_problem(503, "The message bus is temporarily unavailable.")
     if isinstance(error, ValidationException):
         return _from_validation_error(request, error)
     if isinstance(error, HTTPException) and error.status_code != 500:
@@ -92,7 +92,7 @@ def to_problem(request: Request[Any, Any, Any], error: Exception) -> Problem:
 
 
 def make_problem(status: int, detail: str | None = None, errors: list[FieldError] | None = None) -> Problem:
-    """Returns a problem of this status; its type is the place in our documentation that explains it."""
+    """Returns a problem with this status; `type` links to its description on the documentation page."""
     title = status_title(status)
     anchor = re.sub(r"[^a-z]+", "-", title.lower())
     return Problem(
@@ -105,7 +105,7 @@ def make_problem(status: int, detail: str | None = None, errors: list[FieldError
 
 
 def status_title(status: int) -> str:
-    """Returns the name of the status in RFC 9110; Python's own names differ from version to version."""
+    """Returns the reason phrase of RFC 9110; those of `http.HTTPStatus` differ between Python versions."""
     return _TITLES.get(status) or HTTPStatus(status).phrase
 
 
@@ -116,7 +116,7 @@ def _from_refusal(refusal: ErrorInfo) -> Problem:
 
 
 def _from_validation_error(request: Request[Any, Any, Any], error: ValidationException) -> Problem:
-    """Litestar tells of query, header and path parameters by the names that they have in Python."""
+    """Maps invalid query, header and path parameters; Litestar reports them by their Python names."""
     raw = error.extra if isinstance(error.extra, list) else []
     errors = [
         FieldError(field=public_name(request.route_handler, item.get("key", "")), detail=item.get("message", ""))

@@ -1,4 +1,4 @@
-"""/monitors/{id}/results, /uptime and /transitions: what was seen."""
+"""Routes /monitors/{id}/results, /uptime and /transitions: the history of a monitor."""
 
 from datetime import timedelta
 
@@ -14,7 +14,7 @@ from libs.model.state import Transition
 from services.gateway.dialects.native import parameters
 from services.gateway.session import TenantSession
 
-TAGS = ["results"]
+TAGS = ["Results"]
 UPTIME_DEFAULT = timedelta(hours=24)
 UPTIME_MAX = timedelta(days=3700)
 
@@ -23,7 +23,7 @@ UPTIME_MAX = timedelta(days=3700)
 async def list_results(  # noqa: PLR0913 - one argument for each query parameter
     *,
     monitor_id: FromPath[str],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     from_at: parameters.From = None,
     to_at: parameters.To = None,
     limit: parameters.Limit = parameters.LIMIT_DEFAULT,
@@ -36,17 +36,19 @@ async def list_results(  # noqa: PLR0913 - one argument for each query parameter
         to_at=parameters.parse_instant("to", to_at),
         cursor=cursor,
     )
-    return await caller.request(request)
+    return await session.request(request)
 
 
-@get("/monitors/{monitor_id:str}/uptime", tags=TAGS, summary="Show how time was spent, by default the last 24 hours")
+@get(
+    "/monitors/{monitor_id:str}/uptime", tags=TAGS, summary="Show uptime and downtime, by default of the last 24 hours"
+)
 async def get_uptime(
     monitor_id: FromPath[str],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     from_at: parameters.From = None,
     to_at: parameters.To = None,
 ) -> UptimeView:
-    end = parameters.parse_instant("to", to_at) or caller.now()
+    end = parameters.parse_instant("to", to_at) or session.now()
     start = parameters.parse_instant("from", from_at) or end - UPTIME_DEFAULT
     if not start < end <= start + UPTIME_MAX:
         detail = f"must be earlier than `to`, by {UPTIME_MAX.days} days at most"
@@ -56,13 +58,13 @@ async def get_uptime(
         from_at=start,
         to_at=end,
     )
-    return await caller.request(request)
+    return await session.request(request)
 
 
-@get("/monitors/{monitor_id:str}/transitions", tags=TAGS, summary="List the changes of its state, newest first")
+@get("/monitors/{monitor_id:str}/transitions", tags=TAGS, summary="List the state changes of a monitor, newest first")
 async def list_transitions(
     monitor_id: FromPath[str],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     limit: parameters.Limit = parameters.LIMIT_DEFAULT,
     cursor: parameters.Cursor = None,
 ) -> Page[Transition]:
@@ -71,7 +73,7 @@ async def list_transitions(
         limit=limit,
         cursor=cursor,
     )
-    return await caller.request(request)
+    return await session.request(request)
 
 
 HANDLERS = [list_results, get_uptime, list_transitions]

@@ -1,4 +1,4 @@
-"""The bodies that the native API takes, checked as far as that can be done without asking anybody."""
+"""Request bodies of the native API, with the validation that needs no request on the bus."""
 
 import re
 from datetime import datetime
@@ -31,7 +31,7 @@ DEFAULT_TIMEOUT_S = 10.0
 
 LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}")
 
-# Patterns are told to clients only: what is decoded is checked below, with sentences that say what is allowed.
+# The patterns are for the OpenAPI document. Decoded values are validated below, with readable messages.
 _CONTROL = CONTROL_CHARACTERS.pattern[1:-1]
 
 Name = Annotated[
@@ -39,7 +39,7 @@ Name = Annotated[
     Meta(
         min_length=1,
         max_length=NAME_LENGTH_MAX,
-        description="A name for people.",
+        description="Display name.",
         examples=["Example home"],
         extra_json_schema={"pattern": rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"},
     ),
@@ -51,7 +51,7 @@ Interval = Annotated[
 Timeout = Annotated[
     float,
     Meta(
-        description="Seconds that one check may take, less than the interval. Without it: 10, or 80 % of the interval.",
+        description="Timeout of one check in seconds, less than the interval. Default: 10, or 80 % of the interval if that is less.",
         examples=[10.0],
         extra_json_schema={"minimum": TIMEOUT_S_MIN, "maximum": TIMEOUT_S_MAX},
     ),
@@ -62,23 +62,23 @@ Locations = Annotated[
     Meta(
         min_length=1,
         max_length=LOCATIONS_MAX,
-        description="Where to check from.",
+        description="Probe locations.",
         examples=[[DEFAULT_LOCATION]],
         extra_json_schema={"uniqueItems": True},
     ),
 ]
-Enabled = Annotated[bool, Meta(description="Whether it is checked at all.")]
+Enabled = Annotated[bool, Meta(description="Whether the monitor is checked.")]
 Label = Annotated[str, Meta(extra_json_schema={"maxLength": LABEL_VALUE_LENGTH_MAX, "pattern": f"^[^{_CONTROL}]*$"})]
 Labels = Annotated[
     dict[str, Label],
     Meta(
         max_length=LABELS_MAX,
-        description="Labels to find it by.",
+        description="Labels for filters.",
         examples=[{"customer": "c-17"}],
         extra_json_schema={"propertyNames": {"pattern": f"^{LABEL_KEY.pattern}$"}},
     ),
 ]
-RawSpec = Annotated[msgspec.Raw, Meta(description="What to check: `kind`, and the options of that kind.")]
+RawSpec = Annotated[msgspec.Raw, Meta(description="The target and check options; `kind` selects the schema.")]
 
 
 class MonitorCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,7 +100,7 @@ class MonitorCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         _check_labels(self.labels)
 
     def to_draft(self, specs: SpecIntake) -> MonitorDraft:
-        """Returns what the results room is asked to store; refuses a bad spec."""
+        """Returns the draft to store; raises RequestError for an invalid spec."""
         taken = specs.accept(self.spec)
         return MonitorDraft(
             name=self.name,
@@ -115,7 +115,7 @@ class MonitorCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         )
 
     def with_digests(self, specs: SpecIntake) -> Self:
-        """Returns it with digests for secrets: what a repeated request is known by is stored."""
+        """Returns a copy with digests in place of secrets, for the stored idempotency fingerprint."""
         return msgspec.structs.replace(self, spec=specs.fingerprint(self.spec))
 
 
@@ -143,7 +143,7 @@ class MonitorPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             _check_labels(self.labels)
 
     def to_change(self, specs: SpecIntake) -> MonitorChange:
-        """Returns what the results room is asked to change; refuses a bad spec."""
+        """Returns the change to store; raises RequestError for an invalid spec."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__struct_fields__ if name != "spec"}
         if self.spec is UNSET:
             return MonitorChange(**plain)
@@ -159,13 +159,11 @@ class MonitorPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class CheckCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A check to run now: of a `spec`, answered and not stored, or of a monitor, whose result is stored as well."""
+    """A check to run now: of a `spec` (the result is not stored) or of a monitor (the result is stored)."""
 
     spec: RawSpec | UnsetType = UNSET
-    monitor_id: Annotated[str, Meta(description="A monitor, instead of a spec.")] | UnsetType = UNSET
-    location: Annotated[Location, Meta(description="Where to check from.", examples=[DEFAULT_LOCATION])] | UnsetType = (
-        UNSET
-    )
+    monitor_id: Annotated[str, Meta(description="Id of a monitor, instead of a spec.")] | UnsetType = UNSET
+    location: Annotated[Location, Meta(description="Probe locations.", examples=[DEFAULT_LOCATION])] | UnsetType = UNSET
     timeout_s: Timeout | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -178,9 +176,9 @@ class CheckCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class RateGiven(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often it may ask: `burst` requests at once, and `per_s` in the long run; 0 per second means without a limit."""
+    """Rate limit (token bucket): `burst` requests at once, `per_s` on average; 0 per second is no limit."""
 
-    per_s: Annotated[float, Meta(ge=0, le=RATE_MAX, description="Requests in a second.", examples=[10.0])]
+    per_s: Annotated[float, Meta(ge=0, le=RATE_MAX, description="Requests per second.", examples=[10.0])]
     burst: Annotated[int, Meta(ge=1, le=RATE_MAX, description="Requests at once.", examples=[50])]
 
     def to_rate(self) -> Rate:
@@ -196,7 +194,7 @@ class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Meta(
             min_length=1,
             max_length=len(Scope),
-            description="What it may do: each includes the ones before it.",
+            description="Permissions; each scope includes the ones before it.",
             extra_json_schema={"uniqueItems": True},
         ),
     ]
@@ -204,11 +202,11 @@ class KeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         list[str],
         Meta(
             max_length=CIDRS_MAX,
-            description="Where it may be used from; anywhere if empty.",
+            description="Networks that may use the key; any if empty.",
             examples=[["192.0.2.0/24"]],
         ),
     ] = []
-    expires_at: Annotated[datetime, Meta(tz=True, description="When it stops working.")] | None = None
+    expires_at: Annotated[datetime, Meta(tz=True, description="Time of expiry.")] | None = None
     rate: RateGiven | None = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""/results/stream: results and events as they happen."""
+"""Route /results/stream: server-sent events with results and state changes."""
 
 from typing import Annotated
 
@@ -16,33 +16,33 @@ from services.gateway.web.event_stream import EventStreamResponse
 
 _DESCRIPTION = (
     "Server-sent events. `event: result` carries a result; `event: transition`, `incident_opened` and "
-    "`incident_closed` carry an event. Come back with the last `id` as `Last-Event-ID`, and nothing is missed."
+    "`incident_closed` carry a state change. Reconnect with the last `id` as `Last-Event-ID` to resume without a gap."
 )
 
 
 @get(
     "/results/stream",
-    tags=["results"],
-    summary="Follow results and state changes live",
+    tags=["Results"],
+    summary="Stream results and state changes",
     description=_DESCRIPTION,
     responses={
-        200: ResponseSpec(str, media_type="text/event-stream", description="The stream", generate_examples=False)
+        200: ResponseSpec(str, media_type="text/event-stream", description="The event stream", generate_examples=False)
     },
 )
 async def follow_results(
     *,
-    caller: NamedDependency[TenantSession],
-    monitor: Annotated[str | None, QueryParameter(description="Only of the monitor with this id.")] = None,
-    kind: Annotated[str | None, QueryParameter(description="Only of this kind.")] = None,
+    session: NamedDependency[TenantSession],
+    monitor: Annotated[str | None, QueryParameter(description="Only events of the monitor with this id.")] = None,
+    kind: Annotated[str | None, QueryParameter(description="Only events of this kind.")] = None,
     last_event_id: Annotated[
-        str | None, HeaderParameter(name="Last-Event-ID", description="The id of the last event that was seen.")
+        str | None, HeaderParameter(name="Last-Event-ID", description="The id of the last received event.")
     ] = None,
 ) -> EventStreamResponse:
     if monitor is not None and not is_id(monitor):
         raise RequestError(ErrorCode.INVALID, "must be the id of a monitor", "monitor")
     if last_event_id:
         _check_event_id(last_event_id)
-    return caller.follow_feed(kind=parameters.require_kind(kind), monitor_id=monitor, after=last_event_id or None)
+    return session.follow_feed(kind=parameters.require_kind(kind), monitor_id=monitor, after=last_event_id or None)
 
 
 def _check_event_id(text: str) -> None:

@@ -1,4 +1,4 @@
-"""/tenants: for operators. Whose things there are, what they may have, and the keys of each."""
+"""Routes /tenants (operators only) and /audit: tenants, their quotas, their keys and the audit log."""
 
 from typing import Annotated, Any
 
@@ -18,18 +18,19 @@ from services.gateway.dialects.native import keys, parameters
 from services.gateway.dialects.native.schemas import KeyCreate, Name, RateGiven
 from services.gateway.session import TenantSession
 
-TAGS = ["tenants"]
+TAGS = ["Tenants"]
+AUDIT_TAGS = ["Audit"]
 OPERATOR_ONLY = [requires_scope(Scope.OPERATOR)]
 
-MonitorsMax = Annotated[int, Meta(ge=0, description="Monitors that it may have.", examples=[1000])]
+MonitorsMax = Annotated[int, Meta(ge=0, description="Maximum number of monitors.", examples=[1000])]
 IntervalMin = Annotated[
     int,
-    Meta(description="The shortest interval that it may choose.", extra_json_schema={"enum": list(INTERVALS_S)}),
+    Meta(description="Shortest allowed check interval, in seconds.", extra_json_schema={"enum": list(INTERVALS_S)}),
 ]
 
 
 class TenantCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A tenant to create. What is null or left out is as the settings say."""
+    """A tenant to create. Null or omitted limits are those of the settings."""
 
     name: Name
     rate: RateGiven | None = None
@@ -42,7 +43,7 @@ class TenantCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class TenantPatch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of a tenant to change; null goes back to what the settings say."""
+    """The fields of a tenant to change; null restores the default of the settings."""
 
     name: Name | UnsetType = UNSET
     rate: RateGiven | UnsetType | None = UNSET
@@ -66,93 +67,101 @@ def _to_request(data: TenantCreate | TenantPatch) -> dict[str, Any]:
 
 
 @post("/tenants", guards=OPERATOR_ONLY, tags=TAGS, summary="Create a tenant")
-async def create_tenant(data: JSONBody[TenantCreate], caller: NamedDependency[TenantSession]) -> Response[Tenant]:
-    created = await caller.request(CreateTenant(**_to_request(data)))
+async def create_tenant(data: JSONBody[TenantCreate], session: NamedDependency[TenantSession]) -> Response[Tenant]:
+    created = await session.request(CreateTenant(**_to_request(data)))
     return Response(created, headers={"Location": f"/api/v2/tenants/{created.id}"})
 
 
 @get("/tenants", guards=OPERATOR_ONLY, tags=TAGS, summary="List tenants, oldest first")
 async def list_tenants(
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     limit: parameters.Limit = parameters.LIMIT_DEFAULT,
     cursor: parameters.Cursor = None,
 ) -> Page[Tenant]:
-    return await caller.request_as_operator(ListTenants(limit=limit, cursor=cursor))
+    return await session.request_as_operator(ListTenants(limit=limit, cursor=cursor))
 
 
 @get("/tenants/{tenant_id:str}", guards=OPERATOR_ONLY, tags=TAGS, summary="Show a tenant")
-async def get_tenant(tenant_id: FromPath[str], caller: NamedDependency[TenantSession]) -> Tenant:
-    return await _tenant_session(caller, tenant_id).request(GetTenant())
+async def get_tenant(tenant_id: FromPath[str], session: NamedDependency[TenantSession]) -> Tenant:
+    return await _tenant_session(session, tenant_id).request(GetTenant())
 
 
-@patch(
-    "/tenants/{tenant_id:str}", guards=OPERATOR_ONLY, tags=TAGS, summary="Change what a tenant is called or may have"
-)
+@patch("/tenants/{tenant_id:str}", guards=OPERATOR_ONLY, tags=TAGS, summary="Change the name or the quotas of a tenant")
 async def change_tenant(
-    tenant_id: FromPath[str], data: JSONBody[TenantPatch], caller: NamedDependency[TenantSession]
+    tenant_id: FromPath[str], data: JSONBody[TenantPatch], session: NamedDependency[TenantSession]
 ) -> Tenant:
-    return await _tenant_session(caller, tenant_id).request(ChangeTenant(**_to_request(data)))
+    return await _tenant_session(session, tenant_id).request(ChangeTenant(**_to_request(data)))
 
 
 @post(
     "/tenants/{tenant_id:str}/keys",
     guards=OPERATOR_ONLY,
     tags=TAGS,
-    summary="Create a key of a tenant, shown this once",
+    summary="Create a key of a tenant; the response contains the key, once",
 )
 async def create_tenant_key(
     tenant_id: FromPath[str],
     data: JSONBody[KeyCreate],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     idempotency_key: parameters.IdempotencyKey = None,
 ) -> Response[KeyCreated]:
     return await keys.create_key_in_tenant(
-        _tenant_session(caller, tenant_id), data, idempotency_key, f"/api/v2/tenants/{tenant_id}/keys"
+        _tenant_session(session, tenant_id), data, idempotency_key, f"/api/v2/tenants/{tenant_id}/keys"
     )
 
 
 @get(
     "/tenants/{tenant_id:str}/keys", guards=OPERATOR_ONLY, tags=TAGS, summary="List the keys of a tenant, oldest first"
 )
-async def list_tenant_keys(tenant_id: FromPath[str], caller: NamedDependency[TenantSession]) -> Page[Key]:
-    return Page(items=await (await _existing_tenant_session(caller, tenant_id)).request(ListKeys()))
+async def list_tenant_keys(tenant_id: FromPath[str], session: NamedDependency[TenantSession]) -> Page[Key]:
+    return Page(items=await (await _existing_tenant_session(session, tenant_id)).request(ListKeys()))
 
 
 @delete(
     "/tenants/{tenant_id:str}/keys/{key_id:str}", guards=OPERATOR_ONLY, tags=TAGS, summary="Revoke a key of a tenant"
 )
 async def delete_tenant_key(
-    tenant_id: FromPath[str], key_id: FromPath[str], caller: NamedDependency[TenantSession]
+    tenant_id: FromPath[str], key_id: FromPath[str], session: NamedDependency[TenantSession]
 ) -> None:
-    await _tenant_session(caller, tenant_id).revoke_key(parameters.require_id(key_id, "key"))
+    await _tenant_session(session, tenant_id).revoke_key(parameters.require_id(key_id, "key"))
 
 
-@get("/tenants/{tenant_id:str}/audit", guards=OPERATOR_ONLY, tags=TAGS, summary="List what was done in a tenant")
+@get(
+    "/tenants/{tenant_id:str}/audit",
+    guards=OPERATOR_ONLY,
+    tags=AUDIT_TAGS,
+    summary="List the changes in a tenant, newest first",
+)
 async def list_tenant_audit(
     tenant_id: FromPath[str],
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     limit: parameters.Limit = parameters.LIMIT_DEFAULT,
     cursor: parameters.Cursor = None,
 ) -> Page[AuditEntry]:
-    return await (await _existing_tenant_session(caller, tenant_id)).request(ListAudit(limit=limit, cursor=cursor))
+    return await (await _existing_tenant_session(session, tenant_id)).request(ListAudit(limit=limit, cursor=cursor))
 
 
-@get("/audit", guards=[requires_scope(Scope.ADMIN)], tags=["keys"], summary="List who changed what, newest first")
+@get(
+    "/audit",
+    guards=[requires_scope(Scope.ADMIN)],
+    tags=AUDIT_TAGS,
+    summary="List the changes in this tenant, newest first",
+)
 async def list_audit(
-    caller: NamedDependency[TenantSession],
+    session: NamedDependency[TenantSession],
     limit: parameters.Limit = parameters.LIMIT_DEFAULT,
     cursor: parameters.Cursor = None,
 ) -> Page[AuditEntry]:
-    return await caller.request(ListAudit(limit=limit, cursor=cursor))
+    return await session.request(ListAudit(limit=limit, cursor=cursor))
 
 
-def _tenant_session(caller: TenantSession, tenant_id: str) -> TenantSession:
-    return caller.for_tenant(parameters.require_id(tenant_id, "tenant"))
+def _tenant_session(session: TenantSession, tenant_id: str) -> TenantSession:
+    return session.for_tenant(parameters.require_id(tenant_id, "tenant"))
 
 
-async def _existing_tenant_session(caller: TenantSession, tenant_id: str) -> TenantSession:
-    """A list of things of nobody is empty, and would look as if there were somebody."""
-    other = _tenant_session(caller, tenant_id)
+async def _existing_tenant_session(session: TenantSession, tenant_id: str) -> TenantSession:
+    """Raises 404 for an unknown tenant, where a list would be empty."""
+    other = _tenant_session(session, tenant_id)
     await other.request(GetTenant())
     return other
 

@@ -1,1 +1,1 @@
-"""A dialect for Prometheus: GET /probe, as blackbox_exporter answers it."""
+"""Prometheus API: GET /probe, compatible with blackbox_exporter."""

@@ -1,6 +1,6 @@
-"""Who may have a target probed: whoever has a key, and without one only programs at addresses that were allowed.
+"""Authentication of GET /probe: an API key, or an allowed client address without one.
 
-A prober that anybody can send anywhere is a way into the network that it stands in.
+A prober without access control would expose its network to any client.
 """
 
 import base64
@@ -20,8 +20,8 @@ from services.gateway.access.errors import AccessDenial
 from services.gateway.access.rate_limiter import RateLimiter
 from services.gateway.web.client_address import PROXY_HEADERS
 
-# Callers without a key are nobody's customer. The id can be no tenant's (ours are UUIDv7), so that whatever is done
-# for them touches no tenant's things; results of such checks are answered only, and never stored.
+# Principal of clients without a key. The nil UUID is no tenant's id (tenants have UUIDv7 ids), so their checks cannot
+# touch data of a tenant; the results are returned and never stored.
 ANONYMOUS_PRINCIPAL = Principal(
     tenant_id="00000000-0000-0000-0000-000000000000",
     tenant_name="",
@@ -33,7 +33,7 @@ _SAME_SITE = frozenset({b"none", b"same-origin"})
 
 
 class ProbeAuthMiddleware(ASGIMiddleware):
-    """Leaves who it is in `scope["user"]`, as KeyAuth does; also takes a key as the password of HTTP Basic."""
+    """Sets `scope["user"]` like KeyAuthMiddleware; also accepts the key as the password of HTTP Basic."""
 
     scopes = (ScopeType.HTTP,)
 
@@ -43,7 +43,7 @@ class ProbeAuthMiddleware(ASGIMiddleware):
         self._allowed = parse_networks(allowed)
 
     def __deepcopy__(self, _: dict[int, object]) -> Self:
-        """Stays itself: Litestar copies what it registers, and a copied memory would miss revocations."""
+        """Returns itself. Litestar copies middleware; a copied cache would miss revocations."""
         return self
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
@@ -60,22 +60,27 @@ class ProbeAuthMiddleware(ASGIMiddleware):
         await next_app(scope, receive, send)
 
     def _check_anonymous(self, address: str, headers: dict[bytes, bytes]) -> None:
-        """Returns if the caller needs no key, or raises the 401 that says why it does."""
+        """Raises a 401 unless the client may probe without a key."""
         if not is_in_networks(address, self._allowed):
             raise unauthorized(
-                "Send a key that may write; VEDETTE_PROBE_ALLOW says who needs none.", fault=AccessDenial.KEY_MISSING
+                "A key with the scope write is required; VEDETTE_PROBE_ALLOW lists addresses that need none.",
+                fault=AccessDenial.KEY_MISSING,
             )
-        # A proxy on an allowed address speaks for whoever reaches the proxy.
+        # A proxy on an allowed address forwards requests of any client.
         if not PROXY_HEADERS.isdisjoint(headers):
-            raise unauthorized("This came through a proxy: send a key that may write.", fault=AccessDenial.KEY_MISSING)
+            raise unauthorized(
+                "The request came through a proxy: a key with the scope write is required.",
+                fault=AccessDenial.KEY_MISSING,
+            )
         if headers.get(b"sec-fetch-site", b"none") not in _SAME_SITE or _is_dns_rebinding(address, headers):
             raise unauthorized(
-                "This came from a web page elsewhere: send a key that may write.", fault=AccessDenial.KEY_MISSING
+                "The request came from another web site: a key with the scope write is required.",
+                fault=AccessDenial.KEY_MISSING,
             )
 
 
 def _basic_to_bearer(header: bytes) -> bytes:
-    """Returns `Basic name:KEY` as `Bearer KEY`, and anything else as it is."""
+    """Returns `Basic name:KEY` as `Bearer KEY`, and any other header unchanged."""
     scheme, _, text = header.partition(b" ")
     if scheme.lower() != b"basic":
         return header
@@ -86,9 +91,9 @@ def _basic_to_bearer(header: bytes) -> bytes:
 
 
 def _is_dns_rebinding(address: str, headers: dict[bytes, bytes]) -> bool:
-    """Tells whether a program on this machine calls us by a name of the Internet.
+    """Whether a loopback client sends a public host name.
 
-    That is how a web page makes a browser take our answers for its own (DNS rebinding).
+    That is DNS rebinding: a web page makes the browser treat responses of this server as its own.
     """
     caller = ipaddress.ip_address(address)
     mapped = caller.ipv4_mapped if isinstance(caller, ipaddress.IPv6Address) else None

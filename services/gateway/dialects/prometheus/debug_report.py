@@ -1,4 +1,4 @@
-"""What `debug=true` shows: for a person who wants to know why a probe said what it said. Pure."""
+"""Report of `debug=true`: the details of one probe as text. Pure."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from services.gateway.dialects.prometheus.modules import ProbeModule
 
 
 def debug_report(module: ProbeModule, result: Result) -> bytes:
-    """Returns the result as a text. The values of the module's options are not in it: they may be secret."""
+    """Returns the result as text. Option values of the module are omitted: they may be secret."""
     options = ", ".join(module.options) or "none"
     seen = {
         "detail": result.detail,

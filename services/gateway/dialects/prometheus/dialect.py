@@ -1,7 +1,7 @@
-"""GET /probe: a check made now and answered as a Prometheus scrape, as blackbox_exporter does.
+"""GET /probe: runs a check on demand and returns Prometheus metrics, like blackbox_exporter.
 
-One thing is told otherwise, on purpose: what went wrong on our side is an error of the scrape (`up` is 0), and never
-a target that failed (`probe_success` 0).
+One intended difference: a failure on our side is an error of the scrape (`up` is 0), not of the target
+(`probe_success` 0).
 """
 
 import json
@@ -31,7 +31,7 @@ from services.gateway.session import TenantSession
 from services.gateway.web.authenticated_router import provide_session
 
 PREFIX = "/probe"
-# What blackbox_exporter takes when a scrape names no module.
+# The default module of blackbox_exporter.
 DEFAULT_MODULE = "http_2xx"
 PROBES_MAX = 1000
 
@@ -43,26 +43,26 @@ _log = structlog.get_logger()
 ProbeRequest = Request[Principal, str, Any]
 
 
-def prometheus_dialect(means: GatewayContext, modules: Mapping[str, ProbeModule], allowed: Sequence[str]) -> Dialect:
-    """Returns the dialect; callers in the ranges `allowed` need no key."""
-    room = ProbeHandler(modules)
+def prometheus_dialect(context: GatewayContext, modules: Mapping[str, ProbeModule], allowed: Sequence[str]) -> Dialect:
+    """Returns the API as a dialect. Clients in the networks `allowed` need no key."""
+    handler = ProbeHandler(modules)
 
     @get("/", include_in_schema=False)
-    async def scrape(request: ProbeRequest, caller: NamedDependency[TenantSession]) -> Response[bytes]:
-        return await room.scrape(request, caller)
+    async def scrape(request: ProbeRequest, session: NamedDependency[TenantSession]) -> Response[bytes]:
+        return await handler.scrape(request, session)
 
     router = Router(
         PREFIX,
         route_handlers=[scrape],
-        dependencies={"caller": provide_session(means, "probe")},
-        middleware=[ProbeAuthMiddleware(means.authenticator, means.rate_limiter, allowed)],
+        dependencies={"session": provide_session(context, "probe")},
+        middleware=[ProbeAuthMiddleware(context.authenticator, context.rate_limiter, allowed)],
         guards=[requires_scope(Scope.WRITE)],
     )
     return Dialect(PREFIX, router, render_error)
 
 
 class ProbeHandler:
-    """Has targets probed, a bounded number at a time. Who needs no key counts as one tenant."""
+    """Runs probes, with limited concurrency. Clients without a key share the limit of one tenant."""
 
     def __init__(self, modules: Mapping[str, ProbeModule]) -> None:
         self._modules = modules
@@ -70,23 +70,23 @@ class ProbeHandler:
             "targets are being probed", PROBES_MAX, -(-PROBES_MAX // 2), status_code=503
         )
 
-    async def scrape(self, request: ProbeRequest, caller: TenantSession) -> Response[bytes]:
-        """Returns what a probe of the target said, in the series of Prometheus."""
-        with caller.acquire_slot(self._concurrency):
-            return await self._scrape(request, caller)
+    async def scrape(self, request: ProbeRequest, session: TenantSession) -> Response[bytes]:
+        """Probes the target and returns the result as Prometheus metrics."""
+        with session.acquire_slot(self._concurrency):
+            return await self._scrape(request, session)
 
-    async def _scrape(self, request: ProbeRequest, caller: TenantSession) -> Response[bytes]:
-        asked = request.query_params
-        module = self._find_module(asked.get("module") or DEFAULT_MODULE)
+    async def _scrape(self, request: ProbeRequest, session: TenantSession) -> Response[bytes]:
+        query = request.query_params
+        module = self._find_module(query.get("module") or DEFAULT_MODULE)
         scrape_s = timeouts.scrape_timeout_s(request.headers.get(timeouts.TIMEOUT_HEADER, ""))
-        target = asked.get("target")
+        target = query.get("target")
         if not target:
             raise HTTPException(detail="Target parameter is missing", status_code=400)
         timeout_s = timeouts.probe_timeout_s(module.timeout_s, scrape_s)
-        taken = caller.spec_intake.accept(module.spec(target, asked.get("hostname") or None), module.name)
-        check = caller.check_from_spec(taken, timeout_s=timeout_s, location=module.location)
-        result = await _run_check(caller, check, timeouts.result_wait_s(timeout_s, scrape_s))
-        if asked.get("debug") == "true":
+        taken = session.spec_intake.accept(module.spec(target, query.get("hostname") or None), module.name)
+        check = session.check_from_spec(taken, timeout_s=timeout_s, location=module.location)
+        result = await _run_check(session, check, timeouts.result_wait_s(timeout_s, scrape_s))
+        if query.get("debug") == "true":
             return Response(debug_report(module, result), media_type=_TEXT_MEDIA_TYPE)
         if result.status in _NOT_PROBED:
             raise HTTPException(detail=f"Not probed: {result.reason}. {result.detail}", status_code=503)
@@ -99,26 +99,28 @@ class ProbeHandler:
         return module
 
 
-async def _run_check(caller: TenantSession, check: Check, wait_s: float) -> Result:
-    result = await caller.run_check(check, wait_s)
+async def _run_check(session: TenantSession, check: Check, wait_s: float) -> Result:
+    result = await session.run_check(check, wait_s)
     if result is None:
-        detail = f"Not probed: no prober of kind {check.kind!r} in location {check.location!r} answered in time."
+        detail = (
+            f"Not probed: no prober of kind {check.kind!r} in location {check.location!r} returned a result in time."
+        )
         raise HTTPException(detail=detail, status_code=504)
     return result
 
 
 def render_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Returns one line about `error`. What nobody foresaw is logged and told without its internals."""
+    """Returns `error` as one line of text. Unexpected exceptions are logged and become a 500 without details."""
     if isinstance(error, RequestError):
         refusal = error.info
         status = 503 if refusal.code is ErrorCode.UNAVAILABLE else 400
         return _text_response(f"{refusal.field}: {refusal.detail}" if refusal.field else refusal.detail, status)
     if isinstance(error, BusError):
-        return _text_response("The bus does not answer at the moment.", 503)
+        return _text_response("The message bus is temporarily unavailable.", 503)
     if isinstance(error, HTTPException) and error.status_code != 500:
         return _text_response(error.detail, error.status_code, dict(error.headers or {}))
     _log.error("request.failed", method=request.method, path=request.url.path, exc_info=error)
-    return _text_response("Something went wrong on our side. It has been logged.", 500)
+    return _text_response("Internal server error. It has been logged.", 500)
 
 
 def _text_response(text: str, status: int, headers: dict[str, str] | None = None) -> Response[bytes]:

@@ -1,4 +1,4 @@
-"""What every kind's results tell Prometheus, under the names that blackbox_exporter gave them. Pure."""
+"""Prometheus metrics of a result, with the names of blackbox_exporter. Pure."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from libs.model.gauge import Gauge
 from libs.model.outcome import Fact, Hop, Status
 from libs.process import exposition
 
-# The first moment that Go knows: what blackbox_exporter says where no chain was verified.
+# The zero time of Go: the value of blackbox_exporter if no chain was verified.
 GO_ZERO_TIME_S = -62135596800.0
 
 _SUCCESSFUL = frozenset({Status.UP, Status.DEGRADED})
@@ -18,12 +18,12 @@ _FNV_OFFSET, _FNV_PRIME = 2166136261, 16777619
 
 
 def render_metrics(result: Result) -> bytes:
-    """Returns the scrape that tells of `result`."""
+    """Returns `result` in the Prometheus text format."""
     return exposition.render_gauges([*common_gauges(result), *kinds()[result.kind].gauges(result)])
 
 
 def common_gauges(result: Result) -> Iterator[Gauge]:
-    """Yields the series that do not depend on the kind. Name and address are those of the first hop, TLS of the last."""
+    """Yields the metrics common to all kinds. Name and address are those of the first hop, TLS of the last."""
     first, last = (result.hops[0], result.hops[-1]) if result.hops else (Hop(target=""), Hop(target=""))
     looked_up_s = first.phases.get("resolve_s", 0.0)
     yield Gauge(
@@ -43,7 +43,7 @@ def common_gauges(result: Result) -> Iterator[Gauge]:
 
 
 def host_names(joined: str) -> list[str]:
-    """Returns the host names, without the addresses, of a fact such as `a.example, 192.0.2.1, and 3 more`."""
+    """Returns the host names in a fact such as `a.example, 192.0.2.1, and 3 more`, without addresses."""
     return [name for name in joined.split(", ") if name and not name.startswith("and ") and not _is_address(name)]
 
 
@@ -71,7 +71,7 @@ def _ip_version(address: str | None) -> float:
 
 
 def _address_hash(address: str | None) -> float:
-    """Returns the 32-bit FNV-1a hash of the address's 4 or 16 bytes."""
+    """Returns the 32-bit FNV-1a hash of the 4 or 16 bytes of the address."""
     if not address:
         return 0.0
     value = _FNV_OFFSET

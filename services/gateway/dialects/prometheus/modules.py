@@ -1,4 +1,4 @@
-"""Modules: named options with which Prometheus has a target probed. The kinds bring some, a file may add more."""
+"""Probe modules: named check options. The kinds define presets; a TOML file may add and change modules."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ _RESERVED = frozenset({"kind", "timeout_s", "location"})
 
 
 class ProbeModule(msgspec.Struct, frozen=True, kw_only=True):
-    """One module. `options` are those of its kind, as JSON has them; without `timeout_s` a scrape has its whole time."""
+    """One module. `options` are JSON options of its kind. Without `timeout_s` the scrape timeout applies."""
 
     name: str
     kind: str
@@ -27,7 +27,7 @@ class ProbeModule(msgspec.Struct, frozen=True, kw_only=True):
     location: str = DEFAULT_LOCATION
 
     def spec(self, target: str, hostname: str | None = None) -> msgspec.Raw:
-        """Returns what to probe, as a client would send it, or refuses what cannot be aimed at."""
+        """Returns the spec for a target as JSON, or refuses a target that the kind does not accept."""
         try:
             fields = kinds()[self.kind].with_target(self.options, target, hostname)
         except ValueError as error:
@@ -36,9 +36,9 @@ class ProbeModule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_modules(file: str = "", *, seals: bool = True) -> dict[str, ProbeModule]:
-    """Returns all modules by name: the kinds' own, and over them those of `file` (TOML) if there is one.
+    """Returns all modules by name: the presets of the kinds, overridden by those of `file` (TOML).
 
-    A ValueError names the file, the module and the field that is wrong. Without a key that `seals`, a secret is.
+    ValueError contains the file, the module and the invalid field. Secrets are refused unless this gateway `seals`.
     """
     brought = {
         name: ProbeModule(name=name, kind=kind, options=options)
@@ -95,11 +95,11 @@ def _kinds_with_target() -> list[str]:
 
 
 def _validate(module: ProbeModule, own: Mapping[str, Any]) -> None:
-    """Makes a spec, so that what is wrong with the options is found before anybody asks."""
+    """Builds a sample spec, so that invalid options are found at startup."""
     shape = kinds()[module.kind]
     for option in shape.with_target({}, shape.sample_target):
         if option in own:
-            raise ValueError(f"{module.name}.{option}: is what the parameter target says, and cannot stand in a module")
+            raise ValueError(f"{module.name}.{option}: is set by the parameter target and not allowed in a module")
     try:
         decode_spec(module.spec(shape.sample_target), shape, module.name)
     except RequestError as error:

@@ -1,4 +1,4 @@
-"""How long a probe may take, by what Prometheus says of its scrape. Pure."""
+"""Timeouts of a probe, derived from the timeout of the Prometheus scrape. Pure."""
 
 import math
 
@@ -6,17 +6,17 @@ from libs.model.requests.errors import ErrorCode, RequestError
 from services.gateway.dialects.native.schemas import TIMEOUT_S_MAX, TIMEOUT_S_MIN
 
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
-# Prometheus's own default, for whoever does not say.
+# The default scrape timeout of Prometheus.
 DEFAULT_SCRAPE_S = 10.0
-# A probe ends this long before the scrape does, as with blackbox_exporter: an answer that comes too late is none.
+# A probe ends this long before the scrape times out, like in blackbox_exporter.
 OFFSET_S = 0.5
-# Of that, the last moment is for the way back to Prometheus.
+# Part of the offset that is reserved for the response to Prometheus.
 _RESPONSE_S = 0.1
 _ROUND_TRIP_S = 2.0
 
 
 def scrape_timeout_s(header: str) -> float:
-    """Returns after how many seconds the scrape is given up; refuses a header that is no number."""
+    """Parses the scrape timeout header; refuses a value that is not a number."""
     try:
         seconds = float(header) if header else DEFAULT_SCRAPE_S
     except ValueError:
@@ -27,9 +27,9 @@ def scrape_timeout_s(header: str) -> float:
 
 
 def probe_timeout_s(module_s: float | None, scrape_s: float) -> float:
-    """Returns the seconds for the probe: the scrape's less the offset, or the module's if those are fewer.
+    """Returns the probe timeout: the scrape timeout less `OFFSET_S`, or the module's timeout if that is shorter.
 
-    A scrape that is shorter than the offset leaves the module's timeout as it is.
+    If the scrape timeout is shorter than the offset, the module's timeout applies.
     """
     longest_s = scrape_s - OFFSET_S
     chosen_s = longest_s if module_s is None or 0 < longest_s < module_s else module_s
@@ -37,5 +37,5 @@ def probe_timeout_s(module_s: float | None, scrape_s: float) -> float:
 
 
 def result_wait_s(timeout_s: float, scrape_s: float) -> float:
-    """Returns how long to wait for a result: the probe's own time, and what the scrape leaves for the way there."""
+    """Returns how long to wait for the result: the probe timeout and the rest of the scrape timeout for the bus."""
     return timeout_s + min(max(scrape_s - timeout_s, OFFSET_S) - _RESPONSE_S, _ROUND_TRIP_S)

@@ -1,4 +1,4 @@
-"""The dialect /api/v1 over HTTP, on the real results room: what clients of that API do, and what they then see."""
+"""The Monitorozás API over HTTP, with the real results service: requests and their effects."""
 
 import asyncio
 from typing import Any
@@ -60,19 +60,19 @@ async def list_monitors(api: Api) -> dict[str, Any]:
     return {item["id"]: item for item in (await api.get(f"{V2}/monitors?limit=500"))["items"]}
 
 
-async def test_a_key_learns_whose_it_is_and_what_it_may(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_me_returns_the_tenant_and_scopes_of_the_key(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         me = check_success(await api.ask("GET", f"{V1}/me"))
         assert set(me) == {"user_id", "key_id", "scopes"}
         assert isinstance(me["user_id"], int)
         assert isinstance(me["key_id"], int)
         for scope, shown in (("read", ["read"]), ("write", ["read", "write"]), ("admin", ["read", "write"])):
-            async with home.api((await create_key(api, scope))["key"]) as other:
+            async with instance.api((await create_key(api, scope))["key"]) as other:
                 assert check_success(await other.ask("GET", f"{V1}/me"))["scopes"] == shown
 
 
-async def test_a_device_is_created_listed_and_deleted(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_device_is_created_listed_and_deleted(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         device = await create_asset(api, {**WEB, "location": "API teszt", "unknown": {"field": 1}})
         assert device["id"] == 1
         assert (device["target_value"], device["service_type"], device["location"]) == ("pelda.hu", "web", "API teszt")
@@ -87,9 +87,9 @@ async def test_a_device_is_created_listed_and_deleted(house: StartGateway) -> No
         assert (await create_asset(api, WEB))["id"] == 3  # a number never comes back
 
 
-async def test_the_native_api_shows_the_same_monitors(house: StartGateway) -> None:
+async def test_the_native_api_shows_the_same_monitors(start_gateway: StartGateway) -> None:
     body = {**WEB, "proxy_enabled": 1, "origin_host": "192.0.2.7", "host_header": "www.pelda.hu", "expect_status": 200}
-    async with house() as home, home.api() as api:
+    async with start_gateway() as instance, instance.api() as api:
         device = await create_asset(api, body)
         found = await list_monitors(api)
         parts = {name: found[part["monitor_id"]] for name, part in device["checks"].items()}
@@ -106,8 +106,8 @@ async def test_the_native_api_shows_the_same_monitors(house: StartGateway) -> No
         assert await list_monitors(api) == {}
 
 
-async def test_what_happens_to_the_monitors_natively_is_seen(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_what_happens_to_the_monitors_natively_is_seen(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         device = await create_asset(api, {**WEB, "is_enabled": False})
         assert device["is_enabled"] == 0
         https, tls = (device["checks"][part]["monitor_id"] for part in ("public_https", "public_tls"))
@@ -129,14 +129,14 @@ VALUES ($1, 'local', $2, 'tick', 1, 60, $3, $4, $5, $2, 0.1, '{}', '[]', 'p')
 """
 
 
-async def test_a_device_is_as_well_as_the_worst_of_its_parts(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_device_is_as_well_as_the_worst_of_its_parts(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         device = await create_asset(api, {**WEB, "is_enabled": 0})
-        await _add_result(home, device["checks"]["public_https"]["monitor_id"], "up", "ok", "")
+        await _add_result(instance, device["checks"]["public_https"]["monitor_id"], "up", "ok", "")
         (seen,) = await list_assets(api)
         assert (seen["last_status"], seen["last_error"]) == ("unknown", None)
         assert seen["checks"]["public_https"]["last_status"] == "up"
-        await _add_result(home, device["checks"]["public_tls"]["monitor_id"], "down", "refused", "Nobody listens.")
+        await _add_result(instance, device["checks"]["public_tls"]["monitor_id"], "down", "refused", "Nobody listens.")
         (seen,) = await list_assets(api)
         assert (seen["last_status"], seen["last_error"]) == ("down", "refused: Nobody listens.")
         assert seen["checks"]["public_tls"]["last_error"] == "refused: Nobody listens."
@@ -144,20 +144,20 @@ async def test_a_device_is_as_well_as_the_worst_of_its_parts(house: StartGateway
         assert seen["last_check_at"] == seen["checks"]["public_tls"]["last_check_at"]
 
 
-async def _add_result(home: RunningGateway, monitor_id: str, status: str, reason: str, detail: str) -> None:
+async def _add_result(instance: RunningGateway, monitor_id: str, status: str, reason: str, detail: str) -> None:
     """Stores a result, as the ingest would."""
-    now = home.context.clock()
-    async with open_store(home.context.settings.postgres_dsn) as store, store.transaction() as db:
+    now = instance.context.clock()
+    async with open_store(instance.context.settings.postgres_dsn) as store, store.transaction() as db:
         await db.run(_ADD_RESULT, monitor_id, now, status, reason, detail)
         await db.run("UPDATE folds SET last_tick_at = $2, ticked_at = $2 WHERE monitor_id = $1", monitor_id, now)
 
 
-async def test_of_many_who_create_the_same_device_one_succeeds(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_one_of_many_concurrent_creations_of_a_device_succeeds(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         spellings = [WEB, {**WEB, "target_value": "PELDA.HU."}, {**WEB, "port": 443}, {**WEB, "scheme": "https"}] * 3
 
         async def ask(body: dict[str, Any]) -> Answer:
-            async with home.api() as own:
+            async with instance.api() as own:
                 return await own.ask("POST", f"{DEVICES}/create", body)
 
         async with asyncio.TaskGroup() as group:
@@ -170,10 +170,10 @@ async def test_of_many_who_create_the_same_device_one_succeeds(house: StartGatew
         assert len(await list_monitors(api)) == 2
 
 
-async def test_a_client_sees_and_deletes_only_what_is_its_own(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_client_sees_and_deletes_only_what_is_its_own(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         device, monitor = await create_asset(api, WEB), await create_asset(api, LISTED, BLACKLIST)
-        async with home.api(await _other_tenants_key(home)) as other:
+        async with instance.api(await _other_tenants_key(instance)) as other:
             assert await list_assets(other) == []
             assert await list_assets(other, BLACKLIST) == []
             check_failure(await other.ask("DELETE", f"{DEVICES}/delete?id={device['id']}"), 404, "unknown_device")
@@ -184,12 +184,12 @@ async def test_a_client_sees_and_deletes_only_what_is_its_own(house: StartGatewa
         assert await list_assets(api, BLACKLIST) == [monitor]
 
 
-async def test_more_devices_than_one_page_holds_are_all_listed(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_more_devices_than_one_page_holds_are_all_listed(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         count, tenant_id = 2 * PAGE_SIZE + 1, await tenant_of(api)
         for index in range(count):
             request = _without_parts(tenant_id, f"host{index}.pelda.hu")
-            await home.context.bus.request(request)
+            await instance.context.bus.request(request)
         assert [device["id"] for device in await list_assets(api)] == [*range(1, count + 1)]
 
 
@@ -198,17 +198,17 @@ def _without_parts(tenant_id: str, name: str) -> CreateAsset:
     return CreateAsset(tenant_id=tenant_id, dialect=DIALECT, sort=DEVICE, identity=name, fields=fields, parts={})
 
 
-async def _other_tenants_key(home: RunningGateway) -> str:
+async def _other_tenants_key(instance: RunningGateway) -> str:
     """Returns a key that may write, of a tenant that has nothing yet."""
     tenant_id = new_id()
-    async with open_store(home.context.settings.postgres_dsn) as store, store.transaction() as db:
+    async with open_store(instance.context.settings.postgres_dsn) as store, store.transaction() as db:
         await db.run("INSERT INTO tenants (id, name) VALUES ($1, 'other')", tenant_id)
     request = CreateKey(tenant_id=tenant_id, name="k", scopes=[Scope.WRITE])
-    return (await home.context.bus.request(request)).key
+    return (await instance.context.bus.request(request)).key
 
 
-async def test_a_blacklist_monitor_is_created_listed_and_deleted(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_blacklist_monitor_is_created_listed_and_deleted(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         name = {"target_type": "domain", "target_value": "SMTP1.pelda.hu", "is_enabled": 1}
         one, other = (
             await create_asset(api, name, BLACKLIST),
@@ -225,8 +225,8 @@ async def test_a_blacklist_monitor_is_created_listed_and_deleted(house: StartGat
         assert await list_assets(api, BLACKLIST) == [one]
 
 
-async def test_devices_and_blacklist_monitors_are_counted_apart(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_devices_and_blacklist_monitors_are_counted_apart(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         await create_asset(api, WEB)
         assert (await create_asset(api, WEB, BLACKLIST))["id"] == 1
         check_success(await api.ask("DELETE", f"{BLACKLIST}/delete?id=1"))

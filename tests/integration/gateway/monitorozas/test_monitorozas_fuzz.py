@@ -1,4 +1,4 @@
-"""Whatever is sent to /api/v1 is answered soon, in the envelope, without a 5xx and without a word about our insides."""
+"""Fuzz test of /api/v1: every response is fast, in the envelope, not a 5xx, and reveals no internals."""
 
 import http.client
 import json
@@ -141,13 +141,13 @@ def random_headers(dice: random.Random, key: str) -> Iterator[tuple[str, bytes]]
         )
 
 
-def send_random(home: RunningGateway, dice: random.Random) -> tuple[str, int, str, bytes]:
+def send_random(instance: RunningGateway, dice: random.Random) -> tuple[str, int, str, bytes]:
     """Returns the method of one request, and the status, content type and body of its answer."""
     (method, path), sent = random_route(dice), random_body(dice) if dice.random() < 0.9 else b""
-    connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=ANSWER_S_MAX)
+    connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=ANSWER_S_MAX)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
-        for name, content in random_headers(dice, home.key):
+        for name, content in random_headers(dice, instance.key):
             connection.putheader(name, content)
         connection.putheader("Content-Length", str(len(sent)))
         connection.endheaders(sent)
@@ -174,12 +174,12 @@ def response_error(method: str, status: int, content_type: str, content: bytes) 
 
 
 @pytest.mark.timeout(FUZZ_S_MAX)
-def test_whatever_is_sent_is_answered_in_the_envelope(served: RunningGateway) -> None:
+def test_whatever_is_sent_is_answered_in_the_envelope(served_gateway: RunningGateway) -> None:
     seen: Counter[int] = Counter()
     first = first_seed()
-    with second_tenant(served) as check_blind:
+    with second_tenant(served_gateway) as check_blind:
         for seed in range(first, first + RAW_V1):
-            method, status, content_type, content = send_random(served, random.Random(seed))
+            method, status, content_type, content = send_random(served_gateway, random.Random(seed))
             wrong = response_error(method, status, content_type, content)
             assert wrong is None, f"request {seed}: {wrong}: {status} {content!r}"
             check_blind(content)
@@ -196,9 +196,9 @@ INVALID_HTTP = [
 ]
 
 
-def test_what_is_no_http_is_answered_or_hung_up_on(served: RunningGateway) -> None:
+def test_what_is_no_http_is_answered_or_hung_up_on(served_gateway: RunningGateway) -> None:
     for raw in INVALID_HTTP:
-        with socket.create_connection(("127.0.0.1", served.port), timeout=ANSWER_S_MAX) as connection:
+        with socket.create_connection(("127.0.0.1", served_gateway.port), timeout=ANSWER_S_MAX) as connection:
             connection.sendall(raw)
             connection.shutdown(socket.SHUT_WR)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))

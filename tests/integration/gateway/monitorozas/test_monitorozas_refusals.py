@@ -1,4 +1,4 @@
-"""The error table of /api/v1, line by line, as a client gets to see it; in the order in which things are checked."""
+"""The error table of /api/v1 over HTTP, in the order of the checks."""
 
 import asyncio
 import json
@@ -78,10 +78,10 @@ DEVICE_FIELDS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def send_raw(home: RunningGateway, head: str, body: bytes = b"", *, key: str | None = None) -> Answer:
+async def send_raw(instance: RunningGateway, head: str, body: bytes = b"", *, key: str | None = None) -> Answer:
     """Returns the answer to a request whose head is exactly these lines, with the key unless it is empty."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", home.port)
-    authorization = f"\nAuthorization: Bearer {home.key if key is None else key}" if key != "" else ""
+    reader, writer = await asyncio.open_connection("127.0.0.1", instance.port)
+    authorization = f"\nAuthorization: Bearer {instance.key if key is None else key}" if key != "" else ""
     writer.write(f"{head}\nHost: x{authorization}\n\n".replace("\n", "\r\n").encode("latin-1") + body)
     async with asyncio.timeout(10):
         answer = await read_answer(reader)
@@ -91,26 +91,28 @@ async def send_raw(home: RunningGateway, head: str, body: bytes = b"", *, key: s
 
 
 async def post_raw(
-    home: RunningGateway, body: bytes, content_type: str = "application/json", path: str = CREATE
+    instance: RunningGateway, body: bytes, content_type: str = "application/json", path: str = CREATE
 ) -> Answer:
     head = f"POST {path} HTTP/1.1\nContent-Type: {content_type}\nContent-Length: {len(body)}"
-    return await send_raw(home, head, body)
+    return await send_raw(instance, head, body)
 
 
-async def test_only_one_bearer_header_with_a_known_key_gets_in(house: StartGateway) -> None:
-    async with house() as home:
+async def test_only_one_bearer_header_with_a_known_key_gets_in(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance:
         for code, headers in KEYS.items():
             for header in headers:
-                answer = await send_raw(home, f"GET {V1}/me HTTP/1.1\n{header.replace('KEY', home.key)}", key="")
+                answer = await send_raw(
+                    instance, f"GET {V1}/me HTTP/1.1\n{header.replace('KEY', instance.key)}", key=""
+                )
                 message = check_failure(answer, 401, code)
-                assert home.key not in message
+                assert instance.key not in message
                 assert answer.headers["www-authenticate"].startswith("Bearer ")
 
 
-async def test_a_revoked_key_is_invalid(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_revoked_key_is_invalid(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         key = await create_key(api, "read")
-        async with home.api(key["key"]) as other:
+        async with instance.api(key["key"]) as other:
             check_success(await other.ask("GET", f"{V1}/me"))
             await api.delete(f"/api/v2/keys/{key['id']}")
 
@@ -121,29 +123,33 @@ async def test_a_revoked_key_is_invalid(house: StartGateway) -> None:
             check_failure(await other.ask("GET", f"{V1}/me"), 401, "invalid_api_key")
 
 
-async def test_a_key_that_only_reads_writes_nothing(house: StartGateway) -> None:
-    async with house() as home, home.api() as api, home.api((await create_key(api, "read"))["key"]) as reader:
+async def test_a_key_that_only_reads_writes_nothing(start_gateway: StartGateway) -> None:
+    async with (
+        start_gateway() as instance,
+        instance.api() as api,
+        instance.api((await create_key(api, "read"))["key"]) as reader,
+    ):
         for path in (f"{V1}/me", DEVICES, BLACKLIST):
             check_success(await reader.ask("GET", path))
         for base in (DEVICES, BLACKLIST):
             check_failure(await reader.ask("POST", f"{base}/create", {"bad": "body"}), 403, "insufficient_scope")
             check_failure(await reader.ask("DELETE", f"{base}/delete?id=x"), 403, "insufficient_scope")
-        async with home.api((await create_key(api, "write"))["key"]) as writer:
+        async with instance.api((await create_key(api, "write"))["key"]) as writer:
             await create_asset(writer, WEB)
 
 
-async def test_a_key_of_another_network_is_refused_before_its_scope_is_looked_at(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_key_of_another_network_is_refused_before_its_scope_is_looked_at(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         key = await create_key(api, "read", cidrs=["198.51.100.0/24"])
-        async with home.api(key["key"]) as other:
+        async with instance.api(key["key"]) as other:
             check_failure(await other.ask("GET", f"{V1}/me"), 403, "ip_not_allowed")
             check_failure(await other.ask("POST", CREATE, WEB), 403, "ip_not_allowed")
 
 
-async def test_who_asks_too_often_is_told_when_to_come_back_before_scope_and_body(house: StartGateway) -> None:
-    async with house(key_requests_per_s=0.1, key_requests_burst=5) as home, home.api() as admin:
+async def test_the_rate_limit_is_checked_before_scope_and_body(start_gateway: StartGateway) -> None:
+    async with start_gateway(key_requests_per_s=0.1, key_requests_burst=5) as instance, instance.api() as admin:
         reader = await create_key(admin, "read")
-        async with home.api(reader["key"]) as api:
+        async with instance.api(reader["key"]) as api:
             while (answer := await api.ask("GET", f"{V1}/me")).status == 200:
                 pass
             check_failure(answer, 429, "rate_limit_exceeded")
@@ -151,41 +157,41 @@ async def test_who_asks_too_often_is_told_when_to_come_back_before_scope_and_bod
             check_failure(await api.ask("POST", CREATE, {}), 429, "rate_limit_exceeded")
 
 
-async def test_a_quota_that_is_reached_is_told(house: StartGateway) -> None:
-    async with house(tenant_monitors_max=2) as home, home.api() as api:
+async def test_an_exhausted_quota_has_its_own_code(start_gateway: StartGateway) -> None:
+    async with start_gateway(tenant_monitors_max=2) as instance, instance.api() as api:
         await create_asset(api, WEB)
         check_failure(await api.ask("POST", CREATE, WEB | {"target_value": "other.example"}), 403, "quota_exceeded")
         assert len(await list_assets(api)) == 1
 
 
-async def test_a_route_that_is_none_is_told_before_the_key_is_looked_at(house: StartGateway) -> None:
-    async with house() as home:
+async def test_an_unknown_route_is_reported_before_the_key_is_checked(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance:
         for method, path, code, allowed in ROUTES:
-            answer = await send_raw(home, f"{method} {V1}{path} HTTP/1.1", key="")
+            answer = await send_raw(instance, f"{method} {V1}{path} HTTP/1.1", key="")
             check_failure(answer, 404, code)
             assert allowed in answer.headers.get("allow", "")
             assert ("allow" in answer.headers) == bool(allowed)
 
 
-async def test_what_is_no_json_object_is_refused(house: StartGateway) -> None:
-    async with house() as home:
+async def test_what_is_no_json_object_is_refused(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance:
         for body in NOT_OBJECTS:
             for base in (DEVICES, BLACKLIST):
-                check_failure(await post_raw(home, body, path=f"{base}/create"), 400, "invalid_json")
+                check_failure(await post_raw(instance, body, path=f"{base}/create"), 400, "invalid_json")
 
 
-async def test_json_is_json_whatever_it_is_called(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_json_is_json_whatever_it_is_called(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         for index, name in enumerate(
             ("application/json", "application/x-www-form-urlencoded", "text/plain", "", "x/\xff")
         ):
             body = json.dumps({**WEB, "target_value": f"host{index}.pelda.hu"}).encode()
-            check_success(await post_raw(home, body, name), 201)
+            check_success(await post_raw(instance, body, name), 201)
         assert len(await list_assets(api)) == 5
 
 
-async def test_a_bad_field_is_named_by_its_code(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_bad_field_is_named_by_its_code(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         for fields, code in FIELDS:
             for base in (DEVICES, BLACKLIST):
                 message = check_failure(await api.ask("POST", f"{base}/create", WEB | fields), 400, code)
@@ -193,15 +199,15 @@ async def test_a_bad_field_is_named_by_its_code(house: StartGateway) -> None:
             assert await list_assets(api, base) == []
 
 
-async def test_a_bad_field_of_a_device_is_named_by_its_code(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_bad_field_of_a_device_is_named_by_its_code(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         for fields, code in DEVICE_FIELDS:
             check_failure(await api.ask("POST", CREATE, WEB | fields), 400, code)
         assert await list_assets(api) == []
 
 
-async def test_an_address_that_our_probers_may_not_reach_is_refused(house: StartGateway) -> None:
-    async with house(egress_private=False, egress_deny=("9.9.9.9/32",)) as home, home.api() as api:
+async def test_an_address_that_our_probers_may_not_reach_is_refused(start_gateway: StartGateway) -> None:
+    async with start_gateway(egress_private=False, egress_deny=("9.9.9.9/32",)) as instance, instance.api() as api:
         for address in ("10.0.0.1", "[::1]", "::ffff:127.0.0.1", "9.9.9.9", "169.254.169.254"):
             body = {"target_type": "ip", "target_value": address}
             check_failure(await api.ask("POST", CREATE, body), 400, "invalid_target_value")
@@ -209,45 +215,45 @@ async def test_an_address_that_our_probers_may_not_reach_is_refused(house: Start
         await create_asset(api, {"target_type": "ip", "target_value": "9.9.9.10"})
 
 
-async def test_private_addresses_are_taken_where_the_prober_may_go_there(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_private_addresses_are_taken_where_the_prober_may_go_there(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         await create_asset(api, {"target_type": "ip", "target_value": "10.0.0.1"})
 
 
-async def test_an_id_that_is_no_integer_is_refused(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_an_id_that_is_no_integer_is_refused(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         for query in ("", "?id", "?id=", "?id=x", "?id=1.0", "?id=-1", "?id=0", "?id=1&id=2", "?id=%FF", "?ID=1"):
             for base in (DEVICES, BLACKLIST):
                 check_failure(await api.ask("DELETE", f"{base}/delete{query}"), 400, "invalid_id")
 
 
-async def test_an_id_that_nothing_has_is_unknown(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_an_id_that_nothing_has_is_unknown(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         for number in ("1", "2147483648", "9" * 18):
             check_failure(await api.ask("DELETE", f"{DEVICES}/delete?id={number}"), 404, "unknown_device")
             check_failure(await api.ask("DELETE", f"{BLACKLIST}/delete?id={number}"), 404, "unknown_blacklist_monitor")
 
 
-async def test_a_duplicate_is_told_after_everything_else(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_duplicate_is_reported_after_all_other_errors(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         await create_asset(api, WEB)
         check_failure(await api.ask("POST", CREATE, {**WEB, "port": "443"}), 400, "invalid_port")
         check_failure(await api.ask("POST", CREATE, {**WEB, "location": "another note"}), 409, "duplicate_device")
         assert len(await list_assets(api)) == 1
 
 
-async def test_a_body_that_is_too_large_is_refused(house: StartGateway) -> None:
-    async with house() as home:
+async def test_a_body_that_is_too_large_is_refused(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance:
         body = json.dumps({**WEB, "more": "x" * BODY_BYTES_MAX}).encode()
-        check_failure(await post_raw(home, body), 413, "body_too_large")
+        check_failure(await post_raw(instance, body), 413, "body_too_large")
         chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         head = f"POST {CREATE} HTTP/1.1\nTransfer-Encoding: chunked"
-        check_failure(await send_raw(home, head, chunks), 413, "body_too_large")
+        check_failure(await send_raw(instance, head, chunks), 413, "body_too_large")
         fits = json.dumps({**WEB, "more": "x" * (BODY_BYTES_MAX - 200)}).encode()
-        check_success(await post_raw(home, fits), 201)
+        check_success(await post_raw(instance, fits), 201)
 
 
-async def test_without_the_results_room_nothing_hangs_and_everything_is_an_error_of_the_server(nats_url: str) -> None:
+async def test_without_the_results_service_every_request_fails_fast_with_a_server_error(nats_url: str) -> None:
     settings = Settings(nats_url=nats_url, port=free_port(), health_port=0)
     async with running_services((gateway(),), settings), Api(settings.port, "vdt_any", timeout_s=5) as api:
         for method, path in (("GET", f"{V1}/me"), ("GET", DEVICES), ("POST", CREATE), ("DELETE", f"{DEVICES}/delete")):
@@ -256,8 +262,10 @@ async def test_without_the_results_room_nothing_hangs_and_everything_is_an_error
             assert answer.headers["retry-after"]
 
 
-async def test_while_nats_is_away_it_is_an_error_of_the_server(house: StartGateway, nats_server: NatsServer) -> None:
-    async with house() as home, home.api() as api:
+async def test_while_nats_is_away_it_is_an_error_of_the_server(
+    start_gateway: StartGateway, nats_server: NatsServer
+) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         check_success(await api.ask("GET", DEVICES))
         nats_server.kill()
         answer = await api.ask("POST", CREATE, WEB)
@@ -269,9 +277,9 @@ async def test_while_nats_is_away_it_is_an_error_of_the_server(house: StartGatew
 
 
 async def test_while_postgres_is_away_it_is_an_error_of_the_server(
-    house: StartGateway, own_postgres_server: PostgresServer
+    start_gateway: StartGateway, own_postgres_server: PostgresServer
 ) -> None:
-    async with house(dsn=own_postgres_server.new_database()) as home, home.api() as api:
+    async with start_gateway(dsn=own_postgres_server.new_database()) as instance, instance.api() as api:
         check_success(await api.ask("GET", DEVICES))
         own_postgres_server.kill()
         check_failure(await api.ask("GET", DEVICES), 500, "server_error")
@@ -280,16 +288,16 @@ async def test_while_postgres_is_away_it_is_an_error_of_the_server(
 
 
 async def _wait_until_served(api: Api) -> None:
-    async def served() -> bool:
+    async def is_served() -> bool:
         return (await api.ask("GET", DEVICES)).status == 200
 
-    await eventually(served, within_s=20, what="the API is back")
+    await eventually(is_served, within_s=20, what="the API is back")
 
 
-async def test_a_table_that_is_missing_is_told(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_missing_table_has_its_own_code(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         check_success(await api.ask("GET", DEVICES))
-        async with open_store(home.context.settings.postgres_dsn) as store, store.transaction() as db:
+        async with open_store(instance.context.settings.postgres_dsn) as store, store.transaction() as db:
             await db.run("DROP TABLE asset_parts, assets")
         check_failure(await api.ask("GET", DEVICES), 500, "missing_table")
         check_failure(await api.ask("POST", CREATE, WEB), 500, "missing_table")

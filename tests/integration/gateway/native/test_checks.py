@@ -1,4 +1,4 @@
-"""Check now, with the real prober of kind http and a loopback target."""
+"""Checks on demand, with the real prober of kind http and a loopback target."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -26,8 +26,8 @@ def spec(url: str) -> dict[str, Any]:
     return {"kind": "http", "url": url}
 
 
-async def test_a_spec_is_checked_now_and_not_stored(house: StartGateway) -> None:
-    async with target() as site, house(http()) as home, home.api() as api:
+async def test_a_spec_is_checked_now_and_not_stored(start_gateway: StartGateway) -> None:
+    async with target() as site, start_gateway(http()) as instance, instance.api() as api:
         found = await api.post(f"{V2}/checks", {"spec": spec(site.url("/a"))})
         assert (found["status"], found["reason"], found["origin"]) == ("up", "ok", "adhoc")
         assert found["monitor_id"] is None
@@ -38,8 +38,8 @@ async def test_a_spec_is_checked_now_and_not_stored(house: StartGateway) -> None
         assert (await api.get(f"{V2}/monitors"))["items"] == []
 
 
-async def test_a_failed_result_is_stored_with_what_the_target_said(house: StartGateway) -> None:
-    async with target() as site, house(http()) as home, home.api() as api:
+async def test_a_failed_result_is_stored_with_the_response_of_the_target(start_gateway: StartGateway) -> None:
+    async with target() as site, start_gateway(http()) as instance, instance.api() as api:
         site.fail()
         body = {"name": "site", "interval_s": 86400, "spec": spec(site.url())}
         path = f"{V2}/monitors/{(await api.post(f'{V2}/monitors', body))['id']}/results"
@@ -53,8 +53,8 @@ async def test_a_failed_result_is_stored_with_what_the_target_said(house: StartG
         assert hop["said"].endswith("\n\nno")
 
 
-async def test_a_monitor_is_checked_now_and_its_result_is_stored_and_streamed(house: StartGateway) -> None:
-    async with target() as site, house(http()) as home, home.api() as api:
+async def test_a_monitor_is_checked_now_and_its_result_is_stored_and_streamed(start_gateway: StartGateway) -> None:
+    async with target() as site, start_gateway(http()) as instance, instance.api() as api:
         body = {"name": "site", "interval_s": 86400, "spec": spec(site.url())}
         async with api.events(f"{V2}/results/stream") as events:
             path = f"{V2}/monitors/{(await api.post(f'{V2}/monitors', body))['id']}"
@@ -74,8 +74,8 @@ async def test_a_monitor_is_checked_now_and_its_result_is_stored_and_streamed(ho
             assert await eventually(stored, within_s=10, what="the result is stored")
 
 
-async def test_a_paused_monitor_is_checked_without_moving_its_state(house: StartGateway) -> None:
-    async with target() as site, house(http()) as home, home.api() as api:
+async def test_a_paused_monitor_is_checked_without_moving_its_state(start_gateway: StartGateway) -> None:
+    async with target() as site, start_gateway(http()) as instance, instance.api() as api:
         body = {"name": "site", "interval_s": 60, "enabled": False, "spec": spec(site.url())}
         monitor = await api.post(f"{V2}/monitors", body)
         found = await api.post(f"{V2}/checks", {"monitor_id": monitor["id"]})
@@ -84,8 +84,8 @@ async def test_a_paused_monitor_is_checked_without_moving_its_state(house: Start
         assert site.hits["/"] == 1
 
 
-async def test_a_target_that_says_nothing_is_down_within_the_timeout_and_no_504(house: StartGateway) -> None:
-    async with target() as site, house(http()) as home, home.api() as api:
+async def test_a_silent_target_is_down_within_the_timeout_and_not_a_504(start_gateway: StartGateway) -> None:
+    async with target() as site, start_gateway(http()) as instance, instance.api() as api:
         site.hang()
         found = await api.post(f"{V2}/checks", {"spec": spec(site.url()), "timeout_s": 0.5})
         assert found["status"] == "down"

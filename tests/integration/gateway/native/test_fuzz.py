@@ -1,4 +1,4 @@
-"""Whatever comes over HTTP is answered, with a status below 500, and errors are problems."""
+"""Fuzz test of /api/v2: every response has a status below 500, and errors are problems."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ from tests.support.fuzzing import ANSWER_S_MAX, DESCRIBED, FUZZ_S_MAX, RAW_V1, R
 from tests.unit.gateway.invalid_bodies import VALID_KEY, VALID_MONITOR
 from tests.unit.gateway.web.test_strict_body import json_values
 
-# Hypothesis watches the random module, which the house uses meanwhile in its own thread.
+# Hypothesis watches the random module, which the gateway uses at the same time in its own thread.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Do not use the `random` module"),
     pytest.mark.timeout(FUZZ_S_MAX),
@@ -55,26 +55,26 @@ class FuzzRequest(NamedTuple):
     statuses: range = range(200, 500)
 
 
-def fuzz(home: RunningGateway, one: Callable[..., FuzzRequest], **strategies: st.SearchStrategy[object]) -> None:
+def fuzz(instance: RunningGateway, one: Callable[..., FuzzRequest], **strategies: st.SearchStrategy[object]) -> None:
     """Sends what `one` makes of each example, for its share of all, while nothing of another tenant may be seen."""
     insides = Insides()
-    with second_tenant(home) as check_blind:
+    with second_tenant(instance) as check_blind:
 
         def sent(**example: object) -> None:
             asked = one(**example)
             insides.said(unquote(asked.path), asked.body.decode("utf-8", "replace"), *asked.headers.values())
-            content = response_body(home, asked)
+            content = response_body(instance, asked)
             check_blind(content)
             assert not insides.told(content)
 
         many(RAW_V2 // 4, sent, **strategies)
 
 
-def response_body(home: RunningGateway, asked: FuzzRequest) -> str:
+def response_body(instance: RunningGateway, asked: FuzzRequest) -> str:
     """Returns the body of the answer, which is a problem if it is an error."""
-    connection = http.client.HTTPConnection("127.0.0.1", home.port, timeout=ANSWER_S_MAX)
+    connection = http.client.HTTPConnection("127.0.0.1", instance.port, timeout=ANSWER_S_MAX)
     try:
-        headers = {"Authorization": f"Bearer {home.key}", **asked.headers}
+        headers = {"Authorization": f"Bearer {instance.key}", **asked.headers}
         connection.request(asked.method, f"{V2}{asked.path}", asked.body, headers)
         found = connection.getresponse()
         content = found.read().decode()
@@ -87,12 +87,12 @@ def response_body(home: RunningGateway, asked: FuzzRequest) -> str:
     return content
 
 
-def test_no_body_and_no_header_makes_the_gateway_fail(served: RunningGateway) -> None:
+def test_no_body_and_no_header_makes_the_gateway_fail(served_gateway: RunningGateway) -> None:
     def asked(method: str, path: str, body: bytes, headers: dict[str, str]) -> FuzzRequest:
         return FuzzRequest(method, path, body, {"Content-Type": "application/json", **headers})
 
     fuzz(
-        served,
+        served_gateway,
         asked,
         method=st.sampled_from(["POST", "PATCH", "PUT"]),
         path=st.sampled_from(PATHS),
@@ -101,28 +101,28 @@ def test_no_body_and_no_header_makes_the_gateway_fail(served: RunningGateway) ->
     )
 
 
-def test_no_query_makes_the_gateway_fail(served: RunningGateway) -> None:
+def test_no_query_makes_the_gateway_fail(served_gateway: RunningGateway) -> None:
     def asked(query: list[tuple[str, str]], path: str) -> FuzzRequest:
         text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query)
         return FuzzRequest("GET", f"{path}?{text}")
 
     pairs = st.tuples(st.sampled_from(QUERY), st.text(max_size=20))
-    fuzz(served, asked, query=st.lists(pairs, max_size=4), path=st.sampled_from(PATHS))
+    fuzz(served_gateway, asked, query=st.lists(pairs, max_size=4), path=st.sampled_from(PATHS))
 
 
-def test_no_path_and_no_method_makes_the_gateway_fail(served: RunningGateway) -> None:
+def test_no_path_and_no_method_makes_the_gateway_fail(served_gateway: RunningGateway) -> None:
     def asked(path: bytes, method: str) -> FuzzRequest:
         return FuzzRequest(method, f"/{quote(path, safe='/')}")
 
     methods = st.sampled_from(["GET", "HEAD", "OPTIONS", "DELETE", "TRACE", "PROPFIND"])
-    fuzz(served, asked, path=st.binary(max_size=30), method=methods)
+    fuzz(served_gateway, asked, path=st.binary(max_size=30), method=methods)
 
 
-def test_no_authorization_header_makes_the_gateway_fail_or_let_in(served: RunningGateway) -> None:
+def test_no_authorization_header_makes_the_gateway_fail_or_let_in(served_gateway: RunningGateway) -> None:
     def asked(authorization: str) -> FuzzRequest:
         return FuzzRequest("GET", "/me", headers={"Authorization": authorization}, statuses=range(401, 402))
 
-    fuzz(served, asked, authorization=header_values)
+    fuzz(served_gateway, asked, authorization=header_values)
 
 
 def test_all_fuzzing_together_is_ten_thousand_requests() -> None:

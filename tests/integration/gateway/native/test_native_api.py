@@ -1,4 +1,4 @@
-"""The native API over HTTP, on the real results room."""
+"""The native API over HTTP, with the real results service."""
 
 from typing import Any
 
@@ -36,8 +36,8 @@ async def create_monitor(api: Api, **fields: Any) -> Any:
     return await api.post(f"{V2}/monitors", VALID_MONITOR | fields)
 
 
-async def test_a_monitor_is_created_shown_changed_and_deleted(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_monitor_is_created_shown_changed_and_deleted(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         answer = await api.ask("POST", f"{V2}/monitors", VALID_MONITOR | {"labels": {"customer": "c-17"}})
         assert answer.status == 201
         monitor = answer.body
@@ -59,8 +59,8 @@ async def test_a_monitor_is_created_shown_changed_and_deleted(house: StartGatewa
         check_problem(await api.ask("DELETE", path), 404)
 
 
-async def test_the_history_of_a_new_monitor_is_empty_and_its_day_unwatched(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_the_history_of_a_new_monitor_is_empty_and_its_day_unwatched(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         monitor = await create_monitor(api, enabled=False)
         path = f"{V2}/monitors/{monitor['id']}"
         assert await api.get(f"{path}/results") == {"items": [], "next_cursor": None}
@@ -70,8 +70,8 @@ async def test_the_history_of_a_new_monitor_is_empty_and_its_day_unwatched(house
         assert uptime["uptime"] is None
 
 
-async def test_pages_hold_each_monitor_once_and_end(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_pages_hold_each_monitor_once_and_end(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         made = [(await create_monitor(api, name=f"m{index}"))["id"] for index in range(7)]
         seen: list[str] = []
         page = await api.get(f"{V2}/monitors", limit=3)
@@ -84,8 +84,8 @@ async def test_pages_hold_each_monitor_once_and_end(house: StartGateway) -> None
         assert seen == made[::-1]
 
 
-async def test_lists_are_filtered(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_lists_are_filtered(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         await create_monitor(api, name="Shop Berlin", labels={"customer": "c-1", "url": "a:b=c"})
         await create_monitor(api, name="Shop Wien", labels={"customer": "c-2"})
 
@@ -111,16 +111,16 @@ async def test_lists_are_filtered(house: StartGateway) -> None:
         *(("tenant_id=x", "tenant_id"), ("name=" + "x" * 201, "name")),
     ],
 )
-async def test_a_bad_parameter_is_named(house: StartGateway, query: str, field: str) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_bad_parameter_is_named(start_gateway: StartGateway, query: str, field: str) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         problem = check_problem(await api.ask("GET", f"{V2}/monitors?{query}"), 422)
         assert [error["field"] for error in problem["errors"]] == [field]
         assert problem["errors"][0]["detail"]
 
 
-async def test_bodies_that_are_almost_right_are_refused_by_the_name_of_the_field(house: StartGateway) -> None:
+async def test_bodies_that_are_almost_right_are_refused_by_the_name_of_the_field(start_gateway: StartGateway) -> None:
     tables = [(f"{V2}/monitors", INVALID_MONITORS), (f"{V2}/keys", INVALID_KEYS), (f"{V2}/checks", INVALID_CHECKS)]
-    async with house() as home, home.api() as api:
+    async with start_gateway() as instance, instance.api() as api:
         for path, table in tables:
             for body, field, words in table:
                 problem = check_problem(await api.ask("POST", path, body), 422)
@@ -129,8 +129,8 @@ async def test_bodies_that_are_almost_right_are_refused_by_the_name_of_the_field
         assert (await api.get(f"{V2}/monitors"))["items"] == []
 
 
-async def test_a_body_that_is_no_json_object_is_malformed(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_body_that_is_no_json_object_is_malformed(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         for raw in INVALID_JSON:
             problem = check_problem(await api.ask("POST", f"{V2}/monitors", msgspec.Raw(raw)), 400)
             assert "JSON" in problem["detail"]
@@ -142,15 +142,15 @@ async def test_a_body_that_is_no_json_object_is_malformed(house: StartGateway) -
         check_problem(await api.ask("POST", f"{V2}/monitors", []), 422)
 
 
-async def test_a_body_beyond_the_bound_is_too_large(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_body_beyond_the_bound_is_too_large(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         check_problem(await api.ask("POST", f"{V2}/monitors", VALID_MONITOR | {"name": "x" * BODY_BYTES_MAX}), 413)
         assert await api.get(f"{V2}/me")
 
 
-async def test_paths_and_methods_that_nobody_takes_are_problems_too(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
-        for path in ("/", "/nothing", V2, f"{V2}/", f"{V2}/nothing", f"{V2}/monitors/a/b/c", "/health", "/schema"):
+async def test_unknown_paths_and_methods_are_problems(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
+        for path in ("/nothing", V2, f"{V2}/", f"{V2}/nothing", f"{V2}/monitors/a/b/c", "/health", "/schema"):
             check_problem(await api.ask("GET", path), 404)
         check_problem(await api.ask("GET", f"{V2}/monitors/not-an-id"), 404)
         check_problem(await api.ask("GET", f"{V2}/monitors/019b76da-a800-7c6e-9d5e-4a5d1f0c2b11"), 404)
@@ -160,8 +160,8 @@ async def test_paths_and_methods_that_nobody_takes_are_problems_too(house: Start
         check_problem(await api.ask("DELETE", "/docs"), 405)
 
 
-async def test_an_instant_must_be_one_and_the_right_way_round(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_an_instant_must_be_one_and_the_right_way_round(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         path = f"{V2}/monitors/{(await create_monitor(api))['id']}/uptime"
         for value in (
             "yesterday",
@@ -176,8 +176,8 @@ async def test_an_instant_must_be_one_and_the_right_way_round(house: StartGatewa
         assert check_problem(await api.ask("GET", f"{path}?{backwards}"), 422)["errors"][0]["field"] == "from"
 
 
-async def test_an_idempotency_key_makes_one_monitor_and_refuses_another_body(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_an_idempotency_key_makes_one_monitor_and_refuses_another_body(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         first = await api.ask("POST", f"{V2}/monitors", VALID_MONITOR, idempotency_key="order-17")
         again = await api.ask(
             "POST", f"{V2}/monitors", dict(reversed(VALID_MONITOR.items())), idempotency_key="order-17"
@@ -192,8 +192,8 @@ async def test_an_idempotency_key_makes_one_monitor_and_refuses_another_body(hou
         assert check_problem(bad, 422)["errors"][0]["field"] == "Idempotency-Key"
 
 
-async def test_a_check_that_no_prober_takes_ends_in_a_clear_504(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
+async def test_a_check_that_no_prober_takes_ends_in_a_clear_504(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
         body = {"spec": VALID_MONITOR["spec"], "timeout_s": 0.1, "location": "nowhere"}
         problem = check_problem(await api.ask("POST", f"{V2}/checks", body), 504)
         assert "'http'" in problem["detail"]
@@ -205,8 +205,10 @@ async def test_a_check_that_no_prober_takes_ends_in_a_clear_504(house: StartGate
         assert check_problem(await api.ask("POST", f"{V2}/checks", elsewhere), 422)["errors"][0]["field"] == "location"
 
 
-async def test_the_documentation_needs_nobody_else_and_no_key(house: StartGateway) -> None:
-    async with house() as home, home.api("") as api:
+async def test_the_documentation_needs_no_key_and_no_other_host(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api("") as api:
+        root = await api.ask("GET", "/")
+        assert (root.status, root.headers["location"]) == (307, "/docs")
         page = await api.ask("GET", "/docs")
         assert page.status == 200
         assert page.headers["content-type"].startswith("text/html")
@@ -215,8 +217,8 @@ async def test_the_documentation_needs_nobody_else_and_no_key(house: StartGatewa
         assert document["components"]["securitySchemes"]["key"] == {"type": "http", "scheme": "bearer"}
 
 
-async def test_health_and_metrics_are_served_beside_the_api(house: StartGateway) -> None:
-    async with house() as home, home.api("") as api:
+async def test_health_and_metrics_are_served_beside_the_api(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api("") as api:
         assert (await api.ask("GET", "/health/live")).status == 200
         ready = await api.ask("GET", "/health/ready")
         assert ready.body["checks"]["gateway.results"] == "ok"

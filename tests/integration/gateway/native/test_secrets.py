@@ -1,4 +1,4 @@
-"""Secrets over HTTP: given, kept, given anew, and never shown."""
+"""Secrets over HTTP: created, kept, replaced, and never returned."""
 
 from typing import Any
 
@@ -34,8 +34,8 @@ async def create(api: Api, **spec: Any) -> str:
         {"headers": {"Host": "evil.example"}},
     ],
 )
-async def test_a_kept_secret_does_not_follow_to_another_host(house: StartGateway, way: dict[str, Any]) -> None:
-    async with house(sealing_keys=KEYS) as home, home.api() as api:
+async def test_a_kept_secret_does_not_follow_to_another_host(start_gateway: StartGateway, way: dict[str, Any]) -> None:
+    async with start_gateway(sealing_keys=KEYS) as instance, instance.api() as api:
         path = await create(api, bearer_token="SECRET")
         moved = {**body(bearer_token=KEPT)["spec"], **way}
         problem = check_problem(await api.ask("PATCH", path, {"spec": moved}), 422)
@@ -45,8 +45,8 @@ async def test_a_kept_secret_does_not_follow_to_another_host(house: StartGateway
         assert changed["spec"]["bearer_token"] == KEPT
 
 
-async def test_a_secret_stays_where_the_spec_changes_and_goes_where_it_is_left_out(house: StartGateway) -> None:
-    async with house(sealing_keys=KEYS) as home, home.api() as api:
+async def test_a_secret_stays_where_the_spec_changes_and_goes_where_it_is_left_out(start_gateway: StartGateway) -> None:
+    async with start_gateway(sealing_keys=KEYS) as instance, instance.api() as api:
         path = await create(api, bearer_token="SECRET", headers={"Cookie": "SECRET"})
         spec = body(bearer_token=KEPT, url=f"{URL}other", headers={})["spec"]
         changed = await api.patch(path, {"spec": spec})
@@ -56,8 +56,8 @@ async def test_a_secret_stays_where_the_spec_changes_and_goes_where_it_is_left_o
         assert check_problem(gone, 422)["errors"][0]["field"] == "spec.headers.Cookie"
 
 
-async def test_a_repeated_create_is_known_by_its_secrets_without_showing_them(house: StartGateway) -> None:
-    async with house(sealing_keys=KEYS) as home, home.api() as api:
+async def test_a_repeated_create_is_known_by_its_secrets_without_showing_them(start_gateway: StartGateway) -> None:
+    async with start_gateway(sealing_keys=KEYS) as instance, instance.api() as api:
         made = [
             await api.ask("POST", f"{V2}/monitors", body(bearer_token=token), idempotency_key="k")
             for token in ("SECRET", "SECRET", "OTHER")
@@ -67,8 +67,8 @@ async def test_a_repeated_create_is_known_by_its_secrets_without_showing_them(ho
         assert made[0].body["spec"]["bearer_token"] == KEPT
 
 
-async def test_a_check_now_takes_secrets_and_a_paused_monitor_uses_its_own(house: StartGateway) -> None:
-    async with serve_target() as target, house(http(), sealing_keys=KEYS) as home, home.api() as api:
+async def test_a_check_now_takes_secrets_and_a_paused_monitor_uses_its_own(start_gateway: StartGateway) -> None:
+    async with serve_target() as target, start_gateway(http(), sealing_keys=KEYS) as instance, instance.api() as api:
         spec = {"kind": "http", "url": target.url("/a"), "basic_auth": {"username": "a", "password": "SECRET"}}
         assert (await api.post(f"{V2}/checks", {"spec": spec}))["reason"] == "ok"
         path = await create(api, **spec)

@@ -1,4 +1,4 @@
-"""Live results and events over HTTP: nothing missed, nothing of others, and nothing left behind."""
+"""Event streams over HTTP: complete, limited to the tenant, and released at the end."""
 
 import asyncio
 import contextlib
@@ -74,15 +74,15 @@ async def tenant_of(api: Api) -> str:
     return tenant_id
 
 
-def subscription_count(home: RunningGateway) -> int:
-    return len(home.context.bus.client._subs)
+def subscription_count(instance: RunningGateway) -> int:
+    return len(instance.context.bus.client._subs)
 
 
 @contextlib.asynccontextmanager
-async def raw_stream(home: RunningGateway, path: str = STREAM) -> AsyncIterator[asyncio.StreamReader]:
+async def raw_stream(instance: RunningGateway, path: str = STREAM) -> AsyncIterator[asyncio.StreamReader]:
     """An open stream on a bare connection, its head already read."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", home.port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {home.key}\r\n\r\n".encode())
+    reader, writer = await asyncio.open_connection("127.0.0.1", instance.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {instance.key}\r\n\r\n".encode())
     try:
         async with asyncio.timeout(10):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
@@ -91,9 +91,9 @@ async def raw_stream(home: RunningGateway, path: str = STREAM) -> AsyncIterator[
         writer.close()
 
 
-async def test_results_and_transitions_of_the_own_tenant_arrive_as_they_happen(house: StartGateway) -> None:
-    async with house() as home, home.api() as api, api.events(STREAM) as events:
-        tenant_id, monitor_id, bus = await tenant_of(api), new_id(), home.context.bus
+async def test_results_and_transitions_of_the_own_tenant_arrive_as_they_happen(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api, api.events(STREAM) as events:
+        tenant_id, monitor_id, bus = await tenant_of(api), new_id(), instance.context.bus
         await bus.publish(result(new_id(), monitor_id, 1))
         await bus.publish(transition(new_id(), monitor_id))
         await bus.publish(result(tenant_id, monitor_id, 2))
@@ -108,9 +108,9 @@ async def test_results_and_transitions_of_the_own_tenant_arrive_as_they_happen(h
         assert first.id != second.id
 
 
-async def test_a_stream_is_filtered_by_monitor_and_kind(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
-        tenant_id, wanted, bus = await tenant_of(api), new_id(), home.context.bus
+async def test_a_stream_is_filtered_by_monitor_and_kind(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
+        tenant_id, wanted, bus = await tenant_of(api), new_id(), instance.context.bus
         async with api.events(f"{STREAM}?monitor={wanted}&kind=http") as events:
             await bus.publish(result(tenant_id, new_id(), 1))
             await bus.publish(result(tenant_id, wanted, 2, kind="ping"))
@@ -120,9 +120,11 @@ async def test_a_stream_is_filtered_by_monitor_and_kind(house: StartGateway) -> 
         assert check_problem(await api.ask("GET", f"{STREAM}?kind=>"), 422)["errors"][0]["field"] == "kind"
 
 
-async def test_who_comes_back_with_the_last_id_misses_nothing_and_sees_nothing_twice(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
-        tenant_id, monitor_id, bus = await tenant_of(api), new_id(), home.context.bus
+async def test_a_client_that_resumes_gets_every_item_exactly_once(
+    start_gateway: StartGateway,
+) -> None:
+    async with start_gateway() as instance, instance.api() as api:
+        tenant_id, monitor_id, bus = await tenant_of(api), new_id(), instance.context.bus
         async with api.events(STREAM) as events:
             for number in range(3):
                 await bus.publish(result(tenant_id, monitor_id, number))
@@ -137,58 +139,58 @@ async def test_who_comes_back_with_the_last_id_misses_nothing_and_sees_nothing_t
         assert check_problem(bad, 422)["errors"][0]["field"] == "Last-Event-ID"
 
 
-async def test_a_client_that_leaves_takes_its_subscriptions_along(house: StartGateway) -> None:
-    async with house() as home:
-        before = subscription_count(home)
-        async with raw_stream(home) as first, raw_stream(home) as second:
+async def test_a_client_that_leaves_takes_its_subscriptions_along(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance:
+        before = subscription_count(instance)
+        async with raw_stream(instance) as first, raw_stream(instance) as second:
             assert b"keep-alive" in await first.readuntil(b"\n\n")
             assert b"keep-alive" in await second.readuntil(b"\n\n")
-            assert subscription_count(home) > before
+            assert subscription_count(instance) > before
 
         async def released() -> bool:
-            return subscription_count(home) == before
+            return subscription_count(instance) == before
 
         assert await eventually(released, within_s=5, what="the subscriptions were released")
 
 
-async def test_a_revoked_key_ends_its_streams_on_every_gateway(house: StartGateway) -> None:
-    async with house() as home, home.api() as admin:
-        settings = msgspec.structs.replace(home.context.settings, port=free_port())
+async def test_a_revoked_key_ends_its_streams_on_every_gateway(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as admin:
+        settings = msgspec.structs.replace(instance.context.settings, port=free_port())
         async with running_services((gateway(),), settings):
             created = await create_key(admin, "read")
-            here, there = Api(home.port, created["key"]), Api(settings.port, created["key"])
+            here, there = Api(instance.port, created["key"]), Api(settings.port, created["key"])
             async with here.events(STREAM) as own, there.events(STREAM) as other, admin.events(STREAM) as lasting:
                 assert (await admin.ask("DELETE", f"{V2}/keys/{created['id']}")).status == 204
                 assert await has_ended(own)
                 assert await has_ended(other)
-                await home.context.bus.publish(result(await tenant_of(admin), new_id(), 1))
+                await instance.context.bus.publish(result(await tenant_of(admin), new_id(), 1))
                 assert (await next_event(lasting)).event == "result"
 
 
-async def test_an_expired_key_ends_its_stream(house: StartGateway, monkeypatch: Any) -> None:
+async def test_an_expired_key_ends_its_stream(start_gateway: StartGateway, monkeypatch: Any) -> None:
     monkeypatch.setattr(
         "services.gateway.access.authenticator.RECHECK_INTERVAL_S", 1000
     )  # it ends by the clock, not by a look now and then
-    async with house() as home, home.api() as admin:
+    async with start_gateway() as instance, instance.api() as admin:
         soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
         created = await create_key(admin, "read", expires_at=soon)
-        async with Api(home.port, created["key"]).events(STREAM) as events:
+        async with Api(instance.port, created["key"]).events(STREAM) as events:
             assert await has_ended(events)
 
 
-async def test_stopping_the_gateway_ends_its_streams_in_good_order(house: StartGateway) -> None:
+async def test_stopping_the_gateway_ends_its_streams_in_good_order(start_gateway: StartGateway) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        async with house() as home:
-            events = await stack.enter_async_context(home.api().events(STREAM))
+        async with start_gateway() as instance:
+            events = await stack.enter_async_context(instance.api().events(STREAM))
         assert await has_ended(events)
 
 
-async def test_a_stream_without_its_stored_stream_is_refused_and_not_opened_half(house: StartGateway) -> None:
-    async with house() as home, home.api() as api:
-        await home.context.bus.jetstream.delete_stream(subjects.EVENTS)
-        before = subscription_count(home)
+async def test_a_stream_without_its_stored_stream_is_refused_and_not_opened_half(start_gateway: StartGateway) -> None:
+    async with start_gateway() as instance, instance.api() as api:
+        await instance.context.bus.jetstream.delete_stream(subjects.EVENTS)
+        before = subscription_count(instance)
         check_problem(await api.ask("GET", STREAM), 503)
-        assert subscription_count(home) == before
+        assert subscription_count(instance) == before
 
 
 async def has_ended(events: AsyncIterator[SseEvent]) -> bool:

@@ -1,4 +1,4 @@
-"""Our answers beside those of the real blackbox_exporter, on the same targets: the same series, values that agree."""
+"""GET /probe compared with the real blackbox_exporter on the same targets: same series, equal values."""
 
 import contextlib
 import urllib.error
@@ -82,8 +82,8 @@ def is_serving(port: int) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def both_apis(house: StartGateway, blackbox: Api) -> AsyncIterator[tuple[Api, Api]]:
-    async with house(http(), probe_allow=("127.0.0.0/8",)) as home, home.api("") as ours, blackbox:
+async def both_apis(start_gateway: StartGateway, blackbox: Api) -> AsyncIterator[tuple[Api, Api]]:
+    async with start_gateway(http(), probe_allow=("127.0.0.0/8",)) as instance, instance.api("") as ours, blackbox:
         yield ours, blackbox
 
 
@@ -93,9 +93,9 @@ async def probe_both(apis: tuple[Api, Api], target: str, **query: str) -> tuple[
     return ours, theirs
 
 
-async def test_web_servers_are_told_of_in_the_same_series(house: StartGateway, blackbox: Api) -> None:
+async def test_web_servers_have_the_same_series(start_gateway: StartGateway, blackbox: Api) -> None:
     answers = {"/ok": CHANGED, "/chunked": CHUNKED, "/old": OLD, "/empty": NO_CONTENT, "/moved": moved("/ok")}
-    async with serving(routes(answers)) as port, both_apis(house, blackbox) as apis:
+    async with serving(routes(answers)) as port, both_apis(start_gateway, blackbox) as apis:
         for path in answers:
             ours, theirs = await probe_both(apis, f"127.0.0.1:{port}{path}", module="http_2xx")
             assert without_durations(ours) == without_durations(theirs), path
@@ -105,19 +105,19 @@ async def test_web_servers_are_told_of_in_the_same_series(house: StartGateway, b
         assert without_durations(ours) == without_durations(theirs)
 
 
-async def test_dead_servers_are_told_of_in_the_same_series(house: StartGateway, blackbox: Api) -> None:
-    async with serving(hangs_up) as port, both_apis(house, blackbox) as apis:
+async def test_dead_servers_have_the_same_series(start_gateway: StartGateway, blackbox: Api) -> None:
+    async with serving(hangs_up) as port, both_apis(start_gateway, blackbox) as apis:
         for target in (f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}"):
             ours, theirs = await probe_both(apis, target)
             assert ours.keys() == theirs.keys()
             assert without_durations(ours) == without_durations(theirs)
 
 
-async def test_certificates_are_told_of_in_the_same_series(
-    house: StartGateway, blackbox: Api, authority: Authority
+async def test_certificates_have_the_same_series(
+    start_gateway: StartGateway, blackbox: Api, authority: Authority
 ) -> None:
     good = authority.server("127.0.0.1", "localhost", "Shop.example", common_name="a shop, inc.")
-    async with serving(says(page()), good) as port, both_apis(house, blackbox) as apis:
+    async with serving(says(page()), good) as port, both_apis(start_gateway, blackbox) as apis:
         for query in ({}, {"hostname": "localhost"}):
             ours, theirs = await probe_both(apis, f"https://127.0.0.1:{port}/", **query)
             assert theirs["probe_success", frozenset()] == 1
@@ -133,11 +133,11 @@ def lower_host_names(key: tuple[str, frozenset[tuple[str, str]]]) -> tuple[str, 
     return name, frozenset((label, text.lower() if label == "subjectalternative" else text) for label, text in labels)
 
 
-async def test_refused_certificates_are_told_of_in_the_same_series_and_more(
-    house: StartGateway, blackbox: Api, authority: Authority
+async def test_refused_certificates_have_the_same_series_and_more(
+    start_gateway: StartGateway, blackbox: Api, authority: Authority
 ) -> None:
     expired, other = authority.server("127.0.0.1", days=(-9, -1)), authority.server("elsewhere.example")
-    async with both_apis(house, blackbox) as apis:
+    async with both_apis(start_gateway, blackbox) as apis:
         for context in (expired, other):
             async with serving(says(page()), context) as port:
                 ours, theirs = await probe_both(apis, f"https://127.0.0.1:{port}/")
@@ -146,8 +146,8 @@ async def test_refused_certificates_are_told_of_in_the_same_series_and_more(
             assert {key: ours[key] for key in without_durations(theirs)} == without_durations(theirs)
 
 
-async def test_refusals_are_worded_alike(house: StartGateway, blackbox: Api) -> None:
-    async with both_apis(house, blackbox) as apis:
+async def test_refusals_are_worded_alike(start_gateway: StartGateway, blackbox: Api) -> None:
+    async with both_apis(start_gateway, blackbox) as apis:
         for query in ({"module": "nope", "target": "x"}, {"module": "http_2xx"}):
             ours, theirs = [await probe(api, None, **query) for api in apis]
             assert (ours.status, ours.body) == (theirs.status, theirs.body)

@@ -1,4 +1,4 @@
-"""Keys, without a bus: how headers are read, and where a key may be used."""
+"""Authentication without a bus: parsing of the Authorization header, and networks of keys."""
 
 import ipaddress
 from collections import OrderedDict

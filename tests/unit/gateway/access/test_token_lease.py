@@ -1,4 +1,4 @@
-"""Requests that are granted in advance: several gateways, any demand, any times."""
+"""Token leases of several gateways under generated load."""
 
 import math
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ def test_one_gateway_alone_denies_only_when_the_bucket_is_empty_or_was_a_moment_
 
 
 @given(rate=rates)
-def test_whoever_waits_as_long_as_told_is_let_in(rate: Rate) -> None:
+def test_a_client_that_waits_for_retry_after_is_admitted(rate: Rate) -> None:
     gateway, now = LeaseUser(TokenBuckets([rate]), LeasePolicy.from_rates([rate])), 0.0
     while gateway.request(now):
         pass
@@ -112,7 +112,7 @@ def use_lease(wanted: int, *, at: float, terms: LeasePolicy, lease: TokenLease) 
     return ask
 
 
-def test_what_is_asked_for_doubles_under_demand_and_begins_again_after_a_second() -> None:
+def test_the_request_size_doubles_under_load_and_resets_after_a_second() -> None:
     terms, lease = LeasePolicy.from_rates([Rate(per_s=10, burst=500)]), TokenLease()
     asks = [use_lease(number, at=0.1 * turn, terms=terms, lease=lease) for turn, number in enumerate((1, 2, 4, 8, 16))]
     assert [ask.wanted for ask in asks] == [1, 2, 4, 8, 16]
@@ -121,7 +121,7 @@ def test_what_is_asked_for_doubles_under_demand_and_begins_again_after_a_second(
     assert lease.next_request(0.6 + LEASE_TTL_S, terms, 1) == (1, 0)
 
 
-def test_those_who_wait_are_all_asked_for() -> None:
+def test_tokens_are_requested_for_all_waiting_requests() -> None:
     assert TokenLease().next_request(0, LeasePolicy.from_rates([Rate(per_s=10, burst=10_000)]), 40).wanted == 40
     assert (
         TokenLease().next_request(0, LeasePolicy.from_rates([Rate(per_s=10, burst=10_000)]), 400).wanted
@@ -136,7 +136,7 @@ def test_those_who_wait_are_all_asked_for() -> None:
     assert TokenLease().next_request(0, LeasePolicy.from_rates([Rate(per_s=10, burst=5)]), 40).wanted == 1
 
 
-def test_what_is_held_for_a_second_is_given_back_and_not_used() -> None:
+def test_tokens_expire_after_a_second_and_are_returned() -> None:
     terms, lease = LeasePolicy.from_rates([Rate(per_s=10, burst=500)]), TokenLease()
     lease.apply_grant(0, terms, RateGrant(granted=8, left=0, retry_after_s=0))
     assert lease.spend(LEASE_TTL_S - 0.01)
@@ -147,7 +147,7 @@ def test_what_is_held_for_a_second_is_given_back_and_not_used() -> None:
 
 
 @pytest.mark.parametrize(("retry_after_s", "quiet_s"), [(30.0, 1.0), (1.0, 1.0), (0.4, 0.4), (0.02, 0.1), (0.001, 0.1)])
-def test_a_denial_is_repeated_without_asking_for_a_bounded_time(retry_after_s: float, quiet_s: float) -> None:
+def test_a_denial_is_repeated_locally_for_a_bounded_time(retry_after_s: float, quiet_s: float) -> None:
     terms, lease = LeasePolicy.from_rates([Rate(per_s=50, burst=500)]), TokenLease()
     assert not lease.apply_grant(7, terms, RateGrant(granted=0, left=0, retry_after_s=retry_after_s))
     assert not lease.spend(7)
@@ -162,7 +162,7 @@ def test_the_pause_lets_no_bucket_overflow() -> None:
     assert LeasePolicy.from_rates([Rate(per_s=50, burst=500)]).pause_s == pytest.approx(0.1)
 
 
-def test_while_nobody_can_tell_everything_goes_on_for_a_second() -> None:
+def test_failing_open_admits_everything_for_a_second() -> None:
     lease = TokenLease()
     lease.fail_open(3)
     assert lease.spend(3.99)

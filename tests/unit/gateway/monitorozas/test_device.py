@@ -1,4 +1,4 @@
-"""What a client of /api/v1 says of a device, in one form: types, defaults, checks, identity."""
+"""Parsing of devices: types, defaults, checks, identity."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ def enabled_checks(**fields: Any) -> set[str]:
     return {name for name in CHECKS if getattr(found, name)}
 
 
-def test_a_web_site_is_looked_at_over_https_when_nothing_else_is_said() -> None:
+def test_a_web_site_is_checked_over_https_by_default() -> None:
     found = parsed()
     assert (found.service_type, found.scheme, found.port, found.is_enabled) == ("web", "https", 443, 1)
     assert enabled_checks() == {"check_public_https", "check_public_tls"}
@@ -52,7 +52,7 @@ def test_a_web_site_is_looked_at_over_https_when_nothing_else_is_said() -> None:
         ({"scheme": "HTTP", "port": 443}, ("http", 443)),
     ],
 )
-def test_a_scheme_tells_its_port_and_a_port_its_scheme(fields: dict[str, Any], expected: tuple[str, int]) -> None:
+def test_a_scheme_implies_its_port_and_a_port_its_scheme(fields: dict[str, Any], expected: tuple[str, int]) -> None:
     found = parsed(**fields)
     assert (found.scheme, found.port) == expected
 

@@ -95,7 +95,7 @@ def test_every_error_has_its_status_and_code(error: Exception, path: str, expect
     assert rendered(error, path)[:2] == expected
 
 
-def test_the_readme_tells_every_code() -> None:
+def test_the_readme_lists_every_code() -> None:
     readme = (Path(envelope.__file__).parent / "README.md").read_text()
     codes = {code for _, _, (_, code) in ERRORS} - {"invalid_target_value"}
     assert {code for code in codes if f"`{code}`" not in readme} == set()
@@ -107,16 +107,16 @@ def test_no_refusal_is_left_out(code: ErrorCode) -> None:
 
 
 @pytest.mark.parametrize("error", [BusError("gone"), refused_error(ErrorCode.UNAVAILABLE)])
-def test_what_may_work_in_a_moment_says_so(error: Exception) -> None:
+def test_temporary_failures_have_retry_after(error: Exception) -> None:
     assert rendered(error)[2] == {"Retry-After": "1"}
 
 
-def test_a_wrong_method_says_which_are_right() -> None:
+def test_a_wrong_method_lists_the_allowed_ones() -> None:
     assert rendered(MethodNotAllowedException(headers={"allow": "GET"}))[2] == {"allow": "GET"}
 
 
 @pytest.mark.parametrize("error", [BusError("the-password"), ValueError("the-password"), KeyError("the-password")])
-def test_internals_are_not_told(error: Exception) -> None:
+def test_internals_are_not_revealed(error: Exception) -> None:
     request: Request[Any, Any, Any] = Request(
         {"type": "http", "method": "GET", "path": DEVICES, "query_string": b"", "headers": []}  # type: ignore[typeddict-item]
     )

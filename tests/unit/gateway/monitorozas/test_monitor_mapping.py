@@ -1,4 +1,4 @@
-"""The monitors that a device implies: where each goes, and what its answer must be."""
+"""Monitors of a device: targets and expected responses."""
 
 from typing import Any
 
@@ -80,14 +80,14 @@ def test_every_service_can_be_probed(service: str) -> None:
         assert spec.target
 
 
-def test_the_origin_is_asked_for_the_public_name() -> None:
+def test_the_origin_gets_the_public_host_name() -> None:
     found = parts(**BEHIND_PROXY)
     assert found["origin_http"].sent_headers == (("Host", "pelda.hu"),)
     assert found["origin_tls"].tls_name == "pelda.hu"
 
 
 @pytest.mark.parametrize("named", ["shop.pelda.hu", "shop.pelda.hu:8443"])
-def test_a_host_header_is_the_name_that_everybody_is_asked_for(named: str) -> None:
+def test_a_host_header_is_sent_to_every_target(named: str) -> None:
     found = parts(**BEHIND_PROXY, host_header=named)
     for name in ("public_https", "origin_http"):
         assert name not in found or found[name].sent_headers == (("Host", named),)
@@ -114,7 +114,7 @@ def test_a_redirect_of_the_origin_is_an_answer_and_never_followed(status: int | 
     assert (found.expect_status, found.redirects_max) == (expected, 0)
 
 
-def test_a_refused_spec_is_told_by_the_name_of_our_field() -> None:
+def test_a_refused_spec_is_reported_with_the_api_field() -> None:
     device = parsed(target_type="ip", target_value="224.0.0.1", service_type="ping")
     with pytest.raises(RequestError) as caught:
         monitor_draft(SPECS, device, device_parts(device)["service"], 60)

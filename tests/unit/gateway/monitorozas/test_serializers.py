@@ -1,4 +1,4 @@
-"""How devices and blacklist monitors are shown, and that their README tells all of it."""
+"""JSON views of devices and blacklist monitors, and their fields in the README."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,12 +109,12 @@ def test_a_blacklist_monitor_is_listed_clean_or_unknown(status: Status, expected
 
 
 @pytest.mark.parametrize("found", [asset(), asset(dnsbl=part(None))])
-def test_a_blacklist_monitor_that_nobody_looked_at_is_unknown(found: Asset) -> None:
+def test_a_blacklist_monitor_without_a_result_is_unknown(found: Asset) -> None:
     shown = serialize_blacklist_monitor(found)
     assert (shown["last_status"], shown["last_error"], shown["last_check_at"]) == ("unknown", None, None)
 
 
-def test_the_readme_tells_every_field() -> None:
+def test_the_readme_lists_every_field() -> None:
     shown = {**serialize_device(asset(a=part(None))), **serialize_blacklist_monitor(asset())}
     names = {*Device.__struct_fields__, *shown, *serialize_device(asset(a=part(None)))["checks"]["a"], *ALIASES}
     assert {name for name in names if f"`{name}`" not in README} == set()

@@ -1,4 +1,4 @@
-"""Hosts as clients of /api/v1 write them: one form for each."""
+"""Normalization of hosts in /api/v1."""
 
 import contextlib
 import ipaddress
@@ -50,7 +50,7 @@ def test_any_text_is_a_host_in_its_stable_form_or_refused(text: str) -> None:
         assert parse_host("target_value", found[0]) == found
 
 
-def test_a_name_beyond_ascii_is_stored_as_it_is_asked_for() -> None:
+def test_a_non_ascii_name_is_stored_in_punycode() -> None:
     stored = parse_target(BodyFields({"target_type": "domain", "target_value": "Példa.HU。"}))
     assert stored == parse_target(BodyFields({"target_type": "domain", "target_value": "xn--plda-bpa.hu"}))
     assert stored == ("domain", "xn--plda-bpa.hu")

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what is decoded, completely, and the page that shows it needs nobody else."""
+"""The OpenAPI document is complete and as strict as the decoder; the page that shows it is self-contained."""
 
 import re
 from typing import Any
@@ -71,7 +71,7 @@ def test_every_reference_leads_somewhere(described: Any) -> None:
             node = node[part]
 
 
-def test_every_operation_says_that_it_may_be_asked_too_often(described: Any) -> None:
+def test_every_operation_documents_the_rate_limit(described: Any) -> None:
     operations = [operation for item in described["paths"].values() for operation in item.values()]
     assert {each["responses"]["429"]["$ref"] for each in operations} == {"#/components/responses/429"}
     assert "Retry-After" in described["components"]["responses"]["429"]["headers"]
@@ -107,7 +107,7 @@ def test_a_parameter_is_described_as_a_text_that_is_taken(described: Any) -> Non
     assert [each["name"] for each in uptime if each["schema"].get("format") == "date-time"] == ["from", "to"]
 
 
-def test_a_spec_is_one_of_all_kinds_told_apart_by_its_kind(described: Any) -> None:
+def test_a_spec_is_a_union_discriminated_by_kind(described: Any) -> None:
     schemas = described["components"]["schemas"]
     mapping = schemas["Spec"]["discriminator"]["mapping"]
     assert set(mapping) == set(kinds())
@@ -132,6 +132,17 @@ def test_secrets_are_described_as_what_is_written_and_never_read(described: Any)
         for name in shape.secret_maps:
             assert kept in properties[name]["additionalProperties"]["anyOf"]
     assert "secret" in schemas["HttpSpec"]["properties"]["headers"]["description"]
+
+
+def test_tags_and_pages_have_readable_names(described: Any) -> None:
+    names = [tag["name"] for tag in described["tags"]]
+    assert names == ["Monitors", "Results", "Checks", "Keys", "Tenants", "Audit"]
+    operations = [operation for item in described["paths"].values() for operation in item.values()]
+    assert {tag for operation in operations for tag in operation["tags"]} == set(names)
+    schemas = described["components"]["schemas"]
+    pages = {"MonitorPage", "ResultPage", "TransitionPage", "KeyPage", "TenantPage", "AuditEntryPage"}
+    assert {name for name in schemas if "Page" in name} == pages
+    assert {schemas[name]["title"] for name in pages} == pages
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

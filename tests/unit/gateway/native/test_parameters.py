@@ -1,4 +1,4 @@
-"""Parameters, without any server."""
+"""Query parameters, without a server."""
 
 from datetime import UTC, datetime
 

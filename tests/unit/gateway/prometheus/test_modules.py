@@ -1,4 +1,4 @@
-"""Modules: those that the kinds bring, and a file that is read whole or refused whole."""
+"""Probe modules: presets, and validation of the file."""
 
 import inspect
 import re
@@ -51,7 +51,7 @@ def test_a_file_changes_presets_and_adds_modules(file: Path) -> None:
         ("[http_2xx]\nredirect_max = 1\n", "http_2xx.redirect_max: is not a known field; allowed: "),
         ('[http_2xx]\nredirects_max = "1"\n', "http_2xx.redirects_max: Expected `int`, got `str`"),
         ("[http_2xx]\nredirects_max = 21\n", "http_2xx.redirects_max: must be from 0 to 20"),
-        ('[http_2xx]\nurl = "http://a/"\n', "http_2xx.url: is what the parameter target says"),
+        ('[http_2xx]\nurl = "http://a/"\n', "http_2xx.url: is set by the parameter target"),
         ("[http_2xx]\ntimeout_s = 0\n", "http_2xx.timeout_s: must be a number from 0.1 to 60"),
         ("[http_2xx]\ntimeout_s = true\n", "http_2xx.timeout_s: must be a number from 0.1 to 60"),
         ('[http_2xx]\nlocation = "a.b"\n', "http_2xx.location: must be 1 to 64 letters"),
@@ -59,14 +59,14 @@ def test_a_file_changes_presets_and_adds_modules(file: Path) -> None:
         ("[http_2xx\n", "is not TOML: "),
     ],
 )
-def test_what_is_wrong_is_told_with_the_file_the_module_and_the_field(file: Path, text: str, said: str) -> None:
+def test_errors_contain_the_file_the_module_and_the_field(file: Path, text: str, said: str) -> None:
     file.write_text(text)
     with pytest.raises(ValueError, match=r"\.toml: ") as caught:
         load_modules(str(file))
     assert str(caught.value).startswith(f"{file}: {said}")
 
 
-def test_a_secret_that_nobody_could_seal_is_told_at_the_start(file: Path) -> None:
+def test_a_secret_without_a_sealing_key_is_refused_at_startup(file: Path) -> None:
     file.write_text('[mine]\nkind = "http"\nheaders = { Accept = "a", X-Api-Key = "s3cret" }\n')
     assert "mine" in load_modules(str(file))
     with pytest.raises(
@@ -83,7 +83,7 @@ def test_the_example_of_the_readme_is_one(file: Path) -> None:
     assert {"http_2xx", "login_page"} <= set(load_modules(str(file)))
 
 
-def test_a_file_that_is_not_there_is_told() -> None:
+def test_a_missing_file_is_reported() -> None:
     with pytest.raises(ValueError, match=r"^/nowhere/m\.toml: cannot be read: No such file or directory$"):
         load_modules("/nowhere/m.toml")
 

@@ -1,4 +1,4 @@
-"""The parts of GET /probe that need no bus: times, names, who comes in."""
+"""Parts of GET /probe that need no bus: timeouts, metrics, authentication."""
 
 import asyncio
 import base64
@@ -106,7 +106,7 @@ def test_programs_on_this_machine_need_no_key(host: str) -> None:
     assert is_admitted("::1", host=host)
 
 
-def test_strangers_proxies_and_web_pages_need_one() -> None:
+def test_other_addresses_proxies_and_web_pages_need_a_key() -> None:
     assert not is_admitted("192.0.2.1", host="localhost")
     assert not is_admitted("", host="localhost")
     for header in ("x_forwarded_for", "forwarded", "via", "x_real_ip"):

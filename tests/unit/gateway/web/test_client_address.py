@@ -1,4 +1,4 @@
-"""Who asks, behind proxies: what a trusted one says is believed, and what a stranger says is not."""
+"""Client addresses behind trusted and untrusted proxies."""
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -66,7 +66,7 @@ def test_the_last_address_that_is_no_trusted_proxy_is_the_client(said: str, foun
         *("167772161", "10.0.0.1/32", "10.0.0.1\xa0", "\xb2.0.0.1", "10.0.0.1:\xb2"),
     ],
 )
-def test_a_trusted_proxy_that_names_nobody_lends_nobody_an_address(said: str) -> None:
+def test_a_trusted_proxy_without_the_header_value_yields_an_unknown_client(said: str) -> None:
     assert resolved_address(PROXY, said) == UNKNOWN_CLIENT
     assert not is_in_networks(UNKNOWN_CLIENT, parse_networks(["0.0.0.0/0", "::/0"]))
 
@@ -87,9 +87,7 @@ def test_without_a_trusted_proxy_nothing_is_believed_and_nothing_is_changed() ->
 @given(
     st.lists(header_texts, max_size=4), untrusted_addresses, st.lists(trusted_addresses, max_size=4), trusted_addresses
 )
-def test_whatever_a_stranger_says_its_own_address_counts(
-    said: list[str], stranger: str, behind: list[str], peer: str
-) -> None:
+def test_headers_of_an_untrusted_peer_are_ignored(said: list[str], stranger: str, behind: list[str], peer: str) -> None:
     # The outermost trusted proxy appends who asked it; each one behind it appends the one before.
     scope = resolved(peer, ",".join([*said, stranger, *behind]))
     assert scope["client"][0] == canonical(stranger)
@@ -98,12 +96,12 @@ def test_whatever_a_stranger_says_its_own_address_counts(
 
 
 @given(st.lists(header_texts, min_size=1, max_size=4), untrusted_addresses)
-def test_nobody_asks_for_somebody_else_without_a_trusted_proxy(said: list[str], stranger: str) -> None:
+def test_without_trusted_proxies_the_peer_is_the_client(said: list[str], stranger: str) -> None:
     assert resolved_address(stranger, *said) == stranger
 
 
 @given(st.lists(header_texts, max_size=6), header_texts)
-def test_an_address_that_counts_was_said_by_somebody_trusted_or_is_the_peers(said: list[str], peer: str) -> None:
+def test_the_client_address_is_the_peers_or_reported_by_a_trusted_proxy(said: list[str], peer: str) -> None:
     found = resolved_address(peer, *said)
     if found in {peer, UNKNOWN_CLIENT}:
         return

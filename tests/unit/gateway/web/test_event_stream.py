@@ -1,4 +1,4 @@
-"""An event stream ends when it must, and always lets go of its source."""
+"""End conditions of event streams, and release of their sources."""
 
 import asyncio
 import contextlib
@@ -151,26 +151,26 @@ async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.Monke
         await task
 
 
-async def test_more_streams_than_there_is_room_for_are_refused() -> None:
+async def test_streams_beyond_the_limit_are_refused() -> None:
     streams, source, client = StreamRegistry(streams_max=1), FakeSource(), FakeClient()
     async with open_stream(streams, source, client):
-        with pytest.raises(HTTPException, match=r"^429: 1 streams are open here already\.$"):
+        with pytest.raises(HTTPException, match=r"^429: Limit reached: 1 streams are open here\.$"):
             await call_stream(streams, FakeSource(), FakeClient(), whose="b")
         client.disconnected.set()
 
 
-async def test_one_tenant_cannot_take_the_room_of_the_others() -> None:
+async def test_one_tenant_cannot_use_all_slots() -> None:
     streams, source, client = StreamRegistry(streams_max=8), FakeSource(), FakeClient()
     with streams.concurrency.acquire("a"):
         async with open_stream(streams, source, client):
-            with pytest.raises(HTTPException, match=r"^429: 2 streams are open here for this tenant already\.$"):
+            with pytest.raises(HTTPException, match=r"^429: Limit reached: 2 streams are open here for this tenant\.$"):
                 await call_stream(streams, FakeSource(), FakeClient())
             with streams.concurrency.acquire("b"), streams.concurrency.acquire("b"):
                 assert streams.concurrency.active == 4
             client.disconnected.set()
 
 
-async def test_a_stream_ends_with_the_process_also_while_its_key_is_being_asked_for() -> None:
+async def test_a_stream_ends_with_the_process_also_during_a_key_lookup() -> None:
     streams, source, client = StreamRegistry(), FakeSource(), FakeClient()
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 

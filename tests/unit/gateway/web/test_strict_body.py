@@ -1,4 +1,4 @@
-"""Strict bodies, without any server."""
+"""Strict bodies, without a server."""
 
 from typing import Any
 
