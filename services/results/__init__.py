@@ -1,1 +1,1 @@
-"""The only service with Postgres: takes in results, folds them into states, keeps schedules, answers requests."""
+"""Results service: the only one with PostgreSQL. Stores results, derives states, publishes schedules, serves RPC."""

@@ -1,4 +1,4 @@
-"""The results room: the only one with Postgres. Stores, folds, keeps schedules, answers questions."""
+"""Entry point of the results service."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ def _quota_policy(settings: Settings) -> QuotaPolicy:
 
 @asynccontextmanager
 async def _open_store(dsn: str) -> AsyncIterator[Store]:
-    """Opens the store with its tables in place; a database that cannot be used is told in one sentence."""
+    """Opens the store and migrates it; raises StartError with one sentence if the database cannot be used."""
     async with AsyncExitStack() as stack:
         try:
             store = await stack.enter_async_context(open_store(dsn, name="vedette results"))

@@ -1,4 +1,4 @@
-"""Everything in this service that runs by itself, opened and closed as one."""
+"""Background work of the results service: the ingest and the periodic tasks."""
 
 import asyncio
 import functools
@@ -29,43 +29,43 @@ BATCH_LINGER_S = 0.2
 
 @dataclass(frozen=True)
 class BackgroundWork:
-    """What commands need of the running pipeline."""
+    """Running background work, as request handlers and health checks use it."""
 
     outbox_task: PeriodicTask
     schedules_task: PeriodicTask
     ready: Mapping[str, ReadyCheck]
 
     def wake(self) -> None:
-        """Has what a command just wrote to the outbox and to the schedules published at once."""
+        """Publishes the outbox and changed schedules at once, after a command has committed."""
         self.outbox_task.wake()
         self.schedules_task.wake()
 
 
 @asynccontextmanager
 async def background_work(context: ServiceContext, store: Store, router: NatsRouter) -> AsyncIterator[BackgroundWork]:
-    """Provisions the streams, subscribes the ingest on `router` and keeps all loops running."""
+    """Provisions the streams, subscribes the ingest on `router` and runs the periodic tasks."""
     settings, bus, clock = context.settings, context.bus, context.clock
     provision = functools.partial(provisioning.provision, bus, results_bytes_max=settings.results_bytes_max)
     await provision()
-    days = PartitionManager(store, clock, settings.results_keep_days)
-    await days.create_ahead()
-    keeper = SchedulePublisher(store, bus, clock, provision)
-    sweep = MissedTickRecorder(store, bus, clock, days)
-    roller = RollupEngine(
+    partitions = PartitionManager(store, clock, settings.results_keep_days)
+    await partitions.create_ahead()
+    schedule_publisher = SchedulePublisher(store, bus, clock, provision)
+    missed_ticks = MissedTickRecorder(store, bus, clock, partitions)
+    rollups = RollupEngine(
         store, clock, hourly_keep_days=settings.hourly_keep_days, daily_keep_days=settings.daily_keep_days
     )
-    relaying = PeriodicTask("relay", OutboxPublisher(store, bus).publish, 1.0)
-    keeping = PeriodicTask("keeper", keeper.publish, 1.0)
-    loops = [
-        relaying,
-        keeping,
-        PeriodicTask("stream", keeper.check_stream, 5.0),
-        PeriodicTask("sweep", sweep.record, 10.0),
-        PeriodicTask("rollups", roller.roll_up, 5.0),
-        PeriodicTask("rollups_late", roller.roll_up_late, 60.0),
-        PeriodicTask("retention", Retention(store, clock, days, settings.audit_keep_days).remove_expired, 3600.0),
+    outbox_task = PeriodicTask("outbox", OutboxPublisher(store, bus).publish, 1.0)
+    schedules_task = PeriodicTask("schedules", schedule_publisher.publish, 1.0)
+    periodic_tasks = [
+        outbox_task,
+        schedules_task,
+        PeriodicTask("checks_stream", schedule_publisher.check_stream, 5.0),
+        PeriodicTask("missed_ticks", missed_ticks.record, 10.0),
+        PeriodicTask("rollups", rollups.roll_up, 5.0),
+        PeriodicTask("rollups_late", rollups.roll_up_late, 60.0),
+        PeriodicTask("retention", Retention(store, clock, partitions, settings.audit_keep_days).remove_expired, 3600.0),
     ]
-    ingest = ResultIngester(store, bus, clock, days, relaying.wake)
+    ingest = ResultIngester(store, bus, clock, partitions, outbox_task.wake)
     batch_subscriber(
         router,
         subjects.RESULTS,
@@ -77,10 +77,10 @@ async def background_work(context: ServiceContext, store: Store, router: NatsRou
     )
     guard = provisioning.watch_consumer(bus, subjects.RESULTS, stream_configs.INGEST_CONSUMER, provision)
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(loop.run()) for loop in loops]
+        tasks = [group.create_task(task.run()) for task in periodic_tasks]
         tasks.append(group.create_task(guard))
         try:
-            yield BackgroundWork(relaying, keeping, {"ingest": functools.partial(_consumer_exists, bus)})
+            yield BackgroundWork(outbox_task, schedules_task, {"ingest": functools.partial(_consumer_exists, bus)})
         finally:
             await cancel_and_wait(tasks)
 

@@ -1,4 +1,4 @@
-"""Cursors: the place after which the next page begins, as text that clients hand back untouched."""
+"""Pagination: opaque cursors that encode the position after which the next page begins."""
 
 import base64
 import binascii
@@ -13,11 +13,11 @@ from libs.model.requests.base import Page
 from libs.model.requests.errors import ErrorCode, RequestError
 
 ItemT = TypeVar("ItemT")
-# What a bigint holds.
+# The non-negative range of bigint.
 CursorNumber = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 CursorT = TypeVar("CursorT", bound=msgspec.Struct)
 
-# A message may have a megabyte.
+# nats-server accepts messages of up to 1 MiB.
 PAGE_BYTES_MAX = 768 * 1024
 
 _LENGTH_MAX = 400
@@ -25,13 +25,13 @@ _INVALID = "is not a cursor of this list"
 
 
 def paginate(items: Sequence[ItemT], limit: int, place: Callable[[ItemT], msgspec.Struct]) -> Page[ItemT]:
-    """Returns the page of at most `limit` items out of `items`, which hold one more if there is another page.
+    """Returns a page of at most `limit` items. `items` has one more than `limit` if another page follows.
 
-    A page of large items is shorter: it has to fit into one message.
+    A page of large items is shorter, as it must fit into one message.
     """
     limit = _fit_message(items, limit)
-    shown = list(items[:limit])
-    return Page(items=shown, next_cursor=encode(place(shown[-1])) if len(items) > limit else None)
+    page = list(items[:limit])
+    return Page(items=page, next_cursor=encode(place(page[-1])) if len(items) > limit else None)
 
 
 def _fit_message(items: Sequence[ItemT], limit: int) -> int:
@@ -48,7 +48,7 @@ def encode(place: msgspec.Struct) -> str:
 
 
 def decode(cursor: str, shape: type[CursorT]) -> CursorT:
-    """Returns the place that `encode` was given, or refuses a cursor that is not one of ours."""
+    """Returns the position that `encode` was given; raises RequestError for an invalid cursor."""
     padded = cursor[:_LENGTH_MAX] + "=" * (-len(cursor) % 4)
     try:
         return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=shape)
@@ -57,7 +57,7 @@ def decode(cursor: str, shape: type[CursorT]) -> CursorT:
 
 
 def parse_id(text: str) -> str:
-    """Returns `text`, or refuses the cursor in which it stood."""
+    """Returns `text` if it is an id; raises RequestError naming the cursor otherwise."""
     if not is_id(text):
         raise RequestError(ErrorCode.INVALID, _INVALID, "cursor")
     return text

@@ -1,4 +1,4 @@
-"""How what goes wrong in the store becomes an answer to whoever asked."""
+"""Mapping of store errors to RPC errors, and the refusals that handlers share."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -25,18 +25,18 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 MONITOR_NOT_FOUND = "There is no such monitor."
 KEY_NOT_FOUND = "There is no such key."
 TENANT_NOT_FOUND = "There is no such tenant."
-UNAVAILABLE = "The database does not answer at the moment."
+UNAVAILABLE = "The database is temporarily unavailable."
 UNPREPARED = (
     "The database lacks a table or column that this version needs. Restart the results service, which brings the "
-    "database up to date; if that does not help, it was not restored whole."
+    "database up to date; if that does not help, its backup was restored incompletely."
 )
-VALUE_REFUSED = "A value cannot be stored: it may hold a NUL character, or be too long."
+VALUE_REFUSED = "A value cannot be stored: it may contain a NUL character or be too long."
 
 _RETRIES = 2
 
 
 def map_store_errors(handler: Callable[[RequestT], Awaitable[ReplyT]]) -> Callable[[RequestT], Awaitable[ReplyT]]:
-    """Returns `handler` with the errors of the store told as refusals."""
+    """Returns `handler` with store errors mapped to RequestError and rolled back transactions retried."""
 
     async def answer(request: RequestT) -> ReplyT:
         if _has_invalid_tenant(request):
@@ -50,7 +50,7 @@ def map_store_errors(handler: Callable[[RequestT], Awaitable[ReplyT]]) -> Callab
             log.error("results.unprepared", request=type(request).__name__, error=str(error))  # noqa: TRY400 - no bug
             raise RequestError(ErrorCode.SCHEMA_OUTDATED, UNPREPARED) from error
         except ForeignKeyError as error:
-            # A tenant is all that a request can name without its being looked up first.
+            # The tenant is the only object of a request that handlers do not look up first.
             raise not_found(TENANT_NOT_FOUND) from error
         except InvalidValueError as error:
             log.warning("results.value_refused", request=type(request).__name__, error=str(error))
@@ -60,7 +60,7 @@ def map_store_errors(handler: Callable[[RequestT], Awaitable[ReplyT]]) -> Callab
 
 
 async def _retry_rolled_back(handler: Callable[[RequestT], Awaitable[ReplyT]], request: RequestT) -> ReplyT:
-    """Has done again what was undone for the sake of another transaction: until its commit a handler did nothing."""
+    """Retries a handler whose transaction PostgreSQL rolled back (deadlock, serialization); it had no effect before."""
     for _ in range(_RETRIES):
         try:
             return await handler(request)
@@ -70,12 +70,12 @@ async def _retry_rolled_back(handler: Callable[[RequestT], Awaitable[ReplyT]], r
 
 
 def _has_invalid_tenant(request: object) -> bool:
-    """Tells whether the request names a tenant that cannot be. Who makes a tenant may have none."""
+    """Returns whether the tenant id of a request is malformed. CreateTenant may have none."""
     return isinstance(request, TenantRequest) and not isinstance(request, CreateTenant) and not is_id(request.tenant_id)
 
 
 def parse_monitor_id(text: str) -> str:
-    """Returns `text`, or refuses what cannot be the id of any monitor."""
+    """Returns `text` if it is an id; raises the "no such monitor" error otherwise."""
     if not is_id(text):
         raise not_found(MONITOR_NOT_FOUND)
     return text

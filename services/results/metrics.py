@@ -1,13 +1,12 @@
-"""The metrics of the pipeline."""
+"""Prometheus metrics of the results service."""
 
 from libs.process import metrics
-from services.results.ingest.stored_batch import StoredBatch
 
 _BATCH_BUCKETS = (1, 3, 10, 30, 100, 300, 1000)
 
 
 class ResultsMetrics:
-    """Made as often as needed: the metrics of one name are the same ones."""
+    """Handles of the metrics. All instances share the metrics, which are registered by name."""
 
     def __init__(self) -> None:
         self.ingested = metrics.counter("vedette_results_ingested_total", "Results stored", ["status"])
@@ -25,11 +24,3 @@ class ResultsMetrics:
     def observe_batch(self, size: int, duration_s: float) -> None:
         self._batch_size.observe(size)
         self._batch_s.observe(duration_s)
-
-    def count_stored(self, digest: StoredBatch) -> None:
-        for status, count in digest.statuses.items():
-            self.ingested.labels(status).inc(count)
-        for turn in digest.state_changes:
-            self.state_changes.labels(turn.new).inc()
-        self.repeated.inc(digest.repeated)
-        self.dropped.inc(digest.dropped)

@@ -1,4 +1,4 @@
-"""The outbox onto the bus: what a transaction decided to tell is published until the bus has it."""
+"""Publisher of the transactional outbox: sends each message until the bus has accepted it."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class OutboxPublisher:
-    """Empties the outbox. One process at a time does it; a repeat after a crash is recognised by its id."""
+    """Empties the outbox, one process at a time. NATS recognizes a repeat after a crash by its message id."""
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
@@ -27,7 +27,10 @@ class OutboxPublisher:
         self._metrics = ResultsMetrics()
 
     async def publish(self) -> bool:
-        """Publishes what waits, once; what the bus refuses keeps its place and holds nothing else up."""
+        """Publishes each row message once. A refused one stays and does not delay the others.
+
+        Raises TimeoutError if the bus refused any.
+        """
         after, refused = 0, 0
         while True:
             async with self._store.transaction() as db:
@@ -49,9 +52,16 @@ class OutboxPublisher:
         messages = {each.id: _message(each) for each in page}
         refused = await self._bus.publish_all(list(messages.values()), timeout_s=_TIMEOUT_S)
         rejected = {id(message) for message in refused}
-        return [place for place, message in messages.items() if id(message) not in rejected]
+        return [row_id for row_id, message in messages.items() if id(message) not in rejected]
 
 
-def _message(waiting: OutboxRow) -> Message:
-    message = waiting.message
+def outbox_message(message: Message) -> outbox.OutboxMessage:
+    """Returns the outbox form of a bus message."""
+    return outbox.OutboxMessage(
+        subject=message.subject, body=message.body, msg_id=message.id or "", headers=message.headers
+    )
+
+
+def _message(row: OutboxRow) -> Message:
+    message = row.message
     return Message(message.subject, message.body, message.msg_id or None, message.headers)

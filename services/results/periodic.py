@@ -1,4 +1,4 @@
-"""Work that is done again and again, for as long as the service runs."""
+"""Periodic background tasks with back-off."""
 
 import asyncio
 import random
@@ -18,9 +18,10 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class PeriodicTask:
-    """Calls `work` every `every_s` seconds or as soon as it is woken, and again at once when it says that there is more.
+    """Calls `work` every `every_s` seconds or when woken, and again at once if it returns True (more to do).
 
-    Outages are waited out with growing pauses and told once; so are bugs, as one broken loop must not stop the others.
+    After a failure it pauses with exponential back-off and logs the first one. Bugs are handled like outages, as one
+    broken task must not stop the others.
     """
 
     def __init__(self, name: str, work: Callable[[], Awaitable[bool]], every_s: float) -> None:
@@ -50,15 +51,15 @@ class PeriodicTask:
         except (UnavailableError, BusError, TimeoutError) as error:
             self._count_failure()
             if self._failures == 1:
-                log.warning("periodic_task.unavailable", loop=self._name, error=str(error) or type(error).__name__)
+                log.warning("periodic_task.unavailable", task=self._name, error=str(error) or type(error).__name__)
             return False
-        except Exception:  # a bug of ours: it must be seen, and must not stop the other loops
+        except Exception:  # a bug: log it, and keep the other tasks running
             self._count_failure()
             if self._failures == 1:
-                log.exception("periodic_task.failed", loop=self._name)
+                log.exception("periodic_task.failed", task=self._name)
             return False
         if self._failures:
-            log.info("periodic_task.recovered", loop=self._name, failures=self._failures)
+            log.info("periodic_task.recovered", task=self._name, failures=self._failures)
             self._failures = 0
         return more
 

@@ -1,4 +1,4 @@
-"""Which handler answers which request of the other rooms."""
+"""Table of RPC requests and their handlers."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -33,14 +33,14 @@ def register_handlers(router: NatsRouter, handlers: RequestHandlers) -> None:
 
 
 def build_handlers(
-    store: Store, bus: Bus, clock: Clock, terms: QuotaPolicy, on_commit: Callable[[], None]
+    store: Store, bus: Bus, clock: Clock, policy: QuotaPolicy, on_commit: Callable[[], None]
 ) -> RequestHandlers:
-    """Returns who answers what. `on_commit` is called when there may be something to publish."""
-    monitors = MonitorHandlers(store, clock, terms, on_commit)
-    assets = AssetHandlers(store, clock, terms, on_commit)
+    """Returns the handler of every request. `on_commit` is called after a commit that may have added messages."""
+    monitors = MonitorHandlers(store, clock, policy, on_commit)
+    assets = AssetHandlers(store, clock, policy, on_commit)
     resealing = ResealHandlers(store, on_commit)
     history, audit = HistoryHandlers(store, clock), AuditHandlers(store)
-    tenants, keys = TenantHandlers(store, clock), KeyHandlers(store, bus, clock, terms.quota)
+    tenants, keys = TenantHandlers(store, clock), KeyHandlers(store, bus, clock, policy.quota)
     return {
         messages.CreateMonitor: monitors.create,
         messages.ChangeMonitor: monitors.change,

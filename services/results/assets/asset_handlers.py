@@ -1,4 +1,4 @@
-"""Assets: created with the monitors that they imply, listed, and deleted with what is left of them."""
+"""Request handlers for assets: objects of compatible APIs, each with its monitors."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -26,28 +26,28 @@ from services.results.monitors.commands import MonitorCommands
 from services.results.monitors.monitor_handlers import redact_view
 from services.results.tenancy.quotas import QuotaPolicy, allowed_interval_s, effective_quota
 
-_ASSET_NOT_FOUND = "There is no asset of this number."
-_DUPLICATE = "There is such an asset already."
+_ASSET_NOT_FOUND = "There is no asset with this number."
+_DUPLICATE = "An asset with this identity already exists."
 
 
 class _AssetCursor(msgspec.Struct, frozen=True):
-    """Where a page of assets ended."""
+    """Position after the last asset of a page."""
 
     number: int
 
 
 class AssetHandlers:
-    """Answers the requests about assets. `on_commit` is called when there may be something to publish."""
+    """Handlers of asset requests. `on_commit` is called after a commit that may have added messages."""
 
-    def __init__(self, store: Store, clock: Clock, terms: QuotaPolicy, on_commit: Callable[[], None]) -> None:
-        self._store, self._clock, self._policy, self._on_commit = store, clock, terms, on_commit
+    def __init__(self, store: Store, clock: Clock, policy: QuotaPolicy, on_commit: Callable[[], None]) -> None:
+        self._store, self._clock, self._policy, self._on_commit = store, clock, policy, on_commit
 
     async def create(self, request: CreateAsset) -> Asset:
         sort = _asset_type(request)
         async with self._transaction() as db:
             number = await assets.next_number(db, sort)
             asset = AssetRow(id=new_id(), number=number, identity=request.identity)
-            # Before the monitors: of two who race for an identity, the second waits here, and takes up nothing else.
+            # Before the monitors: of two concurrent creates of one identity the second waits here, holding no other lock.
             if not await assets.add(db, sort, asset, request.fields, self._clock()):
                 raise RequestError(ErrorCode.CONFLICT, _DUPLICATE)
             await self._add_monitors(db, request, asset.id, {sort.name: str(number)})
@@ -69,31 +69,31 @@ class AssetHandlers:
             asset = await assets.get_for_update(db, _asset_type(request), request.number)
             if asset is None:
                 raise not_found(_ASSET_NOT_FOUND)
-            monitoring = self._commands(db, request)
+            commands = self._commands(db, request)
             for monitor_id in await assets.get_monitor_ids_for_update(db, asset.id):
                 monitor = await monitors.get_for_update(db, request.tenant_id, monitor_id)
                 if monitor is not None:
-                    await monitoring.remove(monitor)
+                    await commands.remove(monitor)
             await self._audit(db, request, AuditAction.ASSET_DELETED, asset)
             await assets.delete(db, request.tenant_id, asset.id)
 
     async def _add_monitors(self, db: Db, request: CreateAsset, asset_id: str, labels: dict[str, str]) -> None:
-        monitoring, monitor_ids = self._commands(db, request), {}
+        commands, monitor_ids = self._commands(db, request), {}
         quota = effective_quota(await tenants.get_quota(db, request.tenant_id), self._policy.quota)
         for part, draft in request.parts.items():
             interval_s = allowed_interval_s(draft.interval_s, quota)
-            monitor = await monitoring.add(replace(draft, labels=draft.labels | labels, interval_s=interval_s))
+            monitor = await commands.add(replace(draft, labels=draft.labels | labels, interval_s=interval_s))
             monitor_ids[part] = monitor.id
         await assets.add_parts(db, asset_id, monitor_ids)
 
     async def _audit(self, db: Db, request: CreateAsset | DeleteAsset, action: AuditAction, asset: AssetRow) -> None:
         object_id = f"{_asset_type(request).name}/{asset.number}"
-        deed = AuditEntryDraft(action=action, object_id=object_id, object_name=asset.identity)
-        await audit.add(db, request.tenant_id, request.actor, deed, self._clock())
+        entry = AuditEntryDraft(action=action, object_id=object_id, object_name=asset.identity)
+        await audit.add(db, request.tenant_id, request.actor, entry, self._clock())
 
     @contextlib.asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Db]:
-        """A transaction after which there may be something to publish."""
+        """Transaction that calls `on_commit` after its commit."""
         async with self._store.transaction() as db:
             yield db
         self._on_commit()

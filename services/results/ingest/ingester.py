@@ -1,7 +1,7 @@
-"""The way of results into Postgres: a batch is one transaction, acknowledged after its commit.
+"""Batch handler of the RESULTS stream: a batch is one transaction, acknowledged after its commit.
 
-What Postgres or we cannot digest is found by halving the batch and set aside. While Postgres is away nothing is
-acknowledged, so that the stream keeps what comes in the meantime.
+A result that cannot be stored is found by bisecting the batch and becomes a dead letter. While PostgreSQL is
+unavailable nothing is acknowledged, so that the stream keeps the results.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from libs.bus.errors import BusError
 from libs.model.check import Result
 from libs.store.core.errors import InvalidValueError, StoreError, UnavailableError
 from libs.store.core.pool import Store
+from services.results.ingest.batch_transaction import StoredBatch, store_batch
 from services.results.ingest.partitions import PartitionManager
-from services.results.ingest.stored_batch import StoredBatch
 from services.results.metrics import ResultsMetrics
 
 Clock = Callable[[], datetime]
@@ -44,57 +44,57 @@ class PendingResult(NamedTuple):
 
 
 class ResultIngester:
-    """Handles one batch after the other. `on_told` is called when there may be something to relay."""
+    """Stores one batch after the other. `on_outbox` is called after a commit that added outbox messages."""
 
     def __init__(
-        self, store: Store, bus: Bus, clock: Clock, days: PartitionManager, on_told: Callable[[], None]
+        self, store: Store, bus: Bus, clock: Clock, partitions: PartitionManager, on_outbox: Callable[[], None]
     ) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
-        self._partitions = days
-        self._on_outbox = on_told
+        self._partitions = partitions
+        self._on_outbox = on_outbox
         self._metrics = ResultsMetrics()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
-        """Ends the patience with a Postgres that is away: the batch goes back to the stream."""
+        """Stops waiting for an unavailable PostgreSQL: the batch is returned to the stream."""
         self._stopping.set()
 
-    async def __call__(self, deliveries: list[StoredMessage]) -> None:
+    async def __call__(self, messages: list[StoredMessage]) -> None:
         started_s = asyncio.get_running_loop().time()
         window = self._partitions.storable_window()
-        arrivals = [arrival for each in deliveries if (arrival := await self._decode_result(each, window))]
+        pending = [found for each in messages if (found := await self._decode_result(each, window))]
         try:
-            if not await self._store_with_retry(arrivals):
-                await _nak_all(arrivals)
+            if not await self._store_with_retry(pending):
+                await _nak_all(pending)
                 return
         except StoreError:
-            log.exception("ingest.failed", results=len(arrivals))
-            await _nak_all(arrivals)
+            log.exception("ingest.failed", results=len(pending))
+            await _nak_all(pending)
             return
-        self._metrics.observe_batch(len(deliveries), asyncio.get_running_loop().time() - started_s)
-        self._metrics.lag_s.set((self._clock() - deliveries[-1].stored_at).total_seconds())
+        self._metrics.observe_batch(len(messages), asyncio.get_running_loop().time() - started_s)
+        self._metrics.lag_s.set((self._clock() - messages[-1].stored_at).total_seconds())
 
-    async def _decode_result(self, delivery: StoredMessage, window: TimeWindow) -> PendingResult | None:
+    async def _decode_result(self, message: StoredMessage, window: TimeWindow) -> PendingResult | None:
         try:
-            result = _decode(delivery.data)
+            result = _decode(message.data)
             _check_result(result, *window)
         except (msgspec.MsgspecError, ValueError, OverflowError) as error:
-            await self._dead_letter(delivery, str(error))
+            await self._dead_letter(message, str(error))
             return None
-        return PendingResult(delivery, result)
+        return PendingResult(message, result)
 
-    async def _store_with_retry(self, arrivals: Sequence[PendingResult]) -> bool:
-        """Returns whether the batch is done with, and False when Postgres stayed away for too long."""
+    async def _store_with_retry(self, pending: Sequence[PendingResult]) -> bool:
+        """Returns True once the batch is stored; False if PostgreSQL stayed unavailable for too long."""
         loop = asyncio.get_running_loop()
         deadline, pause_s = loop.time() + _RETRY_DEADLINE_S, _RETRY_PAUSE_S_MIN
         while True:
             try:
-                await self._store_results(arrivals)
+                await self._store_results(pending)
             except UnavailableError as error:
                 if loop.time() + pause_s > deadline or self._stopping.is_set():
-                    log.warning("ingest.database_unavailable", results=len(arrivals), error=str(error))
+                    log.warning("ingest.database_unavailable", results=len(pending), error=str(error))
                     return False
             else:
                 return True
@@ -108,63 +108,71 @@ class ResultIngester:
         except TimeoutError:
             return
 
-    async def _store_results(self, arrivals: Sequence[PendingResult]) -> None:
-        if not arrivals:
+    async def _store_results(self, pending: Sequence[PendingResult]) -> None:
+        if not pending:
             return
-        digest = StoredBatch([arrival.result for arrival in arrivals], self._clock())
+        now = self._clock()
         try:
-            await self._partitions.ensure({arrival.result.tick_at.date() for arrival in arrivals})
+            await self._partitions.ensure({each.result.tick_at.date() for each in pending})
             async with self._store.transaction() as db:
-                await digest.store(db)
+                stored = await store_batch(db, [each.result for each in pending], now)
         except UnavailableError:
             raise
         except StoreError as error:
             if not isinstance(error, InvalidValueError):
                 raise
-            await self._bisect(arrivals, error)
-        except Exception as error:  # a bug of ours that one result wakes must not block the others
-            log.exception("ingest.unprocessable", results=len(arrivals))
-            await self._bisect(arrivals, error)
+            await self._bisect(pending, error)
+        except Exception as error:  # a bug that one result triggers must not block the others
+            log.exception("ingest.unprocessable", results=len(pending))
+            await self._bisect(pending, error)
         else:
-            if digest.has_messages:
+            if stored.has_messages:
                 self._on_outbox()
-            self._metrics.count_stored(digest)
-            await self._ack(arrivals, digest)
+            self._count(stored)
+            await self._ack(pending, stored)
 
-    async def _bisect(self, arrivals: Sequence[PendingResult], error: Exception) -> None:
-        if len(arrivals) == 1:
-            await self._dead_letter(arrivals[0].message, str(error))
+    async def _bisect(self, pending: Sequence[PendingResult], error: Exception) -> None:
+        if len(pending) == 1:
+            await self._dead_letter(pending[0].message, str(error))
             return
-        middle = len(arrivals) // 2
-        await self._store_results(arrivals[:middle])
-        await self._store_results(arrivals[middle:])
+        middle = len(pending) // 2
+        await self._store_results(pending[:middle])
+        await self._store_results(pending[middle:])
 
-    async def _ack(self, arrivals: Sequence[PendingResult], digest: StoredBatch) -> None:
-        for arrival in arrivals:
-            if arrival.result in digest.foreign:
-                await self._dead_letter(arrival.message, "the monitor belongs to another tenant")
+    async def _ack(self, pending: Sequence[PendingResult], stored: StoredBatch) -> None:
+        for each in pending:
+            if each.result in stored.foreign:
+                await self._dead_letter(each.message, "the monitor belongs to another tenant")
             else:
-                await arrival.message.ack()
+                await each.message.ack()
 
-    async def _dead_letter(self, delivery: StoredMessage, reason: str) -> None:
+    def _count(self, stored: StoredBatch) -> None:
+        for status, count in stored.statuses.items():
+            self._metrics.ingested.labels(status).inc(count)
+        for change in stored.state_changes:
+            self._metrics.state_changes.labels(change.new).inc()
+        self._metrics.repeated.inc(stored.repeated)
+        self._metrics.dropped.inc(stored.dropped)
+
+    async def _dead_letter(self, message: StoredMessage, reason: str) -> None:
         try:
-            await publish_dead_letter(self._bus, delivery, reason)
+            await publish_dead_letter(self._bus, message, reason)
         except BusError as error:
-            log.warning("ingest.dead_letter_failed", subject=delivery.subject, error=str(error))
-            await delivery.nak(_NAK_DELAY_S)
+            log.warning("ingest.dead_letter_failed", subject=message.subject, error=str(error))
+            await message.nak(_NAK_DELAY_S)
             return
         self._metrics.dead_lettered.inc()
-        log.warning("ingest.dead_lettered", subject=delivery.subject, reason=reason)
-        await delivery.term()
+        log.warning("ingest.dead_lettered", subject=message.subject, reason=reason)
+        await message.term()
 
 
 def _check_result(result: Result, begin: datetime, end: datetime) -> None:
     if result.tick_at.tzinfo is not UTC or result.started_at.tzinfo is not UTC:
-        raise ValueError("an instant is not in UTC")
+        raise ValueError("a timestamp is not in UTC")
     if not begin <= result.tick_at < end:
-        raise ValueError(f"its tick {result.tick_at:%Y-%m-%d %H:%M:%S} is outside the days that are kept")
+        raise ValueError(f"its tick {result.tick_at:%Y-%m-%d %H:%M:%S} is outside the retention period")
 
 
-async def _nak_all(arrivals: Sequence[PendingResult]) -> None:
-    for arrival in arrivals:
-        await arrival.message.nak(_NAK_DELAY_S)
+async def _nak_all(pending: Sequence[PendingResult]) -> None:
+    for each in pending:
+        await each.message.nak(_NAK_DELAY_S)

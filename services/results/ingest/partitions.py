@@ -1,4 +1,4 @@
-"""Which days of results there are: made ahead, made late for what comes late, and refused when they are over."""
+"""Daily partitions of results: created ahead and for late results, dropped after retention."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,7 +15,7 @@ _DAYS_AHEAD = 2
 
 
 class PartitionManager:
-    """The days for which results can be stored, from `keep_days` ago to tomorrow."""
+    """Partitions for the days from `keep_days` ago to tomorrow."""
 
     def __init__(self, store: Store, clock: Clock, keep_days: int) -> None:
         self._store = store
@@ -27,23 +27,23 @@ class PartitionManager:
         return self._clock().date() - timedelta(days=self._keep_days)
 
     def storable_window(self) -> tuple[datetime, datetime]:
-        """Returns from when until when results are worth storing."""
+        """Returns the range of ticks whose results are stored: (from, until)."""
         today = datetime.combine(self._clock().date(), time(), UTC)
         return today - timedelta(days=self._keep_days), today + timedelta(days=2)
 
     async def ensure(self, days: Iterable[date]) -> None:
-        """Returns once results of these days can be stored."""
+        """Creates the missing partitions of `days`."""
         missing = set(days) - self._existing
         if missing:
             await self._create(missing)
 
     async def create_ahead(self) -> None:
-        """Makes the days around today, whatever was made before."""
+        """Creates the partitions around today, without regard to the cache."""
         today = self._clock().date()
         await self._create({today + timedelta(days=offset) for offset in range(-_DAYS_BEHIND, _DAYS_AHEAD + 1)})
 
     async def drop_old(self, db: Db) -> list[date]:
-        """Drops the days that are over, outside a transaction, and returns them."""
+        """Drops expired partitions, outside a transaction, and returns their days."""
         self._existing = {day for day in self._existing if day >= self.oldest_day()}
         return await partitions.drop(db, self.oldest_day())
 

@@ -1,4 +1,4 @@
-"""What a command does to the monitors of one tenant inside its transaction: watched, within the quota, and audited."""
+"""Creation, change and removal of monitors inside a transaction: with schedules, quota and audit."""
 
 from datetime import datetime
 
@@ -19,16 +19,16 @@ from services.results.tenancy.quotas import QuotaPolicy, check_count, check_inte
 
 
 class MonitorCommands:
-    """The monitors of the tenant that `command` names, changed at `now` by its actor.
+    """Changes to monitors of the tenant of `command`, made at `now` by its actor.
 
-    Whoever changes or removes one holds Lock.FOLDING before.
+    The caller of `change` and `remove` holds AdvisoryLock.MONITOR_STATE.
     """
 
-    def __init__(self, db: Db, command: TenantCommand[object], terms: QuotaPolicy, now: datetime) -> None:
-        self._db, self._command, self._policy, self._now = db, command, terms, now
+    def __init__(self, db: Db, command: TenantCommand[object], policy: QuotaPolicy, now: datetime) -> None:
+        self._db, self._command, self._policy, self._now = db, command, policy, now
 
     async def add(self, draft: MonitorDraft) -> MonitorRow:
-        """Creates a monitor and has it checked at once."""
+        """Creates a monitor and schedules a first check at once."""
         fields = msgspec.structs.asdict(draft)
         now, tenant_id = self._now, self._command.tenant_id
         monitor = MonitorRow(id=new_id(), tenant_id=tenant_id, revision=1, created_at=now, updated_at=now, **fields)
@@ -41,7 +41,7 @@ class MonitorCommands:
         return monitor
 
     async def change(self, old: MonitorRow, new: MonitorRow) -> None:
-        """Goes over from `old` to `new`, if they differ."""
+        """Replaces `old` by `new` if they differ."""
         if new == old:
             return
         if new.interval_s != old.interval_s:
@@ -55,13 +55,13 @@ class MonitorCommands:
         await self._audit(AuditAction.MONITOR_CHANGED, new, changed)
 
     async def remove(self, monitor: MonitorRow) -> None:
-        """Ends the watching, and makes a tombstone of the monitor."""
+        """Ends the schedules and state of the monitor and turns its row into a tombstone."""
         await self._lifecycle(monitor).stop("deleted")
         await monitors.soft_delete(self._db, monitor.tenant_id, monitor.id, self._now)
         await self._audit(AuditAction.MONITOR_DELETED, monitor)
 
     async def _check_quota(self, own: Quota) -> None:
-        """Counts what is there with the new one. Only tenants with a quota wait for each other, and pay for it."""
+        """Checks the number of monitors, the new one included. Only creates of tenants with a quota wait for each other."""
         if effective_quota(own, self._policy.quota).monitors_max is None:
             return
         own = await tenants.get_quota_for_update(self._db, self._command.tenant_id)
@@ -73,12 +73,12 @@ class MonitorCommands:
         return MonitorLifecycle(self._db, monitor, self._policy.shards, self._now)
 
     async def _audit(self, action: AuditAction, monitor: MonitorRow, changed: list[str] | None = None) -> None:
-        deed = AuditEntryDraft(action=action, object_id=monitor.id, object_name=monitor.name, changed=changed or [])
-        await audit.add(self._db, monitor.tenant_id, self._command.actor, deed, self._now)
+        entry = AuditEntryDraft(action=action, object_id=monitor.id, object_name=monitor.name, changed=changed or [])
+        await audit.add(self._db, monitor.tenant_id, self._command.actor, entry, self._now)
 
 
 def check_timeout(monitor: MonitorRow, field: str) -> None:
-    """Refuses a check that may last until the next one; `field` is the one to blame."""
+    """Raises RequestError naming `field` if the timeout is not shorter than the interval."""
     if monitor.timeout_s >= monitor.interval_s:
         detail = f"timeout_s ({monitor.timeout_s:g}) must be less than interval_s ({monitor.interval_s})"
         raise RequestError(ErrorCode.INVALID, detail, field)

@@ -1,4 +1,4 @@
-"""What happened to a monitor: results, transitions, and how its time was spent."""
+"""Request handlers for the history of a monitor: results, transitions and uptime."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,7 +25,7 @@ _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
 class HistoryHandlers:
-    """Answers the requests about what happened."""
+    """Handlers of history requests."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
@@ -52,11 +52,11 @@ class HistoryHandlers:
         return cursors.paginate(found, request.limit, lambda transition: TransitionCursor(transition.at, transition.id))
 
     async def uptime(self, request: GetUptime) -> UptimeView:
-        """Tells how the time was spent, at most until now."""
+        """Returns the uptime of a window, which is cut at the present time."""
         now = self._clock()
         window = TimeSpan(request.from_at, min(request.to_at, now))
         if window.from_at >= window.to_at:
-            raise RequestError(ErrorCode.INVALID, "must be before `to`, and in the past", "from")
+            raise RequestError(ErrorCode.INVALID, "must be before `to` and in the past", "from")
         async with self._store.connection() as db:
             locations = await monitors.get_locations(db, request.tenant_id, parse_monitor_id(request.monitor_id))
             if locations is None:
@@ -68,7 +68,7 @@ class HistoryHandlers:
 
 
 async def _load_rollups(db: Db, monitor: str, window: TimeSpan, now: datetime) -> list[StatusDurations]:
-    """Returns what is rolled up inside `window`: by day where the day is surely complete, else by hour."""
+    """Returns the rollups inside `window`: daily ones where the day is certainly complete, else hourly ones."""
     # The last hour of a day is rolled up during the first hours of the next one.
     days_until = min(window.to_at, uptime_calculation.floor(now, DAY) - DAY)
     days = await uptime.load_days(db, monitor, [TimeSpan(window.from_at, days_until)])
@@ -77,7 +77,7 @@ async def _load_rollups(db: Db, monitor: str, window: TimeSpan, now: datetime) -
 
 
 async def _require_monitor(db: Db, tenant_id: str, id_text: str) -> tuple[str, str]:
-    """Returns the key of a monitor that is there, as (tenant, id)."""
+    """Returns (tenant id, monitor id); raises RequestError if the monitor does not exist."""
     if not await monitors.exists(db, tenant_id, parse_monitor_id(id_text)):
         raise not_found(MONITOR_NOT_FOUND)
     return tenant_id, id_text

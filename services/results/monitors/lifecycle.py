@@ -1,40 +1,41 @@
-"""Keeps schedules, folds, state and outbox in step with a monitor, inside the transaction that changes it."""
+"""Lifecycle of a monitor: its schedules, confirmations, state and outbox, in the transaction that changes it."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
-from libs.bus import schedules, subjects
+from libs.bus import schedules
 from libs.model.check import Check, Origin
 from libs.model.ids import derived_id
 from libs.model.interval import phase_s, shard
-from libs.model.state import Event, EventType, StateStatus, Transition
+from libs.model.state import StateStatus
 from libs.store.core import outbox
 from libs.store.core.driver import Db
 from libs.store.monitors import lifecycle
 from libs.store.monitors.lifecycle import TickSchedule
 from libs.store.monitors.monitors import MonitorRow
-from services.results.ingest.stored_batch import outbox_message
+from services.results.ingest.state_changes import StateChange, record_state_changes
+from services.results.outbox_publisher import outbox_message
 
 PAUSED = "paused"
 
 
 class MonitorLifecycle:
-    """What follows from a monitor at `now`. `monitor` is its newest revision."""
+    """Effects of creating, changing or removing a monitor at `now`. `monitor` is the newest revision."""
 
     def __init__(self, db: Db, monitor: MonitorRow, shards: int, now: datetime) -> None:
         self._db, self._monitor, self._now = db, monitor, now
         self._shard = shard(monitor.id, shards)
 
     async def start(self) -> None:
-        """Starts a new monitor: a state, folds, schedules, and a first check at once."""
+        """Gives a new monitor a state, confirmations and schedules, and schedules a first check at once."""
         monitor, reason = self._monitor, "" if self._monitor.enabled else PAUSED
         await lifecycle.add_state(self._db, monitor.id, monitor.locations, self._now, reason)
         await self._start_schedules(self._wanted_schedules())
 
     async def change(self, old: MonitorRow) -> None:
-        """Goes over from the revision `old` to the present one."""
+        """Applies the differences between the revision `old` and the present one."""
         monitor = self._monitor
         present = await lifecycle.get_schedules_for_update(self._db, monitor.id)
         plan = plan_schedules(present, self._wanted_schedules())
@@ -49,13 +50,13 @@ class MonitorLifecycle:
         await self._check_now([each.location for each in plan.put if each.location in plan.added])
 
     async def stop(self, reason: str) -> None:
-        """Stops ticking for good, and closes what is open."""
+        """Ends all schedules and closes the open incident."""
         present = await lifecycle.get_schedules_for_update(self._db, self._monitor.id)
         await lifecycle.deactivate_schedules(self._db, self._monitor.id, [each.location for each in present])
         await self._reset_state(reason)
 
     def _wanted_schedules(self) -> list[TickSchedule]:
-        """Returns the schedules that the monitor should have."""
+        """Returns the schedules that the present revision requires."""
         monitor = self._monitor
         places = monitor.locations if monitor.enabled else []
         return [
@@ -87,53 +88,34 @@ class MonitorLifecycle:
         )
 
     async def _reset_state(self, reason: str) -> None:
-        """Forgets what was confirmed, and tells alerting that an open incident is over."""
-        old = await lifecycle.get_state_for_update(self._db, self._monitor.id)
-        incident_id = await lifecycle.close_incident(self._db, self._monitor.id, self._now, reason)
-        await lifecycle.set_pending(self._db, self._monitor.id, self._now, reason)
-        if old.status is StateStatus.PENDING:
-            return
-        transition = Transition(
-            id=derived_id("transition", self._monitor.id, self._now.isoformat(), reason),
-            monitor_id=self._monitor.id,
-            at=self._now,
-            old=old.status,
-            new=StateStatus.PENDING,
-            reason=reason,
-            incident_id=incident_id,
-        )
-        await lifecycle.add_transition(self._db, transition)
-        types = [EventType.TRANSITION] + ([EventType.INCIDENT_CLOSED] if incident_id else [])
-        await outbox.add(self._db, [self._event(kind, transition) for kind in types])
-
-    def _event(self, event_type: EventType, transition: Transition) -> outbox.OutboxMessage:
-        monitor = self._monitor
-        event = Event(
-            id=derived_id("event", event_type, transition.id),
-            type=event_type,
-            tenant_id=monitor.tenant_id,
-            monitor_id=monitor.id,
-            monitor_name=monitor.name,
-            kind=monitor.kind,
-            target=monitor.target,
-            transition=transition,
-        )
-        subject = subjects.event(monitor.tenant_id, monitor.kind, monitor.id)
-        return outbox.OutboxMessage(subject=subject, body=msgspec.json.encode(event), msg_id=event.id)
+        """Resets state and confirmations to pending, and publishes the end of an open incident."""
+        monitor_id, now = self._monitor.id, self._now
+        old = await lifecycle.get_state_for_update(self._db, monitor_id)
+        if old.status is not StateStatus.PENDING:
+            change = StateChange(
+                monitor_id=monitor_id,
+                old=old.status,
+                new=StateStatus.PENDING,
+                at=now,
+                reason=reason,
+                cause=derived_id("command", monitor_id, str(self._monitor.revision), now.isoformat(), reason),
+            )
+            await record_state_changes(self._db, [change])
+        await lifecycle.set_pending(self._db, monitor_id, max(now, old.since_at), reason)
 
 
 class SchedulePlan(msgspec.Struct, frozen=True):
-    """How to go from the present schedules to those that are wanted; all but `put` are locations."""
+    """Difference between present and required schedules; all fields but `put` are locations."""
 
-    put: list[TickSchedule]  # made, or made to tick otherwise
-    added: list[str]  # those of `put` that did not tick before
-    kept: list[str]  # the same ticks, with a new revision
+    put: list[TickSchedule]  # new or with another interval, phase or shard
+    added: list[str]  # those of `put` without an active schedule
+    kept: list[str]  # unchanged ticks, new revision
     ended: list[str]
-    ended_grids: list[str]  # whose present grid ends now
+    ended_grids: list[str]  # whose present grid of ticks ends now
 
 
 def plan_schedules(present: Sequence[TickSchedule], wanted: Sequence[TickSchedule]) -> SchedulePlan:
-    """Returns what to do with each location."""
+    """Returns the changes that turn `present` into `wanted`."""
     active = {each.location: each for each in present if each.active}
     put = [each for each in wanted if active.get(each.location) != each]
     moved = [each.location for each in put if each.location in active]

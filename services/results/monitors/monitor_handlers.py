@@ -1,4 +1,4 @@
-"""Monitors: created, changed, deleted and shown."""
+"""Request handlers for monitors: create, change, delete, get, list."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -28,16 +28,16 @@ _REVISION_FIELDS = ("interval_s", "timeout_s", "spec", "locations", "enabled")
 
 
 class _MonitorCursor(msgspec.Struct, frozen=True):
-    """Where a page of monitors ended."""
+    """Position after the last monitor of a page."""
 
     id: str
 
 
 class MonitorHandlers:
-    """Answers the requests about monitors. `on_commit` is called when there may be something to publish."""
+    """Handlers of monitor requests. `on_commit` is called after a commit that may have added messages."""
 
-    def __init__(self, store: Store, clock: Clock, terms: QuotaPolicy, on_commit: Callable[[], None]) -> None:
-        self._store, self._clock, self._policy, self._on_commit = store, clock, terms, on_commit
+    def __init__(self, store: Store, clock: Clock, policy: QuotaPolicy, on_commit: Callable[[], None]) -> None:
+        self._store, self._clock, self._policy, self._on_commit = store, clock, policy, on_commit
 
     async def create(self, request: CreateMonitor) -> MonitorView:
         async with self._transaction() as db:
@@ -93,7 +93,7 @@ class MonitorHandlers:
 
 
 def apply_change(old: MonitorRow, change: MonitorChange) -> MonitorRow:
-    """Returns `old` with the named fields changed, in a new revision if that alters checking; refuses what cannot be."""
+    """Returns `old` with the given fields changed, with a new revision if checks change; refuses invalid changes."""
     fields = {name: value for name in _FIELDS if (value := getattr(change, name)) is not msgspec.UNSET}
     if fields.get("kind", old.kind) != old.kind:
         raise RequestError(ErrorCode.INVALID, f"cannot change: it is {old.kind}", "spec.kind")
@@ -116,7 +116,7 @@ def _merge_secrets(new: msgspec.Raw, old: msgspec.Raw, change: MonitorChange) ->
 
 
 def redact_view(view: MonitorView) -> MonitorView:
-    """Returns the view without what is sealed: also a sealed secret is nobody's business."""
+    """Returns the view with sealed values removed: not even ciphertext leaves the service."""
     spec = sealed_secrets.redact_spec(view.spec)
     return view if spec is view.spec else msgspec.structs.replace(view, spec=spec)
 

@@ -1,4 +1,4 @@
-"""Sealed specs, handed to an operator's `vedette reseal` and taken back sealed anew. Nothing is opened here."""
+"""Request handlers for `vedette reseal`: list sealed specs, and replace one by its resealed form. Nothing is unsealed."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from services.results.error_mapping import parse_monitor_id
 
 
 class ResealHandlers:
-    """Answers the requests about sealed specs, of all tenants. `on_commit` is called when there may be something to publish."""
+    """Handlers of reseal requests, for all tenants. `on_commit` is called after a commit that may have added messages."""
 
     def __init__(self, store: Store, on_commit: Callable[[], None]) -> None:
         self._store, self._on_commit = store, on_commit
@@ -34,9 +34,9 @@ class ResealHandlers:
             if monitor is None or hashlib.sha256(monitor.spec).hexdigest() != request.old_sha256:
                 return False
             if bytes(sealed_secrets.redact_spec(monitor.spec)) != bytes(sealed_secrets.redact_spec(request.new)):
-                raise RequestError(ErrorCode.INVALID, "must differ from what is stored in sealed texts only", "new")
+                raise RequestError(ErrorCode.INVALID, "may differ from the stored spec in sealed values only", "new")
             await monitors.replace_spec(db, request.tenant_id, monitor.id, request.new)
-            # What is checked stays the same, so it is no new revision; but the schedules carry what is sealed, too.
+            # No new revision, as checks do not change; but schedules contain the sealed values and must be published again.
             await lifecycle.raise_schedule_versions(db, monitor.id, monitor.locations)
         self._on_commit()
         return True

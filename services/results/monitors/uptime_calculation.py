@@ -1,7 +1,7 @@
-"""How the time of a monitor was spent, from what is rolled up and from single ticks: pure arithmetic.
+"""Uptime of a monitor, calculated from rollups and from single ticks (pure).
 
-A tick stands for the time from its instant until the next tick of its location, at most its interval. Where several
-locations watch, an hour is the mean of those that watched in it, so that the parts never exceed the whole.
+A tick stands for the time from its instant until the next tick of its location, at most its interval. With
+several locations an hour is the mean of those with data in it, so that the parts never exceed the whole.
 """
 
 from bisect import bisect_right
@@ -19,7 +19,7 @@ SecondsByStatus = dict[Status, float]
 
 
 def compute_uptime(window: TimeSpan, rolled: Sequence[StatusDurations], ticks: Sequence[RecordedTick]) -> UptimeView:
-    """Returns how `window` was spent. `rolled` lies inside it; `ticks` tell of the rest."""
+    """Returns the seconds in each status during `window`. `rolled` lies inside it; `ticks` cover the rest."""
     pieces = [piece for span in subtract(window, [each.span for each in rolled]) for piece in split_by_hour(span)]
     total = _sum([*_mean_per_span(rolled), *_mean_per_span(_seconds_per_piece(pieces, ticks))])
     up_s, degraded_s, down_s = total[Status.UP], total[Status.DEGRADED], total[Status.DOWN]
@@ -39,7 +39,7 @@ def compute_uptime(window: TimeSpan, rolled: Sequence[StatusDurations], ticks: S
 
 
 def subtract(window: TimeSpan, covered: Iterable[TimeSpan]) -> list[TimeSpan]:
-    """Returns the parts of `window` that no span of `covered` holds, oldest first."""
+    """Returns the parts of `window` outside every span of `covered`, oldest first."""
     rest: list[TimeSpan] = []
     at = window.from_at
     for span in sorted(set(covered)):
@@ -69,7 +69,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _seconds_per_piece(pieces: Sequence[TimeSpan], ticks: Sequence[RecordedTick]) -> list[StatusDurations]:
-    """Returns how each location spent each of `pieces`, which are in order and do not overlap."""
+    """Returns the seconds in each status per piece and location. `pieces` are sorted and do not overlap."""
     spent: dict[tuple[TimeSpan, str], SecondsByStatus] = defaultdict(lambda: defaultdict(float))
     starts = [piece.from_at for piece in pieces]
     for tick, until in _with_end(ticks):
@@ -84,7 +84,7 @@ def _seconds_per_piece(pieces: Sequence[TimeSpan], ticks: Sequence[RecordedTick]
 
 
 def _with_end(ticks: Sequence[RecordedTick]) -> Iterator[tuple[RecordedTick, datetime]]:
-    """Yields each tick once, with the instant until which it stands."""
+    """Yields each tick once, with the end of the time that it covers."""
     by_key = {(tick.location, tick.tick_at): tick for tick in ticks}
     keys = sorted(by_key)
     for (location, at), (next_location, next_at) in zip(keys, [*keys[1:], ("", _EPOCH)], strict=False):
@@ -93,7 +93,7 @@ def _with_end(ticks: Sequence[RecordedTick]) -> Iterator[tuple[RecordedTick, dat
 
 
 def _mean_per_span(parts: Sequence[StatusDurations]) -> list[SecondsByStatus]:
-    """Returns for each span the mean over the locations that watched in it."""
+    """Returns for each span the mean over the locations with data in it."""
     by_span: dict[TimeSpan, list[SecondsByStatus]] = defaultdict(list)
     for part in parts:
         by_span[part.span].append(part.seconds)

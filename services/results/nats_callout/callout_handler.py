@@ -1,4 +1,4 @@
-"""Tenants at NATS itself: their keys let them in to read what is theirs, and a revoked one throws them out."""
+"""Auth callout: tenants connect to NATS with their API keys; connections of revoked keys are closed."""
 
 import asyncio
 from collections import OrderedDict, defaultdict
@@ -29,8 +29,8 @@ from services.results.error_mapping import map_store_errors
 from services.results.periodic import PeriodicTask
 from services.results.tenancy.key_handlers import KeyHandlers
 
-# Where we can end connections, a client that stays long is asked to come again before its token runs out: some clients
-# take the end of a token for a reason never to come back. Where we cannot, the token is all that ends a revoked key.
+# With a reaper, a long-lived connection is closed before its token expires, so that the client reconnects: some clients
+# never reconnect after an expired token. Without one, only the expiry of the token ends a revoked key.
 TOKEN_LIFETIME = timedelta(hours=1)
 TOKEN_LIFETIME_WITHOUT_REAPER = timedelta(minutes=10)
 CONNECTION_AGE_S_MAX = 2400
@@ -40,65 +40,65 @@ REAP_INTERVAL_S = 10.0
 CONNECTIONS_MAX = 50
 REVOKED_MAX = 10_000
 CLOSING_MAX = 64
-# A client that was being let in while its key was revoked is connected by then.
+# A client that was being authorized while its key was revoked is connected by then.
 CLOSE_AGAIN_S = 0.5
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class CalloutHandler:
-    """Answers nats-server about clients that it does not know. Who is refused is not told why."""
+    """Handler of auth callout requests. A denied client gets no reason."""
 
-    def __init__(self, keys: KeyHandlers, desk: CalloutResponder, clock: Clock) -> None:
+    def __init__(self, keys: KeyHandlers, responder: CalloutResponder, clock: Clock) -> None:
         self._authenticate = map_store_errors(keys.authenticate)
-        self._responder = desk
+        self._responder = responder
         self._clock = clock
         self._revoked: OrderedDict[str, None] = OrderedDict()
 
-    async def handle(self, asks: AuthRequest) -> bytes:
-        principal = await self._find_principal(asks)
+    async def handle(self, request: AuthRequest) -> bytes:
+        principal = await self._find_principal(request)
         now = self._clock()
         if principal is None:
-            return self._responder.deny(asks, now)
+            return self._responder.deny(request, now)
         tenant_id, key_id = principal.tenant_id, principal.key_id
-        log.info("nats_callout.allowed", tenant=tenant_id, key=key_id, address=asks.address)
-        return self._responder.allow(asks, tenant_id, key_id, now=now, expires_at=principal.expires_at)
+        log.info("nats_callout.allowed", tenant=tenant_id, key=key_id, address=request.address)
+        return self._responder.allow(request, tenant_id, key_id, now=now, expires_at=principal.expires_at)
 
     def revoke(self, key_id: str) -> None:
-        """Refuses the key from now on, whatever the database said a moment ago."""
+        """Denies the key from now on, also to requests that have already read it from the database."""
         self._revoked[key_id] = None
         if len(self._revoked) > REVOKED_MAX:
             self._revoked.popitem(last=False)
 
-    async def _find_principal(self, asks: AuthRequest) -> Principal | None:
-        if not is_api_key(asks.secret):
+    async def _find_principal(self, request: AuthRequest) -> Principal | None:
+        if not is_api_key(request.secret):
             return None
         try:
-            principal = await self._authenticate(Authenticate(key_sha256=api_key_digest(asks.secret)))
+            principal = await self._authenticate(Authenticate(key_sha256=api_key_digest(request.secret)))
         except RequestError as error:
             if error.info.code is not ErrorCode.NOT_FOUND:
-                log.warning("nats_callout.authentication_failed", address=asks.address, reason=str(error))
+                log.warning("nats_callout.authentication_failed", address=request.address, reason=str(error))
             return None
-        inside = not principal.cidrs or is_in_networks(asks.address, parse_networks(principal.cidrs))
+        inside = not principal.cidrs or is_in_networks(request.address, parse_networks(principal.cidrs))
         if principal.key_id in self._revoked or not inside:
             return None
         return principal
 
 
 class ConnectionReaper:
-    """Ends connections whose key is no longer good. What it knows it asks the servers: a restart forgets nothing."""
+    """Closes connections whose key is no longer valid. Stateless: the list of connections comes from the servers."""
 
     def __init__(self, store: Store, connections: ServerConnections, clock: Clock) -> None:
         self._store, self._connections, self._clock = store, connections, clock
         self._closing = asyncio.Semaphore(CLOSING_MAX)
 
     async def close_soon(self, group: asyncio.TaskGroup, key_id: str) -> None:
-        """Begins to end the connections of one key; waits while too many others are being ended."""
+        """Starts closing the connections of one key; waits while CLOSING_MAX keys are being closed."""
         await self._closing.acquire()
         group.create_task(self._close_twice(key_id)).add_done_callback(lambda _: self._closing.release())
 
     async def close_invalid(self) -> bool:
-        """Ends what no announcement ended: keys that expired, connections that are old, too many, or hold too much."""
+        """Closes connections with expired or revoked keys, and those that are too old, too many, or over-subscribed."""
         held: defaultdict[str, list[ClientConnection]] = defaultdict(list)
         async for connection in self._connections.list_all():
             if (key_id := key_id_of_user(connection.user)) is not None:
@@ -106,9 +106,9 @@ class ConnectionReaper:
         if not held:
             return False
         async with self._store.connection() as db:
-            good = await keys.filter_valid(db, list(held), self._clock())
+            valid = await keys.filter_valid(db, list(held), self._clock())
         for key_id, connections in held.items():
-            for connection in excess_connections(connections) if key_id in good else connections:
+            for connection in excess_connections(connections) if key_id in valid else connections:
                 await self._connections.kick(connection)
         return False
 
@@ -127,7 +127,7 @@ class ConnectionReaper:
 
 
 def excess_connections(connections: list[ClientConnection]) -> list[ClientConnection]:
-    """Returns those connections of one good key that must go, or must come again."""
+    """Returns the connections of one valid key to close: beyond the limit, over-subscribed, or due to reconnect."""
     oldest_first = sorted(connections, key=lambda each: -each.age_s)
     too_many = oldest_first[CONNECTIONS_MAX:]
     return too_many + [
@@ -140,21 +140,21 @@ def excess_connections(connections: list[ClientConnection]) -> list[ClientConnec
 
 @asynccontextmanager
 async def open_nats_callout(context: ServiceContext, store: Store, router: NatsRouter) -> AsyncIterator[None]:
-    """Lets tenants in at NATS, if the settings hold the key that signs for it."""
+    """Serves the auth callout if the settings contain the signing key."""
     settings = context.settings
     if not settings.nats_issuer:
         yield
         return
-    alone = not settings.nats_system_url
-    desk = CalloutResponder(
-        AccountSigner(settings.nats_issuer), TOKEN_LIFETIME_WITHOUT_REAPER if alone else TOKEN_LIFETIME
+    without_reaper = not settings.nats_system_url
+    responder = CalloutResponder(
+        AccountSigner(settings.nats_issuer), TOKEN_LIFETIME_WITHOUT_REAPER if without_reaper else TOKEN_LIFETIME
     )
-    admission = CalloutHandler(KeyHandlers(store, context.bus, context.clock, Quota()), desk, context.clock)
-    serve_callout(router, admission.handle)
-    async with _open_reaper(context, store) as eviction, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_watch_revocations(context.bus, admission, eviction))]
-        if eviction is not None:
-            tasks.append(group.create_task(PeriodicTask("nats_access", eviction.close_invalid, REAP_INTERVAL_S).run()))
+    handler = CalloutHandler(KeyHandlers(store, context.bus, context.clock, Quota()), responder, context.clock)
+    serve_callout(router, handler.handle)
+    async with _open_reaper(context, store) as reaper, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_watch_revocations(context.bus, handler, reaper))]
+        if reaper is not None:
+            tasks.append(group.create_task(PeriodicTask("nats_callout", reaper.close_invalid, REAP_INTERVAL_S).run()))
         try:
             yield
         finally:
@@ -176,16 +176,16 @@ async def _open_reaper(context: ServiceContext, store: Store) -> AsyncIterator[C
         yield ConnectionReaper(store, connections, context.clock)
 
 
-async def _watch_revocations(bus: Bus, admission: CalloutHandler, eviction: ConnectionReaper | None) -> None:
-    """Acts on every key that is revoked anywhere; what is missed meanwhile, the sweep finds."""
+async def _watch_revocations(bus: Bus, handler: CalloutHandler, reaper: ConnectionReaper | None) -> None:
+    """Closes the connections of every revoked key. `close_invalid` finds those whose announcement was missed."""
     while True:
         try:
             async with asyncio.TaskGroup() as group, bus.subscribe(subjects.KEYS_REVOKED) as key_ids:
                 async for body in key_ids:
                     key_id = body.decode("ascii", "replace")
-                    admission.revoke(key_id)
-                    if eviction is not None:
-                        await eviction.close_soon(group, key_id)
+                    handler.revoke(key_id)
+                    if reaper is not None:
+                        await reaper.close_soon(group, key_id)
         except* BusError as error:
             log.warning("nats_callout.revocations_missed", error=str(error.exceptions[0]))
         await asyncio.sleep(1)

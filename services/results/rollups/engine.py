@@ -1,4 +1,4 @@
-"""Rolls results up by hour and by day, a slice of monitors at a time, spread over the hour that follows."""
+"""Hourly and daily rollups of results, a slice of monitors at a time, spread over the following hour."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from libs.store.core.locks import AdvisoryLock, acquire, try_acquire
 from libs.store.core.pool import Store
 from libs.store.ingest import rollups
 from libs.store.ingest.rollups import MonitorHour
-from services.results.ingest.stored_batch import open_hour
+from services.results.ingest.batch_transaction import open_hour
 
 Clock = Callable[[], datetime]
 
-# Results of an hour are still on their way when it closes. What comes later than this is rolled up again.
+# Results of an hour arrive for some time after its end. Those that arrive later than this cause a second rollup.
 SETTLE_TIME = timedelta(minutes=5)
 
 _SLICE_SIZE = 500
@@ -30,14 +30,14 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class RollupProgress(msgspec.Struct, frozen=True):
-    """The hour that is being rolled up, and the last monitor for which it is."""
+    """The hour in progress and the last monitor that was rolled up for it."""
 
     hour_at: datetime
     monitor_id: str = rollups.MONITOR_ID_MIN
 
 
 class RollupEngine:
-    """Two pieces of work for loops: `roll` for hours that have closed, `roll_again` for rows that came late."""
+    """Work of two periodic tasks: `roll_up` for hours that have ended, `roll_up_late` for rows that arrived late."""
 
     def __init__(self, store: Store, clock: Clock, *, hourly_keep_days: int, daily_keep_days: int) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class RollupEngine:
         self._daily_keep = timedelta(days=daily_keep_days)
 
     async def roll_up(self) -> bool:
-        """Rolls up one slice; returns whether the hour has more of them."""
+        """Rolls up one slice; returns whether the hour has more."""
         async with self._store.transaction() as db:
             if not await try_acquire(db, AdvisoryLock.ROLLUPS):
                 return False
@@ -60,13 +60,13 @@ class RollupEngine:
             await self._roll_up_slice(db, progress.hour_at, ids)
             await key_values.put(db, _PROGRESS_KEY, _next_progress(progress, ids))
         if len(ids) == _SLICE_SIZE and progress.hour_at + 2 * _HOUR > self._clock():
-            await asyncio.sleep(_SLICE_PAUSE_S)  # nobody waits for it; the ingest has the machine
+            await asyncio.sleep(_SLICE_PAUSE_S)  # leave the CPU to the ingest: nothing waits for a rollup
         return True
 
     async def roll_up_late(self) -> bool:
-        """Rolls up hours anew that got rows after they had closed."""
+        """Rolls up again the hours that got rows after their rollup; returns whether there may be more."""
         async with self._store.transaction() as db:
-            # No batch is being stored meanwhile, so that none can add rows to an hour that is just taken off the list.
+            # The lock excludes batches, which could otherwise add rows to an hour that was just taken off the stale list.
             await acquire(db, AdvisoryLock.MONITOR_STATE)
             stale = await rollups.take_stale(db, open_hour(self._clock() - SETTLE_TIME), _STALE_MAX)
             await rollups.roll_up_hours(db, stale)
@@ -96,5 +96,5 @@ def _day_of(hour: MonitorHour) -> MonitorHour:
 
 
 def _is_day_complete(hour: MonitorHour, progress: RollupProgress) -> bool:
-    """Tells whether the day of `hour` was rolled up already, or is about to be."""
+    """Returns whether the day of `hour` was rolled up already or is next."""
     return _day_of(hour).at + timedelta(days=1) <= progress.hour_at + _HOUR

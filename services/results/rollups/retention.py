@@ -1,4 +1,4 @@
-"""The end of old things: results, deleted monitors, replies, unused buckets, the audit; and new days before they begin."""
+"""Retention: drops expired partitions, tombstones, replies, token buckets and audit entries; creates partitions ahead."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
@@ -23,18 +23,18 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class Retention:
-    """One piece of work for a loop, about every hour."""
+    """Work of an hourly periodic task."""
 
-    def __init__(self, store: Store, clock: Clock, days: PartitionManager, audit_keep_days: int) -> None:
+    def __init__(self, store: Store, clock: Clock, partitions: PartitionManager, audit_keep_days: int) -> None:
         self._store = store
         self._clock = clock
-        self._partitions = days
+        self._partitions = partitions
         self._audit_kept = timedelta(days=audit_keep_days)
 
     async def remove_expired(self) -> bool:
-        """Makes the days ahead and removes what is over; returns whether there is more to remove.
+        """Creates partitions ahead and removes what has expired; returns whether there is more to remove.
 
-        While another process is at it there is nothing to do.
+        Removes nothing while another process holds the lock.
         """
         await self._partitions.create_ahead()
         async with self._store.connection() as db, session_lock(db, AdvisoryLock.RETENTION) as held:
@@ -43,7 +43,7 @@ class Retention:
     async def _remove(self, db: Db) -> bool:
         for day in await self._partitions.drop_old(db):
             log.info("retention.partition_dropped", day=day.isoformat())
-        # Each by itself: requests wait for what of theirs is removed until its transaction ends.
+        # In separate transactions, as requests wait for rows that are being deleted until the commit.
         await tombstones.delete_old_replies(db, self._clock() - _REPLIES_KEPT)
         await token_buckets.delete_idle(db, self._clock() - _BUCKETS_KEPT)
         forgotten = await audit.delete_old(db, self._clock() - self._audit_kept, _AUDIT_DELETE_MAX)

@@ -1,7 +1,7 @@
-"""Ticks without a result: each is recorded as missed, once it is certain that none is on its way.
+"""Recorder of missed ticks: ticks without a result, once no result can be on its way any more.
 
-Certain is what lies behind the horizon: the time of the oldest result that waits in the stream. A result that comes
-after all replaces its `missed`.
+No result is on its way for ticks before the horizon, the time of the oldest result that waits in the stream, less a
+margin. A result that arrives after all replaces the `missed` row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,8 +19,8 @@ from libs.store.core.pool import Store
 from libs.store.ingest import gaps
 from libs.store.ingest.gaps import Gap
 from libs.store.monitors import schedules
+from services.results.ingest.batch_transaction import open_hour
 from services.results.ingest.partitions import PartitionManager
-from services.results.ingest.stored_batch import open_hour
 from services.results.metrics import ResultsMetrics
 
 Clock = Callable[[], datetime]
@@ -35,7 +35,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class MissedTickRecorder:
-    """Fills gaps, and finds the schedules that have fallen silent."""
+    """Fills closed gaps with `missed` rows, and detects schedules whose ticks have stopped."""
 
     def __init__(
         self, store: Store, bus: Bus, clock: Clock, days: PartitionManager, margin_s: float = MARGIN_S
@@ -48,14 +48,14 @@ class MissedTickRecorder:
         self._metrics = ResultsMetrics()
 
     async def record(self) -> bool:
-        """Accounts for what is certain; returns whether there may be more."""
+        """Records one bounded portion of missed ticks; returns whether there may be more."""
         certain = await provisioning.ingested_until(self._bus, self._clock()) - self._margin
         filled = await self.fill_gaps(certain)
         found = await self.record_silent_schedules(certain)
         return filled or found
 
     async def fill_gaps(self, certain: datetime) -> bool:
-        """Turns the gaps that ended long enough before `certain` into missed rows, a bounded number at a time."""
+        """Turns gaps that ended before `certain` into `missed` rows, a bounded number at a time."""
         async with self._store.connection() as db:
             due = await gaps.find_due(db, certain, _GAPS_MAX)
         if not due:
@@ -73,7 +73,7 @@ class MissedTickRecorder:
         return len(due) == _GAPS_MAX or len(parts) < len(due) or parts[-1].until_at != due[len(parts) - 1].until_at
 
     async def record_silent_schedules(self, certain: datetime) -> bool:
-        """Records what silent schedules missed, and has them published again."""
+        """Records the missed ticks of schedules without results, and marks these schedules for publishing."""
         async with self._store.connection() as db:
             if not (parts := await self._silent_gaps(db, certain)):
                 return False
@@ -102,7 +102,7 @@ class MissedTickRecorder:
 
 
 def take_ticks(given: Iterable[Gap], ticks_max: int) -> list[Gap]:
-    """Returns the first gaps up to `ticks_max` ticks in all, the last of them shortened to fit."""
+    """Returns the first gaps, at most `ticks_max` ticks in all; the last one is shortened to fit."""
     taken: list[Gap] = []
     left = ticks_max
     for gap in given:
@@ -118,7 +118,7 @@ def take_ticks(given: Iterable[Gap], ticks_max: int) -> list[Gap]:
 
 
 def days_covered(given: Iterable[Gap]) -> set[date]:
-    """Returns every day into which these gaps reach."""
+    """Returns the days that the gaps cover."""
     days: set[date] = set()
     for gap in given:
         day = gap.after_at.date()

@@ -1,7 +1,7 @@
-"""Keeps the schedules in NATS equal to the table: whatever was lost on the way is published again.
+"""Publisher of schedules: makes the schedules in NATS equal to the table `schedules`.
 
-NATS is a cache of the table. What is new is published at once, everything about once an hour, and all of it when the
-stream was made anew.
+NATS is a cache of the table. Changed rows are published at once, every row about once an hour, and all rows after the
+stream was created anew.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -33,7 +33,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class SchedulePublisher:
-    """Two pieces of work for loops: `publish`, often, and `look_after_stream`, now and then."""
+    """Work of two periodic tasks: `publish`, every second, and `check_stream`, every few seconds."""
 
     def __init__(self, store: Store, bus: Bus, clock: Clock, provision: Callable[[], Awaitable[None]]) -> None:
         self._store = store
@@ -43,7 +43,10 @@ class SchedulePublisher:
         self._metrics = ResultsMetrics()
 
     async def publish(self) -> bool:
-        """Publishes what NATS lacks, then a few of the oldest; one that is refused holds up none of the others."""
+        """Publishes changed schedules, then some of the oldest. A refused one does not delay the others.
+
+        Raises TimeoutError if the bus refused any of the changed ones.
+        """
         after: ScheduleKey | None = None
         refused = 0
         while True:
@@ -60,7 +63,7 @@ class SchedulePublisher:
         return False
 
     async def check_stream(self) -> bool:
-        """Has everything published again when the stream is not the one that had it."""
+        """Marks every schedule as unpublished if the stream was recreated; returns whether it did."""
         created_at = await provisioning.stream_created_at(self._bus, subjects.CHECKS)
         if created_at is None:
             await self._provision()
@@ -76,7 +79,7 @@ class SchedulePublisher:
         return True
 
     async def _publish_chunk(self, after: ScheduleKey | None) -> tuple[list[ScheduleRow], int] | None:
-        """Returns the chunk and how many of it were refused; None when another process is at it."""
+        """Returns the chunk and how many of it were refused; None if another process holds the lock."""
         async with self._store.transaction() as db:
             if not await try_acquire(db, AdvisoryLock.SCHEDULES):
                 return None
@@ -87,7 +90,7 @@ class SchedulePublisher:
         return chunk, len(chunk) - len(accepted)
 
     async def _refresh_oldest(self) -> None:
-        """Heals what NATS lost silently, such as a schedule whose tick was refused by a full disk."""
+        """Republishes the oldest schedules: NATS may lose one silently, for example when a full disk refuses its tick."""
         async with self._store.transaction() as db:
             now = self._clock()
             if await try_acquire(db, AdvisoryLock.SCHEDULES):

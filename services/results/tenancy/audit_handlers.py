@@ -1,4 +1,4 @@
-"""The audit, read."""
+"""Request handler for the audit log."""
 
 import msgspec
 
@@ -11,13 +11,13 @@ from services.results import cursors
 
 
 class _AuditCursor(msgspec.Struct, frozen=True):
-    """Where a page of the audit ended."""
+    """Position after the last entry of a page."""
 
     id: cursors.CursorNumber
 
 
 class AuditHandlers:
-    """Answers the requests about what was done."""
+    """Handler of audit requests."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""Keys: made, listed, revoked, and recognised."""
+"""Request handlers for API keys: create, list, revoke, authenticate."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -32,7 +32,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class KeyHandlers:
-    """Answers the requests about keys. `quota` is that of tenants without their own."""
+    """Handlers of key requests. `quota` is the default for tenants."""
 
     def __init__(self, store: Store, bus: Bus, clock: Clock, quota: Quota) -> None:
         self._store, self._bus, self._clock, self._quota = store, bus, clock, quota
@@ -42,12 +42,10 @@ class KeyHandlers:
         async with self._store.transaction() as db:
             claim = IdempotencyRecord(db, request.tenant_id, request.verb, request.idempotency)
             if (earlier := await claim.stored_reply()) is not None:
-                detail = (
-                    f"This Idempotency-Key already made key {_stored_key_id(earlier)}; its secret is shown only once."
-                )
+                detail = f"This Idempotency-Key already created key {_stored_key_id(earlier)}; its secret is shown only once."
                 raise RequestError(ErrorCode.CONFLICT, detail)
             if Scope.OPERATOR in request.scopes and not await self._is_operator(db, request.actor):
-                detail = "only an operator can make a key that operates the installation"
+                detail = "only an operator can create a key with the scope operator"
                 raise RequestError(ErrorCode.INVALID, detail, "scopes")
             created = await self._add(db, request)
             await claim.store_reply(msgspec.json.encode({"id": created.id}))
@@ -58,7 +56,7 @@ class KeyHandlers:
             return await keys.list_unrevoked(db, request.tenant_id)
 
     async def delete(self, request: DeleteKey) -> None:
-        """Revokes the key; a gateway that misses the announcement learns it when its own copy grows old."""
+        """Revokes the key. A gateway that misses the announcement accepts the key until its cache entry expires."""
         now = self._clock()
         async with self._store.transaction() as db:
             present = {key.id: key for key in await keys.list_for_update(db, request.tenant_id)}
@@ -93,22 +91,24 @@ class KeyHandlers:
         return KeyCreated(id=key.id, key=secret, created_at=key.created_at, **given)
 
     async def _check_revocable(self, db: Db, request: DeleteKey, key: Key, present: list[Key]) -> None:
-        """Leaves a tenant its last administrator and the installation its last operator; the CLI needs neither."""
+        """Refuses to revoke the last admin key of a tenant or the last operator key. The CLI may revoke both."""
         now = self._clock()
         if _is_cli(request.actor):
             return
         if is_last_admin(key.id, present, now) and not await self._is_foreign_operator(db, request):
-            raise RequestError(ErrorCode.CONFLICT, "This is the last admin key of the tenant: make another one first.")
+            raise RequestError(
+                ErrorCode.CONFLICT, "This is the last admin key of the tenant: create another one first."
+            )
         if Scope.OPERATOR not in key.scopes or not _is_active(key, now):
             return
         if not await self._is_operator(db, request.actor):
-            raise RequestError(ErrorCode.CONFLICT, "This key operates the installation: only an operator revokes it.")
+            raise RequestError(ErrorCode.CONFLICT, "This is an operator key: only an operator can revoke it.")
         await locks.acquire(db, locks.AdvisoryLock.OPERATORS)
         if not await keys.has_other_operator(db, key.id, now):
-            raise RequestError(ErrorCode.CONFLICT, "This is the last operator key: make another one first.")
+            raise RequestError(ErrorCode.CONFLICT, "This is the last operator key: create another one first.")
 
     async def _is_foreign_operator(self, db: Db, request: DeleteKey) -> bool:
-        """Tells whether an operator with a key of another tenant asks."""
+        """Returns whether the actor is an operator whose key belongs to another tenant."""
         if not await self._is_operator(db, request.actor):
             return False
         return await keys.get_tenant_id(db, request.actor.key_id or "") != request.tenant_id
@@ -124,20 +124,20 @@ class KeyHandlers:
 
 
 def _check_list_size(present: list[Key]) -> None:
-    """Keys are listed in one answer: a tenant that has too many could neither see nor revoke one of them."""
+    """Refuses more keys than one message can list: a tenant could neither list nor revoke them."""
     if len(msgspec.json.encode(present)) > cursors.PAGE_BYTES_MAX:
-        detail = "This tenant has as many keys as one list can hold: revoke some that are no longer needed."
+        detail = "This tenant has the maximum number of keys: revoke unused ones first."
         raise RequestError(ErrorCode.QUOTA, detail)
 
 
 def is_last_admin(key_id: str, present: list[Key], now: datetime) -> bool:
-    """Tells whether nobody could administer the tenant any more without this key."""
+    """Returns whether this is the only unexpired key of the tenant that may administer it."""
     admins = [key.id for key in present if {Scope.ADMIN, Scope.OPERATOR} & set(key.scopes) and _is_active(key, now)]
     return admins == [key_id]
 
 
 def parse_sha256(text: str) -> bytes:
-    """Returns the digest that `text` writes in hex; what is none is nobody's."""
+    """Returns the bytes of a hex digest; raises the "no such key" error if `text` is not hex."""
     try:
         return bytes.fromhex(text)
     except ValueError as error:
@@ -145,7 +145,7 @@ def parse_sha256(text: str) -> bytes:
 
 
 def _is_cli(actor: Actor) -> bool:
-    """Tells whether whoever operates the installation asks. A request that says nothing about its actor is not theirs."""
+    """Returns whether the actor is the CLI of the installation. An actor without fields is not."""
     return actor.key_id is None and actor.via == "cli"
 
 

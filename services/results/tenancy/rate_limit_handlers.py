@@ -1,4 +1,4 @@
-"""How often keys and tenants may ask: one pair of buckets for all gateways."""
+"""Request handler for rate limits: one token bucket per key and per tenant, shared by all gateways."""
 
 from libs.model.ids import is_id
 from libs.model.requests.messages import RateGrant, TakeTokens
@@ -8,7 +8,7 @@ from services.results.error_mapping import KEY_NOT_FOUND, not_found
 
 
 class RateLimitHandlers:
-    """Answers the gateways, which ask for many requests at once."""
+    """Handler of token requests. Gateways take the tokens of many requests at once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

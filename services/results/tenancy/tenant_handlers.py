@@ -1,4 +1,4 @@
-"""Tenants: the first one, and those that operators make."""
+"""Request handlers for tenants, including the bootstrap of the first one."""
 
 from collections.abc import Awaitable
 
@@ -27,19 +27,22 @@ _FIELDS = ("name", "rate", "monitors_max", "interval_s_min")
 
 
 class _TenantCursor(msgspec.Struct, frozen=True):
-    """Where a page of tenants ended."""
+    """Position after the last tenant of a page."""
 
     number: cursors.CursorNumber
 
 
 class TenantHandlers:
-    """Answers the requests about tenants."""
+    """Handlers of tenant requests."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
 
     async def bootstrap(self, request: Bootstrap) -> bool:
-        """Makes the first tenant and its key; of many who ask at once with a key each, one is told True."""
+        """Creates the first tenant with its key; returns whether the key is valid afterwards.
+
+        Of concurrent calls with different keys one returns True, and so does a repeat of it.
+        """
         sha256 = parse_sha256(request.key_sha256)
         validation.check_name(request.tenant_name, "tenant_name")
         async with self._store.transaction() as db:

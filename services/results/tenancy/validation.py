@@ -1,4 +1,4 @@
-"""What the fields of tenants and keys may hold; each refusal names the field and what is allowed."""
+"""Validation of the fields of tenants and keys. Each refusal names the field and the allowed values."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from libs.model.tenancy import Rate
 
 MONITORS_MAX_MAX = 10_000_000
 INTERVAL_S_MIN_MAX = 86_400
-# With less, arithmetic in the database comes to nothing, and with that to an error.
+# Smaller rates underflow in the arithmetic of the database, which then fails.
 RATE_MIN = 1e-6
 CIDR_LENGTH_MAX = 50
 
 
 def check_tenant(name: str, rate: Rate | None, monitors_max: int | None, interval_s_min: int | None) -> None:
-    """Refuses what a tenant cannot have. Where None is allowed it means what the settings say, and 0 without a limit."""
+    """Validates the fields of a tenant. None means the default of the settings, 0 means no limit."""
     check_name(name, "name")
     check_rate(rate)
     _check_number(monitors_max, "monitors_max", MONITORS_MAX_MAX)
@@ -23,7 +23,7 @@ def check_tenant(name: str, rate: Rate | None, monitors_max: int | None, interva
 
 
 def check_key(name: str, cidrs: Sequence[str], rate: Rate | None) -> None:
-    """Refuses what a key cannot have. The text of a network is bounded: zeros may stand before a number without end."""
+    """Validates the fields of a key. The length of a network is bounded, as leading zeros are not."""
     check_name(name, "name")
     check_rate(rate)
     if len(cidrs) > CIDRS_MAX:
@@ -34,15 +34,15 @@ def check_key(name: str, cidrs: Sequence[str], rate: Rate | None) -> None:
 
 
 def check_name(name: str, field: str) -> None:
-    """Refuses a name that people could not tell from nothing, or that breaks a line."""
+    """Raises RequestError for a name that is blank, too long, or contains control characters."""
     if not 1 <= len(name) <= NAME_LENGTH_MAX:
         raise _invalid(field, f"must have 1 to {NAME_LENGTH_MAX} characters")
     if not name.strip() or any(unicodedata.category(each) in {"Cc", "Cs", "Zl", "Zp"} for each in name):
-        raise _invalid(field, "must not be blank and must not hold control characters")
+        raise _invalid(field, "must not be blank or contain control characters")
 
 
 def check_rate(rate: Rate | None) -> None:
-    """Refuses a rate that could never be granted; 0 per second is one without a limit."""
+    """Raises RequestError for a rate that could never grant a token; 0 per second means no limit."""
     if rate is None:
         return
     if rate.per_s != 0 and not RATE_MIN <= rate.per_s <= RATE_MAX:

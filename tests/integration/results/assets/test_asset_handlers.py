@@ -110,12 +110,12 @@ async def test_racing_creates_of_different_identities_get_different_numbers(room
 
 async def test_who_waits_for_an_identity_gets_it_if_the_first_one_gives_up(room: Room) -> None:
     """Decided by the index: while the first create may still fail, the second is neither refused nor let through."""
-    sort = assets.AssetType(tenant_id=room.tenant_id, **DEVICES)
+    asset_type = assets.AssetType(tenant_id=room.tenant_id, dialect=DEVICES["dialect"], type=DEVICES["sort"])
     async with asyncio.TaskGroup() as group, room.store.connection() as db:
         await db.run("BEGIN")
-        number = await assets.next_number(db, sort)
+        number = await assets.next_number(db, asset_type)
         first = assets.AssetRow(id=new_id(), number=number, identity="example.com")
-        assert await assets.add(db, sort, first, msgspec.Raw(b"{}"), room.clock.now)
+        assert await assets.add(db, asset_type, first, msgspec.Raw(b"{}"), room.clock.now)
         task = group.create_task(outcome(room, creation(room)))
         await somebody_waits(room.store)
         await db.run("ROLLBACK")

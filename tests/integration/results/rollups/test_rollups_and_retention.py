@@ -15,8 +15,8 @@ from libs.store.core.locks import AdvisoryLock, session_lock
 from libs.store.ingest import partitions
 from libs.store.monitors import assets
 from libs.store.tenancy import token_buckets
+from services.results.ingest.batch_transaction import store_batch
 from services.results.ingest.partitions import PartitionManager
-from services.results.ingest.stored_batch import StoredBatch
 from services.results.rollups.engine import SETTLE_TIME, RollupEngine
 from services.results.rollups.retention import Retention
 from tests.support.pipe import TENANT, Pipe, last_tick, open_pipe, result
@@ -44,7 +44,7 @@ def rollup_engine(pipe: Pipe) -> RollupEngine:
 
 async def store(pipe: Pipe, results: list[Result]) -> None:
     async with pipe.store.transaction() as db:
-        await StoredBatch(results, pipe.clock()).store(db)
+        await store_batch(db, results, pipe.clock())
 
 
 async def roll_up_all(pipe: Pipe) -> None:

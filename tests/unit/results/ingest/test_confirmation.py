@@ -1,4 +1,4 @@
-"""The fold of one location, over generated histories."""
+"""Confirmation rules of one location, over generated histories."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

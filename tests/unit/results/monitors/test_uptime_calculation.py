@@ -1,4 +1,4 @@
-"""The arithmetic against an oracle that looks at every single second."""
+"""Calculated uptime, compared with an oracle that samples every second."""
 
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
