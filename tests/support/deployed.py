@@ -38,7 +38,7 @@ class Deployed:
         self.conf = self.directory / "etc" / "vedette" / "nats.conf"
         for folder in (self.secrets, self.conf.parent):
             folder.mkdir(parents=True)
-        make_secrets.make(self.secrets, [])
+        make_secrets.write_secrets(self.secrets, [])
         self._write_conf()
         self.log = self.directory / "nats.log"
         self.nats = Process("nats-server", [find_nats_server(), "-c", str(self.conf)], log=self.log)

@@ -21,7 +21,7 @@ import asyncio, sys
 from contextlib import asynccontextmanager
 from faststream.nats import NatsRouter
 from libs.process.run import run
-from libs.process.service import Running, Service
+from libs.process.service import RunningService, Service
 
 MODE = sys.argv[1]
 
@@ -31,7 +31,7 @@ def say(text):
 @asynccontextmanager
 async def outer(context):
     say("outer opens")
-    yield Running()
+    yield RunningService()
     say("outer closes")
 
 @asynccontextmanager
@@ -57,7 +57,7 @@ async def inner(context):
         await asyncio.sleep(60)
     async with asyncio.TaskGroup() as group:
         group.create_task(asker())
-        yield Running(router)
+        yield RunningService(router)
         say("inner closes")
 
 sys.exit(run(Service("inner", inner, needs=("outer",)), Service("outer", outer)))
