@@ -1,4 +1,4 @@
-"""Makes a new kind of monitor: its folder from a working template, its test, its container, its extra."""
+"""Creates a new kind of monitor: its folder from a working template, its test, its container and its extra."""
 
 import argparse
 import re
@@ -7,6 +7,10 @@ from pathlib import Path
 from string import Template
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from libs.cli.discovery import specs_by_scheme  # noqa: E402 - found by the line above
+
 TEMPLATES = Path(__file__).parent / "kind"
 NAME = re.compile(r"[a-z][a-z0-9]{0,30}")
 
@@ -21,12 +25,16 @@ _CONTAINER = Template("""\
 
 
 def create_kind(name: str, root: Path) -> list[Path]:
-    """Writes everything below `root`; returns what was written. ValueError when the name cannot be used."""
+    """Creates the files of kind `name` below `root` and returns their paths. ValueError if the name cannot be used."""
     folder = root / "services" / name
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be a kind: small letters and digits, beginning with a letter")
     if folder.exists():
         raise ValueError(f"services/{name} exists already")
+    owner = specs_by_scheme().get(name)
+    if owner is not None:
+        kind = owner.__struct_config__.tag
+        raise ValueError(f"{name!r} is a URL scheme of kind {kind!r}: choose another name, or extend services/{kind}")
     words = {"name": name, "Class": name.capitalize()}
     written = [
         _write_template(folder / each, words)

@@ -1,4 +1,4 @@
-"""Services and probes, found by folder: a folder under services/ with a __main__.py is a service."""
+"""Discovery of services and probes by folder: a folder under services/ with a __main__.py is a service."""
 
 import importlib
 import importlib.util
@@ -21,7 +21,7 @@ def service_names() -> list[str]:
 
 
 def load_service(name: str) -> Service:
-    """Returns the service of this folder, importing nothing of the others."""
+    """Imports and returns the service of one folder, without importing the other services."""
     made = importlib.import_module(f"services.{name}.__main__").service()
     if not isinstance(made, Service) or made.name != name:
         raise TypeError(f"services/{name}/__main__.py: service() must return the Service named {name!r}")
@@ -29,12 +29,21 @@ def load_service(name: str) -> Service:
 
 
 def specs_by_scheme() -> dict[str, type[Spec]]:
-    """Returns which kind looks at which kind of URL."""
-    return {scheme: spec for spec in kinds().values() for scheme in spec.schemes}
+    """Returns the spec class for each URL scheme of `vedette check`. TypeError if two kinds claim a scheme."""
+    found: dict[str, type[Spec]] = {}
+    for kind, spec in kinds().items():
+        for scheme in spec.schemes:
+            if scheme in found:
+                other = found[scheme].__struct_config__.tag
+                raise TypeError(
+                    f"services/{kind}/spec.py: the scheme {scheme!r} belongs to kind {other!r}; take another one"
+                )
+            found[scheme] = spec
+    return found
 
 
 def create_probe(spec: Spec, settings: Settings) -> Probe[Spec]:
-    """Returns the probe for this spec: what `probe(settings)` of its service makes."""
+    """Returns the probe for `spec`, made by `probe(settings)` in the `__main__.py` of its kind."""
     kind = str(spec.__struct_config__.tag)
     make = cast("Callable[[Settings], Any]", importlib.import_module(f"services.{kind}.__main__").probe)
     return cast("Probe[Spec]", make(settings))

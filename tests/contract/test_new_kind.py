@@ -39,9 +39,9 @@ def test_two_new_kinds_pass_their_own_tests_and_all_contracts(copied: Path):
     run_module(copied, "pytest", "-q", "-p", "no:cacheprovider", *contracts, "tests/integration/doorbell", *chosen)
 
 
-@pytest.mark.parametrize("name", ["Ping", "my-kind", "1st", "a.b", "", "http"])
+@pytest.mark.parametrize("name", ["Ping", "my-kind", "1st", "a.b", "", "http", "ntp"])
 def test_a_name_that_cannot_be_used_changes_nothing(copied: Path, name: str):
     before = (copied / "pyproject.toml").read_text()
-    with pytest.raises(ValueError, match=r"cannot be a kind|exists already"):
+    with pytest.raises(ValueError, match=r"cannot be a kind|exists already|is a URL scheme of kind"):
         create_kind(name, copied)
     assert (copied / "pyproject.toml").read_text() == before
