@@ -1,4 +1,4 @@
-"""Docker's health check: succeeds when the service of this container says that it is ready."""
+"""Docker health check: exits 0 if the service of this container is ready."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Writes what docker-compose.yml reads as secrets: random passwords and keys, and the users of NATS with their rights.
+"""Generator of the secrets of docker-compose.yml: random passwords and keys, and NATS users with their permissions.
 
 Passwords and keys that exist stay as they are; the users are written anew each time, for the kinds that there are now.
 Arguments: locations beside `local` that get a prober's user of their own.

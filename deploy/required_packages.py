@@ -1,4 +1,4 @@
-"""Which installed packages one service needs, and which others only fill the image.
+"""Installed packages that one service needs, and those that its image does not.
 
 The closure is computed over what is installed, so that there is one lock and no second list to keep equal to it.
 """

@@ -1,4 +1,4 @@
-"""Writes the table of all settings into README.md, from the settings themselves."""
+"""Generator of the table of settings in README.md."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command `vedette`: the one place that puts services together."""
+"""Command line entry point `vedette`: composes the services."""
 
 import argparse
 import asyncio

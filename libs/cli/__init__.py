@@ -1,1 +1,1 @@
-"""What a person types: the commands behind `vedette`."""
+"""Commands of `vedette`."""

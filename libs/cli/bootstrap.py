@@ -1,4 +1,4 @@
-"""`vedette bootstrap`: the first tenant and its admin key, asked of the results room over NATS."""
+"""`vedette bootstrap`: creates the first tenant and its operator key, by a request over NATS."""
 
 import asyncio
 import time

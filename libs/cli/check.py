@@ -1,4 +1,4 @@
-"""`vedette check URL`: one probe, no server, and the outcome for a person or for a program."""
+"""`vedette check URL`: runs one probe without a server and prints the outcome as text or JSON."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Which installation a command of an operator is about: the one in the environment, else the `vedette up` beside us."""
+"""Installation that an operator command works on: from the environment, else the local `vedette up`."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `up` says while it starts: one line per step, with the time that the step took."""
+"""Progress of `vedette up`: one line per step with its duration."""
 
 import contextlib
 import sys

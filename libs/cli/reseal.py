@@ -1,4 +1,4 @@
-"""`vedette reseal`: what is stored is sealed again with the newest key, so that older ones can be thrown away."""
+"""`vedette reseal`: encrypts stored secrets again with the newest key, so that older keys can be removed."""
 
 import asyncio
 import hashlib

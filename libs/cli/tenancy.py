@@ -1,4 +1,4 @@
-"""`vedette tenant`, `vedette key` and `vedette audit`: what operators do, asked of the results room over NATS."""
+"""`vedette tenant`, `vedette key` and `vedette audit`: operator commands, sent over NATS."""
 
 import getpass
 import re

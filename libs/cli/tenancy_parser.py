@@ -1,4 +1,4 @@
-"""The words of `vedette tenant`, `vedette key` and `vedette audit`."""
+"""Command line of `vedette tenant`, `vedette key` and `vedette audit`."""
 
 import argparse
 import functools

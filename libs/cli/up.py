@@ -1,4 +1,4 @@
-"""`vedette up`: the two servers, every service, a tenant and its key, in one process and one directory."""
+"""`vedette up`: NATS, PostgreSQL and all services in one process and one data directory."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""An outcome as text for a person: the verdict, each phase of each hop on one common scale of time, what was seen."""
+"""Text rendering of an outcome: verdict, phases of each hop on one time axis, findings."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""The kinds of monitors, found by folder: services/KIND/spec.py with a class that is tagged KIND."""
+"""Registry of kinds, found by folder: services/KIND/spec.py with a class tagged KIND."""
 
 import functools
 import importlib

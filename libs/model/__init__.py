@@ -1,1 +1,1 @@
-"""The nouns of Vedette and the contract of a probe. Imports msgspec and nothing else."""
+"""Data types of Vedette and the interface of a probe. Imports msgspec and no other library."""

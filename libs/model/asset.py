@@ -1,4 +1,4 @@
-"""What a client of a dialect created under one number: it stands for the monitors that it implies, its parts."""
+"""Asset: a numbered object that a client of a compatible API created, with the monitors that implement it."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A check is one execution asked for; a result is what came of it."""
+"""Check (one execution asked for) and result (its outcome with monitor, location and times)."""
 
 from datetime import datetime
 from enum import StrEnum

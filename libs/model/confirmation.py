@@ -1,4 +1,4 @@
-"""What confirmation remembers of one monitor at one location between two results."""
+"""Confirmation state of one monitor at one location."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from libs.model.state import StateStatus
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table folds, without its key.
+    """One row of the table confirmations, without its key.
 
     A run counts the last results of one sort in a row and stops counting at a few. Bit n of `changes` tells whether
     the status changed n judging results ago; `last_class` is the status of the last judging result, or empty.

@@ -1,4 +1,4 @@
-"""One number about a result, in the form in which Prometheus keeps numbers."""
+"""Prometheus gauge derived from a result."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Identities: random where a person creates something, derived where the same fact may be seen twice."""
+"""Identifiers: random for objects that a client creates, derived where one fact may be seen twice."""
 
 import os
 import time

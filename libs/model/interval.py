@@ -1,4 +1,4 @@
-"""Which intervals exist, and at which instants a monitor ticks.
+"""Allowed intervals and the ticks of a monitor.
 
 Every interval divides a day, so that a tick's instant is plain arithmetic on the UTC clock:
 an instant is a tick when its epoch second is congruent to the phase, modulo the interval.

@@ -1,4 +1,4 @@
-"""What a user wants watched, as it is created, changed and shown."""
+"""Monitors: as created, as changed, and as returned by the API."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What a probe says about a target: the verdict, the reason as one machine word, and what was measured."""
+"""Outcome of a probe: status, reason, samples, hops and facts."""
 
 from enum import StrEnum
 

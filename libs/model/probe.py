@@ -1,4 +1,4 @@
-"""The contract between a kind and the prober that runs it."""
+"""Interface between a kind and the prober that runs it."""
 
 from types import TracebackType
 from typing import Protocol, Self, TypeVar

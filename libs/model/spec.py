@@ -1,4 +1,4 @@
-"""The base of every kind's options."""
+"""Base class of the options of every kind."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self

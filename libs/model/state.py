@@ -1,4 +1,4 @@
-"""What a monitor is held to be, after confirmation, and how that changed."""
+"""State of a monitor after confirmation, its transitions and events."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Who asks: tenants, keys and what a key may do."""
+"""Tenants, API keys, scopes and quotas."""
 
 import hashlib
 import re

@@ -1,1 +1,1 @@
-"""Sealing of secrets: AES-GCM, with keys that can be replaced."""
+"""Encryption of secrets: AES-GCM with key rotation."""

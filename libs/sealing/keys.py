@@ -1,4 +1,4 @@
-"""Keys as text: standard or URL-safe base64 of 32 bytes, several separated by commas or line ends."""
+"""Parsing of sealing keys: standard or URL-safe base64 of 32 bytes, several separated by commas or line ends."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Seals with the newest key, opens with any: AES-256-GCM (NIST SP 800-38D) with a random nonce of 96 bits."""
+"""Encryption with the newest key and decryption with any: AES-256-GCM (NIST SP 800-38D), random 96-bit nonce."""
 
 import base64
 import binascii

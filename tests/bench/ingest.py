@@ -35,7 +35,7 @@ SELECT id, $2, 'http', 'site ' || id, 'http://127.0.0.1/', 60, 5, '{local}', tru
 """
 _STATES = "INSERT INTO states (monitor_id, status, since_at, reason) SELECT id, 'up', now(), 'ok' FROM monitors"
 _FOLDS = """
-INSERT INTO folds (monitor_id, location, status, since_at, reason, down_run, bad_run, up_run, changes, flapping,
+INSERT INTO confirmations (monitor_id, location, status, since_at, reason, down_run, bad_run, up_run, changes, flapping,
                    last_class)
 SELECT id, 'local', 'up', now(), 'ok', 0, 0, 9, 0, false, 'up' FROM monitors
 """

@@ -96,7 +96,7 @@ class Room:
         async with self.store.transaction() as db:
             await db.run(_ADD_RESULT, monitor_id, location, tick_at, 60, status)
             await db.run(
-                "UPDATE folds SET last_tick_at = $3, ticked_at = $3 WHERE monitor_id = $1 AND location = $2",
+                "UPDATE confirmations SET last_tick_at = $3, ticked_at = $3 WHERE monitor_id = $1 AND location = $2",
                 *(monitor_id, location, tick_at),
             )
 

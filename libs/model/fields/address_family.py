@@ -1,4 +1,4 @@
-"""Over which address family a check goes, and what two families together mean. Pure."""
+"""Address family of a check, and the combined verdict over two families. Pure."""
 
 import ipaddress
 from typing import Literal

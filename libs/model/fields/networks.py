@@ -1,4 +1,4 @@
-"""Addresses and the networks that they lie in."""
+"""IP addresses and networks."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence

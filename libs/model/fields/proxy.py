@@ -1,4 +1,4 @@
-"""A proxy that a user names, and the credentials for it. Never taken from the environment: that would be our proxy."""
+"""Proxy option and its credentials. Proxies are never taken from the environment."""
 
 import base64
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The forms that a secret takes in a spec as JSON, outside of the rooms that use it. Pure: nothing is opened here.
+"""JSON forms of a secret in a spec: plain, sealed, and kept. Pure: nothing is decrypted here.
 
 `{"sealed": TEXT, "for": RECIPIENT}` is what lies on the bus and in tables, and `{"sealed": true}` what a client sees,
 and sends to keep what is stored.

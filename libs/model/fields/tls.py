@@ -1,4 +1,4 @@
-"""What every kind shares that speaks TLS: its reasons, and which of its facts seldom change."""
+"""TLS reasons and facts that all kinds share."""
 
 from enum import StrEnum
 

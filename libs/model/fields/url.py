@@ -1,4 +1,4 @@
-"""Web addresses, parsed once and strictly: what is shown, checked and dialled is one value.
+"""URLs and hosts, parsed once and strictly: the value shown is the value connected to.
 
 Two parsers that disagree about a host are how a check is sent to a machine that nobody named. So there is one,
 and where a browser would guess (backslashes, credentials, blanks, numbers that are not quite an address) it refuses.

@@ -1,4 +1,4 @@
-"""What names, networks, instants and rates that people choose must look like."""
+"""Validation of names, networks, instants and rates."""
 
 import ipaddress
 import re

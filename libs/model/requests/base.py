@@ -1,4 +1,4 @@
-"""What a request between rooms is: it names its verb and the type of its reply, and who asks."""
+"""Base class of requests between services: verb, type of the reply, and actor."""
 
 from typing import Any, ClassVar, Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""Why a request between rooms was not granted. The gateway and each dialect turn it into their own error format."""
+"""Errors of requests between services. Each API renders them in its own error format."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The requests between the gateway and the results room. Each names the type of its reply.
+"""Requests of the gateway to the results service. Each names the type of its reply.
 
 Every request about a tenant's things carries `tenant_id`, and the results room filters by it in SQL:
 no handler above it can forget to.

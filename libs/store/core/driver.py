@@ -1,4 +1,4 @@
-"""The only module that knows asyncpg: connections, codecs, and the translation of its errors."""
+"""PostgreSQL driver: connections, codecs and mapping of errors. The only module that imports asyncpg."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence

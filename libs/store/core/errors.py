@@ -1,4 +1,4 @@
-"""What may go wrong in the store, in our own words."""
+"""Errors of the store."""
 
 
 class StoreError(Exception):

@@ -1,4 +1,4 @@
-"""Small facts that must outlive a restart."""
+"""Small values by name that outlive a restart, such as the creation time of a stream."""
 
 from typing import TypeVar
 
@@ -8,8 +8,8 @@ from libs.store.core.driver import Db
 
 T = TypeVar("T")
 
-_GET = "SELECT value FROM facts WHERE name = $1"
-_PUT = "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+_GET = "SELECT value FROM key_values WHERE name = $1"
+_PUT = "INSERT INTO key_values (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 async def get(db: Db, name: str, as_type: type[T]) -> T | None:

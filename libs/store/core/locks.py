@@ -1,4 +1,4 @@
-"""The advisory locks: each is held for one transaction or one connection, so that a dead process holds none."""
+"""Advisory locks, each held by one transaction or one connection: the lock of a dead process is released."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ _RELEASE_SESSION = "SELECT pg_advisory_unlock($1)"
 class AdvisoryLock(IntEnum):
     """What only one transaction at a time may do. FOLDING is taken before any lock on a row."""
 
-    MONITOR_STATE = 0x76656401  # the ingest and the sweep: whoever turns results into folds, states and gaps
+    MONITOR_STATE = 0x76656401  # the ingest and the sweep: whoever turns results into confirmations, states and gaps
     OUTBOX = 0x76656402
     SCHEDULES = 0x76656403
     ROLLUPS = 0x76656404

@@ -1,4 +1,4 @@
-"""Brings the schema to the version of this code: numbered .sql files, each applied once."""
+"""Schema migrations: numbered .sql files, each applied once."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""The outbox: messages that are written in the transaction that makes them true, and published after it."""
+"""Transactional outbox: messages written in the transaction of their cause and published after its commit."""
 
 from collections.abc import Sequence
 

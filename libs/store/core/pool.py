@@ -1,4 +1,4 @@
-"""The store: a bounded pool of connections that heals by itself after Postgres was away."""
+"""Bounded connection pool that recovers after PostgreSQL was unavailable."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What confirmation remembers of each monitor at each location; written for every batch of results."""
+"""Confirmation state of each monitor at each location; written with every batch of results."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,13 +7,13 @@ from libs.model.confirmation import Confirmation
 from libs.store.core.driver import Db
 
 _SAVE_TICKS = """
-UPDATE folds AS f SET folded_at = n.folded_at, ticked_at = n.ticked_at, last_tick_at = n.last_tick_at
+UPDATE confirmations AS f SET folded_at = n.folded_at, ticked_at = n.ticked_at, last_tick_at = n.last_tick_at
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[])
      AS n (monitor_id, location, folded_at, ticked_at, last_tick_at)
 WHERE f.monitor_id = n.monitor_id AND f.location = n.location
 """
 _SAVE = """
-UPDATE folds AS f
+UPDATE confirmations AS f
 SET folded_at = n.folded_at, ticked_at = n.ticked_at, last_tick_at = n.last_tick_at, status = n.status,
     since_at = n.since_at, reason = n.reason, down_run = n.down_run, bad_run = n.bad_run, up_run = n.up_run,
     changes = n.changes, flapping = n.flapping, last_class = n.last_class
@@ -35,7 +35,7 @@ class ConfirmationUpdate(NamedTuple):
 
 
 async def save(db: Db, changes: Sequence[ConfirmationUpdate]) -> None:
-    """Writes the changed folds. Most differ only in their marks, which is cheaper."""
+    """Writes the changed confirmations. Most differ only in their marks, which is cheaper."""
     marked = [each for each in changes if _only_ticks_differ(each.before, each.after)]
     if marked:
         await db.run(_SAVE_TICKS, *_tick_columns(marked))

@@ -1,4 +1,4 @@
-"""Stretches of ticks without a result, and the `missed` rows that they become."""
+"""Ranges of ticks without a result, and the `missed` rows that fill them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,7 +26,7 @@ _FIND_OVERDUE = """
 SELECT s.monitor_id, s.location, m.revision, s.interval_s, s.phase_s, b.after_at,
        to_timestamp(b.until_s - (b.until_s - s.phase_s) % s.interval_s) AS until_at
 FROM schedules AS s
-JOIN folds AS f ON f.monitor_id = s.monitor_id AND f.location = s.location
+JOIN confirmations AS f ON f.monitor_id = s.monitor_id AND f.location = s.location
 JOIN monitors AS m ON m.id = s.monitor_id
 CROSS JOIN LATERAL (SELECT greatest(s.since_at, f.ticked_at) AS after_at,
                            floor(extract(epoch FROM $1::timestamptz))::bigint - s.interval_s AS until_s) AS b
@@ -48,7 +48,7 @@ WITH given AS (
     ON CONFLICT DO NOTHING
     RETURNING monitor_id, location, tick_at, interval_s
 ), newest AS (
-    UPDATE folds AS f SET last_tick_at = greatest(f.last_tick_at, a.tick_at)
+    UPDATE confirmations AS f SET last_tick_at = greatest(f.last_tick_at, a.tick_at)
     FROM (SELECT monitor_id, location, max(tick_at) AS tick_at FROM added GROUP BY monitor_id, location) AS a
     WHERE f.monitor_id = a.monitor_id AND f.location = a.location
 ), stale AS (
@@ -62,7 +62,7 @@ WITH given AS (
 SELECT count(*) FROM added
 """
 _SET_TICKED = """
-UPDATE folds AS f SET ticked_at = greatest(f.ticked_at, n.ticked_at)
+UPDATE confirmations AS f SET ticked_at = greatest(f.ticked_at, n.ticked_at)
 FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS n (monitor_id, location, ticked_at)
 WHERE f.monitor_id = n.monitor_id AND f.location = n.location
 """

@@ -1,4 +1,4 @@
-"""What happened to one monitor: its results and transitions, page by page."""
+"""Results and transitions of one monitor, page by page."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The daily partitions of the results: made before they are needed, dropped when their days are over."""
+"""Daily partitions of the results: created ahead of time, dropped after retention."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""The stored results: added in bulk, by COPY when no row is there yet."""
+"""Results: inserted in bulk, by COPY where no row exists yet."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""How time was spent, by hour and by day: recomputed whole from what is stored, so that twice is the same as once."""
+"""Hourly and daily rollups of uptime, recomputed from the stored rows: a repeat gives the same values."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ WITH hours AS (
     UNION ALL
     SELECT h.at, h.until, f.monitor_id, f.location, r.tick_at, r.interval_s, r.status, r.duration_s
     FROM hours AS h
-    JOIN folds AS f ON f.monitor_id = h.monitor_id
+    JOIN confirmations AS f ON f.monitor_id = h.monitor_id
     CROSS JOIN LATERAL (
         SELECT tick_at, interval_s, status, duration_s FROM results
         WHERE monitor_id = h.monitor_id AND tick_at < h.at AND tick_at > h.at - interval '1 day'

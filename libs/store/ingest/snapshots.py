@@ -1,4 +1,4 @@
-"""What the ingest must know of a monitor: whose it is, its revision, its grids, and what is remembered."""
+"""State of monitors as a batch of results needs it: tenant, revision, schedules and confirmations."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ SELECT m.id::text AS id, m.tenant_id::text AS tenant_id, m.revision, m.locations
 FROM unnest($1::uuid[]) AS n (id)
 JOIN monitors AS m ON m.id = n.id AND m.deleted_at IS NULL
 JOIN states AS t ON t.monitor_id = m.id
-LEFT JOIN folds AS f ON f.monitor_id = m.id
+LEFT JOIN confirmations AS f ON f.monitor_id = m.id
 LEFT JOIN schedules AS s ON s.monitor_id = m.id AND s.location = f.location AND s.active
 """
 _LOAD_SUMMARIES = """

@@ -1,4 +1,4 @@
-"""Changes of state: the state itself, the transition, and the incident that it opens or closes."""
+"""Changes of state: the state row, the transition, and the incident that opens or closes."""
 
 from collections.abc import Sequence
 from datetime import datetime

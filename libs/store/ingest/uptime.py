@@ -1,4 +1,4 @@
-"""The time of one monitor as it was recorded: rolled up by day and hour, and tick by tick where it is not."""
+"""Uptime of one monitor: from daily and hourly rollups, and from single ticks where there is no rollup yet."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What creating, changing and deleting a monitor does to its schedules, folds and state."""
+"""Schedules, confirmations and state of a monitor that is created, changed or deleted."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,15 +15,15 @@ UPDATE states SET status = 'pending', since_at = $2, reason = $3, flapping = fal
 WHERE monitor_id = $1
 """
 _ADD_CONFIRMATIONS = """
-INSERT INTO folds (monitor_id, location, status, since_at, reason, down_run, bad_run, up_run, changes, flapping,
+INSERT INTO confirmations (monitor_id, location, status, since_at, reason, down_run, bad_run, up_run, changes, flapping,
                    last_class)
 SELECT $1, location, 'pending', $3, '', 0, 0, 0, 0, false, '' FROM unnest($2::text[]) AS location
 ON CONFLICT (monitor_id, location) DO NOTHING
 """
-_DELETE_CONFIRMATIONS = "DELETE FROM folds WHERE monitor_id = $1 AND location <> ALL($2::text[])"
-_RESET_RUNS = "UPDATE folds SET down_run = 0, bad_run = 0, up_run = 0 WHERE monitor_id = $1"
+_DELETE_CONFIRMATIONS = "DELETE FROM confirmations WHERE monitor_id = $1 AND location <> ALL($2::text[])"
+_RESET_RUNS = "UPDATE confirmations SET down_run = 0, bad_run = 0, up_run = 0 WHERE monitor_id = $1"
 _RESET_CONFIRMATIONS = """
-UPDATE folds SET status = 'pending', since_at = $2, reason = $3, down_run = 0, bad_run = 0, up_run = 0, changes = 0,
+UPDATE confirmations SET status = 'pending', since_at = $2, reason = $3, down_run = 0, bad_run = 0, up_run = 0, changes = 0,
                  flapping = false, last_class = ''
 WHERE monitor_id = $1
 """
@@ -46,7 +46,7 @@ WHERE monitor_id = $1 AND active AND location = ANY($2::text[])
 _ADD_GAPS = """
 INSERT INTO gaps (monitor_id, location, revision, interval_s, phase_s, after_at, until_at)
 SELECT monitor_id, location, $3, interval_s, phase_s, greatest(schedules.since_at, ticked_at), $4
-FROM schedules LEFT JOIN folds USING (monitor_id, location)
+FROM schedules LEFT JOIN confirmations USING (monitor_id, location)
 WHERE monitor_id = $1 AND active AND location = ANY($2::text[]) AND greatest(schedules.since_at, ticked_at) < $4
 """
 _ADD_TRANSITION = """
@@ -69,7 +69,7 @@ class TickSchedule(msgspec.Struct, frozen=True):
 
 
 async def add_state(db: Db, monitor_id: str, locations: Sequence[str], now: datetime, reason: str) -> None:
-    """Gives a new monitor its state and its folds."""
+    """Gives a new monitor its state and its confirmations."""
     await db.run(_ADD_CONFIRMATIONS, monitor_id, locations, now)
     await db.run(_ADD_STATE, monitor_id, now, reason)
 

@@ -1,4 +1,4 @@
-"""Monitors: what a user wants watched."""
+"""Monitors: create, read, update and mark as deleted."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What should be ticking in NATS: read to be published, and marked when it is."""
+"""Schedules that NATS must hold: read for publishing and marked as published."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime

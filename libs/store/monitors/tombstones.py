@@ -1,4 +1,4 @@
-"""The end of what is no longer needed: deleted monitors whose results are gone, and old remembered replies."""
+"""Removal of expired rows: deleted monitors without results, and old idempotency records."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ _PURGE = (
     "DELETE FROM rollups_stale WHERE monitor_id = ANY($1::uuid[])",
     # In the order in which whoever deletes their asset locks them: they go with the monitors.
     "SELECT FROM asset_parts WHERE monitor_id = ANY($1::uuid[]) ORDER BY monitor_id FOR UPDATE",
-    # The schedules, folds, states, transitions and incidents go with it.
+    # The schedules, confirmations, states, transitions and incidents go with it.
     """DELETE FROM monitors AS m WHERE id = ANY($1::uuid[])
        AND NOT EXISTS (SELECT FROM schedules AS s WHERE s.monitor_id = m.id)""",
 )

@@ -1,4 +1,4 @@
-"""Monitors as the API shows them, with state and last result: one query for a whole page."""
+"""Monitors as the API returns them, with state and last result: one query for a page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ CROSS JOIN LATERAL (
     WHERE monitors.id = page.id AND states.monitor_id = page.id OFFSET 0
 ) shown
 LEFT JOIN LATERAL (
-    SELECT location, last_tick_at FROM folds WHERE monitor_id = page.id AND last_tick_at IS NOT NULL
+    SELECT location, last_tick_at FROM confirmations WHERE monitor_id = page.id AND last_tick_at IS NOT NULL
     ORDER BY last_tick_at DESC, location LIMIT 1
 ) newest ON true
 LEFT JOIN LATERAL (

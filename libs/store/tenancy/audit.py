@@ -1,4 +1,4 @@
-"""The audit: who did what to a tenant's things."""
+"""Audit log: which actor changed which object of a tenant."""
 
 from collections.abc import Sequence
 from datetime import datetime

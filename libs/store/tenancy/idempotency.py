@@ -1,4 +1,4 @@
-"""Replies kept under a client's Idempotency-Key, so that a repeated create makes nothing twice."""
+"""Replies stored by Idempotency-Key, so that a repeated create creates nothing twice."""
 
 from dataclasses import dataclass
 

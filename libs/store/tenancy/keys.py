@@ -1,4 +1,4 @@
-"""Keys: who may ask. A secret is never stored, only its SHA-256."""
+"""API keys. Of a secret only the SHA-256 digest is stored."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A rate as the two columns `requests_per_s` and `requests_burst`; NULL in both means none of its own."""
+"""Mapping of a rate to the columns `requests_per_s` and `requests_burst`; NULL in both means the default."""
 
 from libs.model.tenancy import Rate
 

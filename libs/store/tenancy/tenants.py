@@ -1,4 +1,4 @@
-"""Tenants: whose things they are, and what they may have."""
+"""Tenants and their quotas."""
 
 import msgspec
 

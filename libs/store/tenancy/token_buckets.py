@@ -1,4 +1,4 @@
-"""Token buckets of keys and tenants, shared by all who take from them. The time is that of the database."""
+"""Token buckets of keys and tenants, shared by all gateways. The clock is that of the database."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ _ATTEMPTS = 5
 # statement that began before. The clock is looked at with all locks held: should it be set back, refilling goes on.
 _TAKE = """
 WITH held AS MATERIALIZED (
-    SELECT id, tokens, at FROM buckets WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
+    SELECT id, tokens, at FROM token_buckets WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE
 ), moment AS MATERIALIZED (
     SELECT clock_timestamp() AS now FROM held HAVING count(*) = cardinality($1::uuid[])
 ), filled AS MATERIALIZED (
@@ -24,8 +24,8 @@ WITH held AS MATERIALIZED (
 ), taken AS MATERIALIZED (
     SELECT least($4::float8, floor(min(tokens))) AS tokens FROM filled
 ), kept AS (
-    UPDATE buckets SET tokens = filled.tokens - taken.tokens, at = filled.now
-    FROM filled, taken WHERE buckets.id = filled.id
+    UPDATE token_buckets SET tokens = filled.tokens - taken.tokens, at = filled.now
+    FROM filled, taken WHERE token_buckets.id = filled.id
 )
 SELECT taken.tokens AS granted, floor(min(filled.tokens - taken.tokens)) AS left_over,
        max((1 - filled.tokens + taken.tokens) / greatest(per_s, 1e-6)) AS wait_s
@@ -33,13 +33,13 @@ FROM filled, taken GROUP BY taken.tokens
 """
 # In one order, too: of two who add the same buckets, one waits for the other.
 _ADD = """
-INSERT INTO buckets (id, tokens, at)
+INSERT INTO token_buckets (id, tokens, at)
 SELECT id, burst, clock_timestamp() FROM unnest($1::uuid[], $2::float8[]) AS rate (id, burst) ORDER BY id
 ON CONFLICT (id) DO NOTHING
 """
 # SKIP LOCKED: a bucket that somebody takes from just now is not old, and nobody waits for two locks in another order.
 _DELETE_IDLE = """
-DELETE FROM buckets WHERE id IN (SELECT id FROM buckets WHERE at < $1 FOR UPDATE SKIP LOCKED)
+DELETE FROM token_buckets WHERE id IN (SELECT id FROM token_buckets WHERE at < $1 FOR UPDATE SKIP LOCKED)
 """
 
 

@@ -47,8 +47,8 @@ async def create(pool: Pool, options: Options, target: CannedServer) -> list[str
         await _copy(connection, "monitors", [row | shared for row in rows])
         await _copy(connection, "schedules", schedules)
         await _copy(connection, "states", pending)
-        await _copy(connection, "folds", [row | _NOTHING_SEEN for row in pending])
-    await pool.execute("ANALYZE monitors, schedules, states, folds")
+        await _copy(connection, "confirmations", [row | _NOTHING_SEEN for row in pending])
+    await pool.execute("ANALYZE monitors, schedules, states, confirmations")
     return ids
 
 

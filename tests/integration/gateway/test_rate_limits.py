@@ -138,7 +138,7 @@ async def test_without_limits_no_token_is_requested(start_gateway: StartGateway,
     async with start_gateway(**NO_LIMIT) as instance, Bus.open(nats_url, name="ear") as ear:
         assert await count_bus_requests(ear, TakeTokens.verb, lambda: send_requests(instance, 20)) == 0
         pool = await asyncpg.connect(instance.context.settings.postgres_dsn)
-        assert await pool.fetchval("SELECT count(*) FROM buckets") == 0
+        assert await pool.fetchval("SELECT count(*) FROM token_buckets") == 0
         await pool.close()
 
 

@@ -91,3 +91,22 @@ async def test_who_administered_the_first_tenant_before_there_were_operators_is_
         rows = await db.rows("SELECT name, scopes FROM keys WHERE 'operator' = ANY(scopes)")
         assert [(row["name"], row["scopes"]) for row in rows] == [("first admin", ["admin", "operator"])]
         assert await db.value("SELECT count(DISTINCT number) FROM keys") == 8
+
+
+async def test_the_rows_of_version_two_are_kept_under_their_new_names(postgres_dsn: str) -> None:
+    await migrate(postgres_dsn, migrations()[:2])
+    async with open_store(postgres_dsn) as store, store.transaction() as db:
+        tenant = await db.value(
+            "INSERT INTO tenants (id, name, created_at) VALUES (uuidv7(), 'old', now()) RETURNING id"
+        )
+        await db.run("INSERT INTO facts (name, value) VALUES ('checks', '\"then\"')")
+        await db.run("INSERT INTO buckets (id, tokens, at) VALUES ($1, 7, now())", tenant)
+        await db.run("INSERT INTO asset_numbers (tenant_id, dialect, sort, last) VALUES ($1, 'd', 'device', 3)", tenant)
+    await migrate(postgres_dsn)
+    async with open_store(postgres_dsn) as store, store.connection() as db:
+        assert await db.value("SELECT value #>> '{}' FROM key_values WHERE name = 'checks'") == "then"
+        assert await db.value("SELECT tokens FROM token_buckets") == 7
+        assert await db.value("SELECT last FROM asset_numbers WHERE type = 'device'") == 3
+        assert await db.value("SELECT count(*) FROM confirmations") == 0
+        old = "SELECT count(*) FROM pg_class WHERE relname ~ '(^|_)(folds|facts|sort)(_|$)' OR relname ~ '^buckets'"
+        assert await db.value(old) == 0

@@ -33,12 +33,12 @@ async def take(store: Store, rates: dict[str, Rate], wanted: int, unused: int = 
 async def shift_back(store: Store, length: timedelta) -> None:
     """Makes the past longer."""
     async with store.connection() as db:
-        await db.run("UPDATE buckets SET at = at - $1::interval", length)
+        await db.run("UPDATE token_buckets SET at = at - $1::interval", length)
 
 
 async def levels(store: Store) -> list[float]:
     async with store.connection() as db:
-        return [row["tokens"] for row in await db.rows("SELECT tokens FROM buckets ORDER BY tokens")]
+        return [row["tokens"] for row in await db.rows("SELECT tokens FROM token_buckets ORDER BY tokens")]
 
 
 def rate(burst: int, per_s: float = SLOW) -> Rate:

@@ -149,7 +149,9 @@ async def _add_result(instance: RunningGateway, monitor_id: str, status: str, re
     now = instance.context.clock()
     async with open_store(instance.context.settings.postgres_dsn) as store, store.transaction() as db:
         await db.run(_ADD_RESULT, monitor_id, now, status, reason, detail)
-        await db.run("UPDATE folds SET last_tick_at = $2, ticked_at = $2 WHERE monitor_id = $1", monitor_id, now)
+        await db.run(
+            "UPDATE confirmations SET last_tick_at = $2, ticked_at = $2 WHERE monitor_id = $1", monitor_id, now
+        )
 
 
 async def test_one_of_many_concurrent_creations_of_a_device_succeeds(start_gateway: StartGateway) -> None:

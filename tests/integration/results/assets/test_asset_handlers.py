@@ -19,7 +19,17 @@ from tests.support.room import Room, draft, somebody_waits, spec
 
 DEVICES = {"dialect": "api-v1", "sort": "device"}
 ACTOR = Actor(key_name="hoster", address="192.0.2.7", via="api-v1")
-TABLES = ("monitors", "states", "schedules", "folds", "outbox", "audit", "assets", "asset_parts", "asset_numbers")
+TABLES = (
+    "monitors",
+    "states",
+    "schedules",
+    "confirmations",
+    "outbox",
+    "audit",
+    "assets",
+    "asset_parts",
+    "asset_numbers",
+)
 
 
 def creation(room: Room, identity: str = "example.com", **fields: Any) -> CreateAsset:

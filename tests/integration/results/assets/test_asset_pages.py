@@ -13,7 +13,7 @@ COPIES = (
     """INSERT INTO monitors SELECT (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid()))).*
        FROM monitors m, generate_series(1, {count})""",
     "INSERT INTO states SELECT id, 'pending', now(), '' FROM monitors ON CONFLICT DO NOTHING",
-    """INSERT INTO assets SELECT m.id, a.tenant_id, dialect, sort, number + row_number() OVER (), m.id::text, fields,
+    """INSERT INTO assets SELECT m.id, a.tenant_id, dialect, type, number + row_number() OVER (), m.id::text, fields,
        now(), now() FROM monitors m, assets a WHERE m.id NOT IN (SELECT monitor_id FROM asset_parts)""",
     "INSERT INTO asset_parts SELECT id, 'http', id FROM assets WHERE number > 1",
 )
@@ -65,7 +65,7 @@ async def test_a_page_costs_the_same_for_each_asset_while_the_database_has_no_st
 ) -> None:
     """As in the first minute of a tenant that brings thousands: PostgreSQL has not yet looked at what is in its tables."""
     await add_many(room, 300)
-    for table in ("assets", "asset_parts", "monitors", "states", "folds"):
+    for table in ("assets", "asset_parts", "monitors", "states", "confirmations"):
         await room.rows("SELECT pg_clear_relation_stats('public', $1)", table)
     asked: list[str] = []
     monkeypatch.setattr(Db, "rows", _counted(Db.rows, asked))

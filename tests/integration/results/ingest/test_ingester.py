@@ -34,8 +34,8 @@ async def test_results_are_stored_folded_and_acknowledged(pipe: Pipe) -> None:
         assert [row["monitor_id"] for row in rows] == sorted(each.id for each in monitors)
         assert msgspec.json.decode(rows[0]["hops"])[0]["facts"] == {"status": 200}
         assert {await pipe.state(each) for each in monitors} == {"up"}
-        folds = await pipe.rows("SELECT * FROM folds")
-        assert all(row["ticked_at"] == row["folded_at"] == row["last_tick_at"] is not None for row in folds)
+        confirmations = await pipe.rows("SELECT * FROM confirmations")
+        assert all(row["ticked_at"] == row["folded_at"] == row["last_tick_at"] is not None for row in confirmations)
 
 
 async def test_a_repeated_result_counts_once(pipe: Pipe) -> None:
@@ -63,7 +63,7 @@ async def test_a_late_result_is_stored_and_moves_nothing(pipe: Pipe) -> None:
         await pipe.ingested()
         assert await pipe.value("SELECT count(*) FROM results") == 3
         assert await pipe.state(monitor) == "up"
-        assert await pipe.value("SELECT last_tick_at FROM folds") == at
+        assert await pipe.value("SELECT last_tick_at FROM confirmations") == at
 
 
 async def test_down_and_up_again_is_one_incident_and_four_events(pipe: Pipe) -> None:
@@ -119,7 +119,7 @@ async def test_what_an_old_revision_found_is_stored_and_moves_nothing(pipe: Pipe
         await pipe.ingested()
         assert await pipe.value("SELECT count(*) FROM results") == 2
         assert await pipe.state(monitor) == "pending"
-        assert await pipe.value("SELECT last_tick_at FROM folds") == at
+        assert await pipe.value("SELECT last_tick_at FROM confirmations") == at
 
 
 async def test_a_paused_monitor_stays_as_it_is_while_a_check_is_in_flight(pipe: Pipe) -> None:

@@ -17,7 +17,7 @@ from tests.support.room import Room, somebody_waits
 
 ROUNDS = 15
 
-_FOLD = "UPDATE folds SET up_run = up_run + 1 WHERE monitor_id = ANY($1::uuid[])"
+_FOLD = "UPDATE confirmations SET up_run = up_run + 1 WHERE monitor_id = ANY($1::uuid[])"
 
 _LOCK = "SELECT FROM schedules WHERE monitor_id = $1 FOR UPDATE"
 

@@ -35,7 +35,7 @@ async def hold(room: Room, monitor_id: str, status: StateStatus) -> None:
         await db.run(
             "UPDATE states SET status = $2, incident_id = $3 WHERE monitor_id = $1", *(monitor_id, status, incident_id)
         )
-        await db.run("UPDATE folds SET status = $2, down_run = 3 WHERE monitor_id = $1", monitor_id, status)
+        await db.run("UPDATE confirmations SET status = $2, down_run = 3 WHERE monitor_id = $1", monitor_id, status)
         if incident_id:
             await db.run(
                 "INSERT INTO incidents (id, monitor_id, opened_at, reason) VALUES ($1, $2, now(), 'refused')",
@@ -60,7 +60,7 @@ async def test_a_new_monitor_is_pending_scheduled_and_checked_at_once(room: Room
         ("b", True, 60),
     ]
     assert all(0 <= row["phase_s"] < 60 and row["since_at"] == room.clock.now for row in schedules)
-    assert len(await room.rows("SELECT FROM folds WHERE status = 'pending'")) == 2
+    assert len(await room.rows("SELECT FROM confirmations WHERE status = 'pending'")) == 2
 
 
 async def test_a_monitor_created_paused_has_no_schedule_and_no_check(room: Room) -> None:
@@ -93,7 +93,7 @@ async def test_a_new_spec_keeps_the_grid_and_the_state_and_starts_confirmation_a
     assert (changed.revision, changed.target, changed.state.status) == (2, "http://b/", StateStatus.DOWN)
     assert await room.rows("SELECT FROM gaps") == []
     assert [row["version"] for row in await room.rows("SELECT version FROM schedules")] == [2]
-    assert [(row["down_run"], row["status"]) for row in await room.rows("SELECT * FROM folds")] == [(0, "down")]
+    assert [(row["down_run"], row["status"]) for row in await room.rows("SELECT * FROM confirmations")] == [(0, "down")]
     assert len(await due(room)) == 1  # that of its creation
 
 
@@ -115,7 +115,7 @@ async def test_locations_come_and_go(room: Room) -> None:
     schedules = await room.rows("SELECT * FROM schedules ORDER BY location")
     assert [(row["location"], row["active"]) for row in schedules] == [("a", False), ("b", True), ("c", True)]
     assert [row["location"] for row in await room.rows("SELECT * FROM gaps")] == ["a"]
-    assert [row["location"] for row in await room.rows("SELECT * FROM folds ORDER BY location")] == ["b", "c"]
+    assert [row["location"] for row in await room.rows("SELECT * FROM confirmations ORDER BY location")] == ["b", "c"]
     assert [check.location for check in await due(room)] == ["a", "b", "c"]
     await room.change(view.id, locations=["a"])
     schedules = await room.rows("SELECT * FROM schedules ORDER BY location")

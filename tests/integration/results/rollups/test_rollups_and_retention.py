@@ -211,7 +211,7 @@ async def delete_monitor(pipe: Pipe, monitor: MonitorView) -> None:
 
 
 _ASSET = """
-INSERT INTO assets (id, tenant_id, dialect, sort, number, identity, fields, created_at, updated_at)
+INSERT INTO assets (id, tenant_id, dialect, type, number, identity, fields, created_at, updated_at)
 VALUES ($1, $1, 'd', 's', 1, 'i', '{}', now(), now())
 """
 
@@ -250,13 +250,13 @@ async def test_buckets_that_nobody_took_from_for_a_day_are_removed(pipe: Pipe) -
     retention = Retention(pipe.store, pipe.clock, partition_manager(pipe), 365)
     async with pipe.store.connection() as db:
         await token_buckets.take(db, {new_id(): Rate(per_s=1, burst=5)}, 1, 0)
-        await db.run("UPDATE buckets SET at = $1", pipe.clock())
+        await db.run("UPDATE token_buckets SET at = $1", pipe.clock())
     pipe.clock.move(hours=23)
     await retention.remove_expired()
-    assert await pipe.value("SELECT count(*) FROM buckets") == 1
+    assert await pipe.value("SELECT count(*) FROM token_buckets") == 1
     pipe.clock.move(hours=2)
     await retention.remove_expired()
-    assert await pipe.value("SELECT count(*) FROM buckets") == 0
+    assert await pipe.value("SELECT count(*) FROM token_buckets") == 0
 
 
 async def test_the_window_of_kept_days_is_whole_days(pipe: Pipe) -> None:

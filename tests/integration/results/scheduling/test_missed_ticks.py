@@ -74,7 +74,7 @@ async def test_a_silent_schedule_misses_its_ticks_and_is_published_again(pipe: P
     last = last_tick(monitor, pipe.clock() - MINUTE)
     assert [row["tick_at"] for row in rows] == list(ticks_between(start, last, 60, int(last.timestamp()) % 60))
     assert {row["status"] for row in rows} == {"missed"}
-    (fold,) = await pipe.rows("SELECT * FROM folds")
+    (fold,) = await pipe.rows("SELECT * FROM confirmations")
     assert (fold["ticked_at"], fold["last_tick_at"], fold["status"]) == (last, last, "pending")
     assert await pipe.value("SELECT version FROM schedules") == 2
     await record_all_missed(pipe)

@@ -53,7 +53,7 @@ async def test_a_full_quota_is_refused_with_its_number_until_one_is_deleted(room
 async def test_a_refused_create_leaves_nothing(room: Room) -> None:
     await allow(room, monitors_max=1)
     await room.create()
-    tables = ("monitors", "schedules", "folds", "states", "outbox", "audit", "idempotency")
+    tables = ("monitors", "schedules", "confirmations", "states", "outbox", "audit", "idempotency")
     before = [len(await room.rows(f"SELECT FROM {table}")) for table in tables]
     key = Idempotency(key="k", fingerprint="f")
     await room.refused(CreateMonitor(tenant_id=room.tenant_id, draft=draft(), idempotency=key))

@@ -37,9 +37,9 @@ async def test_what_is_put_back_is_there_for_the_next_one(room: Room) -> None:
 async def test_a_rate_of_zero_keeps_no_bucket(room: Room) -> None:
     unlimited = taking(room, wanted=64, key_rate=UNLIMITED)
     assert await room.ask(unlimited) == RateGrant(granted=64, left=0, retry_after_s=0.0)
-    assert await room.rows("SELECT id FROM buckets") == []
+    assert await room.rows("SELECT id FROM token_buckets") == []
     await room.ask(taking(room, key_rate=UNLIMITED, tenant_rate=rate(5)))
-    assert await room.rows("SELECT id, tokens FROM buckets") == [{"id": room.tenant_id, "tokens": 4.0}]
+    assert await room.rows("SELECT id, tokens FROM token_buckets") == [{"id": room.tenant_id, "tokens": 4.0}]
 
 
 async def test_of_many_who_ask_at_once_only_so_many_are_granted(room: Room) -> None:
