@@ -10,8 +10,8 @@ from libs.model.state import StateStatus
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table confirmations, without its key.
 
-    A run counts the last results of one sort in a row and stops counting at a few. Bit n of `changes` tells whether
-    the status changed n judging results ago; `last_class` is the status of the last judging result, or empty.
+    A run counts the latest consecutive results of one status, up to 9. Bit n of `changes` is set if the status changed
+    n results ago, not counting `unknown` and `missed`; `last_class` is the status of the latest such result, or empty.
     """
 
     since_at: datetime
@@ -29,7 +29,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocationStateChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One confirmed change at one location."""
+    """Confirmed change of state at one location."""
 
     old: StateStatus
     new: StateStatus

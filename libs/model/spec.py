@@ -25,7 +25,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_u
     schemes: ClassVar[tuple[str, ...]] = ()
     # Options that hold a secret. They may not lie on the bus or in a table as they are.
     secret_options: ClassVar[tuple[str, ...]] = ()
-    # Options that map names to values, of which those are secret whose name `names_secret`.
+    # Options that map names to values, of which those are secret whose name `is_secret_name`.
     secret_maps: ClassVar[tuple[str, ...]] = ()
     # Facts of hops that say the same at every tick of a healthy target: the result of a tick that is up leaves them out.
     static_facts: ClassVar[frozenset[str]] = frozenset()

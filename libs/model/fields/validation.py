@@ -32,7 +32,7 @@ def check_network(text: str) -> None:
 
 
 def check_cidr(field: str, text: str) -> None:
-    """Raises ValueError for what `check_range` refuses."""
+    """Raises ValueError for what `check_network` refuses."""
     try:
         check_network(text)
     except ValueError as error:

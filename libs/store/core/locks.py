@@ -14,9 +14,9 @@ _RELEASE_SESSION = "SELECT pg_advisory_unlock($1)"
 
 
 class AdvisoryLock(IntEnum):
-    """What only one transaction at a time may do. FOLDING is taken before any lock on a row."""
+    """Advisory locks by number. MONITOR_STATE is acquired before any row lock."""
 
-    MONITOR_STATE = 0x76656401  # the ingest and the sweep: whoever turns results into confirmations, states and gaps
+    MONITOR_STATE = 0x76656401  # ingest, commands and missed ticks: every writer of confirmations, states and gaps
     OUTBOX = 0x76656402
     SCHEDULES = 0x76656403
     ROLLUPS = 0x76656404

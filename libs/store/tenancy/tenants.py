@@ -75,7 +75,7 @@ async def get_quota_for_update(db: Db, tenant_id: str) -> Quota:
 async def count_monitors(db: Db, tenant_id: str) -> int:
     """Returns how many monitors the tenant has.
 
-    After `quota_locked` it is a statement of its own on purpose: one that waits for a lock counts what was there
+    After `get_quota_for_update` it is a statement of its own on purpose: one that waits for a lock counts what was there
     before it waited.
     """
     return int(await db.value(_COUNT_MONITORS, tenant_id))
