@@ -35,15 +35,15 @@ def create_kind(name: str, root: Path) -> list[Path]:
     if owner is not None:
         kind = owner.__struct_config__.tag
         raise ValueError(f"{name!r} is a URL scheme of kind {kind!r}: choose another name, or extend services/{kind}")
-    words = {"name": name, "Class": name.capitalize()}
+    values = {"name": name, "Class": name.capitalize()}
     written = [
-        _write_template(folder / each, words)
+        _write_template(folder / each, values)
         for each in ("__init__.py", "spec.py", "probe.py", "__main__.py", "README.md")
     ]
     tests = root / "tests" / "integration" / name
-    written += [_write_template(tests / each, words) for each in ("conftest.py", "test_probe.py")]
+    written += [_write_template(tests / each, values) for each in ("conftest.py", "test_probe.py")]
     compose, project = root / "docker-compose.yml", root / "pyproject.toml"
-    _replace_once(compose, "\nnetworks:\n  bus:", f"\n{_CONTAINER.substitute(words)}networks:\n  bus:")
+    _replace_once(compose, "\nnetworks:\n  bus:", f"\n{_CONTAINER.substitute(values)}networks:\n  bus:")
     _replace_once(
         project,
         "# What `vedette up` starts by itself.",
@@ -53,10 +53,10 @@ def create_kind(name: str, root: Path) -> list[Path]:
     return [*written, compose, project]
 
 
-def _write_template(path: Path, words: dict[str, str]) -> Path:
+def _write_template(path: Path, values: dict[str, str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = (TEMPLATES / f"{path.name}.txt").read_text(encoding="utf-8")
-    path.write_text(Template(text).substitute(words), encoding="utf-8")
+    path.write_text(Template(text).substitute(values), encoding="utf-8")
     return path
 
 

@@ -27,9 +27,9 @@ from libs.process.version import VERSION
 INSECURE_FIELD = "tls_verify"
 
 
-def main(words: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0 well, 1 failed (or not up), 2 asked for wrongly."""
-    options = _parser().parse_args(words)
+    options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
     except ValueError as error:
@@ -94,7 +94,7 @@ def _operator_settings() -> Settings:
 
 
 def _up_defaults() -> dict[str, Any]:
-    """Under `up` the gateway's port tells the health of the whole process, and the terminal belongs to a person.
+    """Under `up` the gateway's port reports the health of the whole process, and the log format is for a terminal.
 
     Who is on this machine may start programs on it, and so may ask for a probe without a key.
     """
@@ -138,7 +138,7 @@ def _parse_timeout(text: str) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vedette", description="Watches web sites, and says what it saw.")
+    parser = argparse.ArgumentParser(prog="vedette", description="Self-hosted monitoring.")
     parser.add_argument("--version", action="version", version=f"vedette {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_up(commands)

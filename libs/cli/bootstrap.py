@@ -32,7 +32,7 @@ async def bootstrap(tenant_name: str, settings: Settings, _stop: StopSignal) -> 
 async def create_first_key(bus: Bus, tenant_name: str, secret: str) -> bool:
     """Makes the first tenant with `secret` as its admin key; returns whether that key works.
 
-    Waits for the results room, and asks again when an answer is lost: the same secret gets the same answer.
+    Waits for the results service and retries after a lost reply: the same secret gets the same reply.
     """
     until = time.monotonic() + REPLY_TIMEOUT_S
     while True:

@@ -12,7 +12,7 @@ from libs.process.settings import Settings, env_name, load
 def local_installation(settings: Settings, environ: Mapping[str, str]) -> dict[str, Any]:
     """Returns the settings that `vedette up` left in its data directory, unless the environment names a NATS.
 
-    Whoever can read that directory operates the installation anyway.
+    A user who can read that directory operates the installation anyway.
     """
     folder = Path(settings.data_dir)
     url, seals = folder / "nats" / URL_FILE, folder / SEALING_FILE

@@ -198,7 +198,7 @@ def _parse_instant(text: str) -> datetime | None:
 
 
 async def _first_tenant_id(desk: OperatorClient) -> str:
-    """Returns the oldest tenant's id: whoever operates the installation has no tenant of their own."""
+    """Returns the id of the oldest tenant: the operator of the installation has no tenant."""
     first = (await desk.bus.request(ListTenants(limit=1))).items
     if not first:
         raise StartError("make the first tenant with `vedette bootstrap --tenant NAME`: it prints its key")

@@ -107,9 +107,9 @@ async def _wait_until_ready(health: Health) -> None:
 
 
 async def _ensure_admin_key(bus: Bus, path: Path) -> str:
-    """Sees to the first tenant and its key; returns the line that tells about it.
+    """Creates the first tenant and its key if needed; returns the line to print about it.
 
-    The key is on the disk before anybody takes it, and offered again after a crash: none that works is ever lost.
+    The key is on the disk before other users takes it, and offered again after a crash: none that works is ever lost.
     """
     secret, is_new = _load_or_create_key(path)
     works = await create_first_key(bus, TENANT, secret)

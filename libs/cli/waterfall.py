@@ -18,7 +18,7 @@ def render(target: str, outcome: Outcome, *, colored: bool) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns `text` without what could move a terminal's cursor: targets choose some of these words."""
+    """Returns `text` without what could move a terminal's cursor: part of the text comes from targets."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
@@ -61,9 +61,9 @@ class _WaterfallRenderer:
             yield from (self._colorize(_DIM, f"      | {printable(line)}".rstrip()) for line in hop.said.split("\n"))
 
     def _fact_lines(self, rows: Iterable[tuple[str, str]]) -> Iterator[str]:
-        told = [(_label(name), printable(text)) for name, text in rows]
-        width = max((len(name) for name, _ in told), default=0)
-        yield from (f"    {self._colorize(_DIM, name.ljust(width))}  {text}" for name, text in told)
+        shown = [(_label(name), printable(text)) for name, text in rows]
+        width = max((len(name) for name, _ in shown), default=0)
+        yield from (f"    {self._colorize(_DIM, name.ljust(width))}  {text}" for name, text in shown)
 
     def _numbered_lines(self, title: str, lines: list[str], color: str = "") -> Iterator[str]:
         if lines:

@@ -9,10 +9,10 @@ from libs.model.requests.base import Page, TenantCommand, TenantRequest
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """One asset with what its parts are at the moment. A part whose monitor was deleted is not among them.
+    """One asset with the current views of its parts. A part whose monitor was deleted is left out.
 
-    `number` counts from 1 for each tenant, dialect and sort, and is never given twice. `fields` is what the dialect
-    stored, in its own words.
+    `number` counts from 1 for each tenant, dialect and type, and is never reused. `fields` is the JSON that the dialect
+    stored, under its own names.
     """
 
     number: int
@@ -23,10 +23,10 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateAsset(TenantCommand[Asset], frozen=True, kw_only=True):
-    """Stores an asset and creates its monitors, all or nothing; refuses with `conflict` if `identity` is there already.
+    """Stores an asset and creates its monitors, all or nothing; `conflict` if `identity` exists already.
 
-    `sort` tells apart what one dialect has several of. The monitors get the label `<dialect>/<sort>`: the number. An
-    interval that is too short for the tenant's quota becomes the shortest that is not: clients of dialects choose none.
+    `sort` is the type of the asset within the dialect. The monitors get the label `<dialect>/<sort>`: the number. An
+    interval below the tenant's minimum is raised to the minimum: clients of compatible APIs choose no interval.
     """
 
     verb = "assets.create"

@@ -12,9 +12,8 @@ S_contra = TypeVar("S_contra", bound=Spec, contravariant=True)
 class Probe(Protocol[S_contra]):
     """All I/O of one kind. Entered once per process, called for every check.
 
-    The caller owns the deadline: it cancels the call after `timeout_s`. A probe uses `timeout_s` only to say
-    which phase ran out of time, and answers a moment before it. What the target does wrong is an Outcome;
-    an exception is a bug and becomes `unknown`.
+    A probe returns within `time_budget_s(timeout_s)`, so that it can name the phase that timed out; the prober cancels
+    it 1 s after `timeout_s`. A fault of the target is an Outcome; an exception is a bug and becomes `unknown`.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -27,5 +26,8 @@ class Probe(Protocol[S_contra]):
 
 
 def time_budget_s(timeout_s: float) -> float:
-    """Returns how long a probe may take: its caller's deadline follows a moment later, and would leave it no word."""
+    """Returns `timeout_s` less a margin (5 %, at most 0.1 s).
+
+    A probe that stops by then can still return which phase timed out. The prober cancels it 1 s after `timeout_s`.
+    """
     return timeout_s - min(0.1, timeout_s / 20)

@@ -16,45 +16,45 @@ _PLACEHOLDER = "sealed"
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True, omit_defaults=True):
-    """What a kind needs to know to probe one target.
+    """Base class of the options of a kind: everything that its probe needs to check one target.
 
-    A kind subclasses this in services/KIND/spec.py with `tag="KIND"`, checks its fields in `__post_init__`
-    (a ValueError whose text starts with the field's name), and says in `target` what is being watched.
+    A kind subclasses this in services/KIND/spec.py with `tag="KIND"`, validates its fields in `__post_init__`
+    (a ValueError whose text starts with the field's name), and returns in `target` what is checked.
     """
 
     schemes: ClassVar[tuple[str, ...]] = ()
-    # Options that hold a secret. They may not lie on the bus or in a table as they are.
+    # Options that hold a secret. They are stored and published only sealed.
     secret_options: ClassVar[tuple[str, ...]] = ()
-    # Options that map names to values, of which those are secret whose name `is_secret_name`.
+    # Options that map names to values; a value is secret if `is_secret_name` holds for its name.
     secret_maps: ClassVar[tuple[str, ...]] = ()
-    # Facts of hops that say the same at every tick of a healthy target: the result of a tick that is up leaves them out.
+    # Facts of hops that are the same at every tick of a healthy target: results of scheduled checks that are up omit them.
     static_facts: ClassVar[frozenset[str]] = frozenset()
-    # Options by the names under which Prometheus asks for them (`module`), and a target to try options on.
+    # Options by module name for GET /probe?module=NAME, and a target to validate options with.
     prometheus_modules: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     sample_target: ClassVar[str] = ""
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Returns the spec that `vedette check URL` means, for a URL with one of `schemes`; ValueError if it is bad."""
+        """Returns the spec for `vedette check URL`, for a URL with one of `schemes`. ValueError if it is invalid."""
         raise NotImplementedError
 
     @classmethod
     def with_target(cls, options: Mapping[str, Any], target: str, hostname: str | None = None) -> dict[str, Any]:
-        """Returns `options` with those that make `target` the thing to look at, as GET /probe names it.
+        """Returns `options` completed for the parameter `target` of GET /probe.
 
-        `hostname` is the name to ask the target for, where a kind has such a thing. ValueError if that cannot be.
+        `hostname` is the host name to request from the target, where the kind has one. ValueError if invalid.
         """
         raise NotImplementedError(f"{cls.__name__} takes no targets from Prometheus")
 
     @classmethod
     def gauges(cls, result: Result) -> Sequence[Gauge]:
-        """Returns what Prometheus is told of a result beside the numbers that all kinds share."""
+        """Returns the Prometheus gauges of a result, beside those that all kinds share."""
         del result
         return ()
 
     @property
     def target(self) -> str:
-        """The thing that is watched, for lists and messages: never with secrets in it."""
+        """Name of the target for lists and messages, without secrets."""
         raise NotImplementedError
 
     @property

@@ -17,7 +17,7 @@ def new_api_key() -> str:
 
 
 def is_api_key(text: str) -> bool:
-    """Tells whether `text` looks like a secret that we made."""
+    """Tells whether `text` has the form of a generated secret."""
     return _API_KEY.fullmatch(text) is not None
 
 
@@ -70,9 +70,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who changed something, for the audit: a key of `tenant_id`, or with no key whoever operates the installation.
+    """Author of a change, for the audit log: a key of `tenant_id`, or without a key the operator of the installation.
 
-    `via` is the door: `native`, the name of a dialect, or `cli`.
+    `via` is the API: `native`, the name of a dialect, or `cli`.
     """
 
     key_id: str | None = None
@@ -135,7 +135,7 @@ class AuditAction(StrEnum):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that somebody did. `changed` names the fields that a change touched: their values are not kept."""
+    """One entry of the audit log. `changed` names the fields that were changed; their values are not stored."""
 
     id: int
     at: datetime

@@ -1,1 +1,1 @@
-"""The only room that knows Postgres: numbered migrations, named queries, one typed function each."""
+"""PostgreSQL: numbered migrations and named queries, one typed function each. The only package that imports asyncpg."""

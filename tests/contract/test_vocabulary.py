@@ -62,3 +62,26 @@ def parts(name: str) -> set[str]:
 def test_no_name_uses_a_retired_word() -> None:
     found = [f"{path.relative_to(ROOT)}: {name}" for path, name in names() if parts(name) & RETIRED]
     assert not found, "rename these in the terms of the field: " + ", ".join(found)
+
+
+# Prose of product code and READMEs. `nobody` is a user of Unix where a module or a test of embedded servers names it.
+RETIRED_PROSE = re.compile(
+    r"\b(whoever|somebody|anybody|strangers?|the house|(?:results|only|core) rooms?|keepers?)\b", re.IGNORECASE
+)
+
+
+def prose() -> Iterator[Path]:
+    """Yields the files whose text is checked: product code, and every README of it."""
+    for folder in ("libs", "services", "deploy"):
+        yield from sorted((ROOT / folder).rglob("*.py"))
+        yield from sorted((ROOT / folder).rglob("*.md"))
+    yield ROOT / "README.md"
+
+
+def test_no_text_uses_retired_prose() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in prose()
+        for match in RETIRED_PROSE.finditer(path.read_text())
+    }
+    assert not found, "say it in the terms of the field: " + ", ".join(sorted(found))

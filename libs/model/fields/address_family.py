@@ -42,21 +42,21 @@ def combine_families(four: Outcome, six: Outcome) -> Outcome:
 
     A family that we could not judge leaves the whole unknown, unless the other one is down: that much is known.
     The samples of each family have its name in front; the plain ones are those of the family that decided, of two
-    that are up those of the slower one, and `ip_protocol` (4 or 6) tells which. What expires first counts.
+    that are up those of the slower one, and `ip_protocol` (4 or 6) names it. What expires first counts.
     """
     decides = _decisive(four, six)
     status, reason = decides.status, decides.reason
     if status is Status.DOWN and four.status is not six.status:
         status, reason = Status.DEGRADED, FAMILY_DOWN
-    told = decides
+    reported = decides
     if status is Status.UP:
-        told = max(four, six, key=_total_s)
+        reported = max(four, six, key=_total_s)
     return Outcome(
         status=status,
         reason=reason,
         detail=f"Over IPv4: {four.detail} Over IPv6: {six.detail}",
-        samples=told.samples
-        | {"ip_protocol": 4 if told is four else 6}
+        samples=reported.samples
+        | {"ip_protocol": 4 if reported is four else 6}
         | _prefixed("ipv4", four)
         | _prefixed("ipv6", six)
         | _combined_total(four, six)
@@ -69,7 +69,7 @@ _SEVERITY = {Status.DOWN: 0, Status.UNKNOWN: 1, Status.DEGRADED: 2, Status.UP: 3
 
 
 def _decisive(four: Outcome, six: Outcome) -> Outcome:
-    """Returns the worse part. Of two that are down, the one that had an address tells more."""
+    """Returns the worse part. Of two that are down, the one that had an address is reported."""
     if four.status is six.status:
         return six if four.reason == Reason.NAME_NOT_FOUND else four
     return min(four, six, key=lambda part: _SEVERITY[part.status])
@@ -80,9 +80,9 @@ def _total_s(part: Outcome) -> float:
 
 
 def _combined_total(four: Outcome, six: Outcome) -> dict[str, float]:
-    """Returns how long both took, which ran at once, where a kind tells that."""
-    told = "total_s" in four.samples or "total_s" in six.samples
-    return {"total_s": max(_total_s(four), _total_s(six))} if told else {}
+    """Returns the duration of both, which run concurrently, if the kind reports one."""
+    reported = "total_s" in four.samples or "total_s" in six.samples
+    return {"total_s": max(_total_s(four), _total_s(six))} if reported else {}
 
 
 def _earliest_expiry(four: Outcome, six: Outcome) -> dict[str, float]:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class TlsReason(StrEnum):
-    """What a handshake, or a certificate, is found guilty of. A kind that speaks TLS answers with these words."""
+    """Reasons of TLS failures and certificate findings, for every kind that uses TLS."""
 
     TLS_TIMEOUT = "tls_timeout"  # connected, but the handshake did not finish
     TLS_RESET = "tls_reset"  # reset or closed inside the handshake

@@ -1,6 +1,6 @@
 """URLs and hosts, parsed once and strictly: the value shown is the value connected to.
 
-Two parsers that disagree about a host are how a check is sent to a machine that nobody named. So there is one,
+Two parsers that disagree about a host would send a check to a machine that was not named. So there is one,
 and where a browser would guess (backslashes, credentials, blanks, numbers that are not quite an address) it refuses.
 """
 

@@ -10,12 +10,12 @@ RATE_MAX = 1_000_000
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-# ::ffff:192.0.2.1 is taken for 192.0.2.1 wherever an address is looked for in a range.
+# ::ffff:192.0.2.1 is compared with ranges as 192.0.2.1.
 _IPV4_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError for a name that nobody could read."""
+    """Raises ValueError if the name is blank, too long or contains control characters."""
     if not name.strip() or len(name) > NAME_LENGTH_MAX or CONTROL_CHARACTERS.search(name):
         raise ValueError(
             f"name: must be 1 to {NAME_LENGTH_MAX} characters, must not be blank and must not hold control characters"
@@ -54,7 +54,7 @@ def check_instant(field: str, instant: datetime) -> None:
 
 
 def check_rate(per_s: float, burst: int) -> None:
-    """Raises ValueError for a bucket that nobody could draw from."""
+    """Raises ValueError for a rate or a burst outside the allowed range."""
     if not 0 <= per_s <= RATE_MAX:
         raise ValueError(f"rate: per_s must be from 0 (no limit) to {RATE_MAX}")
     if not 1 <= burst <= RATE_MAX:

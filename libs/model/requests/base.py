@@ -25,22 +25,22 @@ class RpcRequest(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 
 class TenantRequest(RpcRequest[R], frozen=True, kw_only=True):
-    """A request about one tenant's things. The results room finds them by `tenant_id` in SQL, and nothing else.
+    """A request about objects of one tenant. The results service finds them by `tenant_id` in SQL, and no others.
 
-    Handlers of the gateway leave `tenant_id` empty: services.gateway.tenant puts in the asker's.
+    Handlers of the gateway leave `tenant_id` empty: services.gateway.session.TenantSession sets it.
     """
 
     tenant_id: str = ""
 
 
 class TenantCommand(TenantRequest[R], frozen=True, kw_only=True):
-    """A request that changes something of a tenant. `actor` is written into the audit, in the same transaction."""
+    """A request that changes objects of a tenant. `actor` is written to the audit log in the same transaction."""
 
     actor: Actor = Actor()
 
 
 class Idempotency(msgspec.Struct, frozen=True, kw_only=True):
-    """A client's Idempotency-Key, and a digest of what it asked: the same key with another body is a conflict."""
+    """Idempotency-Key of a client with a digest of the request: the same key with another body is a conflict."""
 
     key: str
     fingerprint: str

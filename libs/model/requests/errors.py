@@ -6,18 +6,18 @@ import msgspec
 
 
 class ErrorCode(StrEnum):
-    """The closed list of refusals."""
+    """Closed list of error codes."""
 
     INVALID = "invalid"  # the field's value is not allowed
-    NOT_FOUND = "not_found"  # no such thing in this tenant
-    CONFLICT = "conflict"  # another state of things stands in the way
-    QUOTA = "quota"  # the tenant has all that it may have
+    NOT_FOUND = "not_found"  # no such object in this tenant
+    CONFLICT = "conflict"  # conflicts with the current state of the object
+    QUOTA = "quota"  # the tenant's quota is used up
     SCHEMA_OUTDATED = "unprepared"  # the database lacks a table or column that this version needs
-    UNAVAILABLE = "unavailable"  # a room or its database does not answer at the moment
+    UNAVAILABLE = "unavailable"  # the results service or its database is unavailable
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One refusal: `detail` is a sentence for people, `field` the dotted path of the offending field."""
+    """Error of one request: `detail` is a sentence for people, `field` the dotted path of the invalid field."""
 
     code: ErrorCode
     detail: str
@@ -25,7 +25,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RequestError(Exception):
-    """A request was refused; `refusal` says why."""
+    """A request failed; `info` contains code, detail and field."""
 
     def __init__(self, code: ErrorCode, detail: str, field: str | None = None) -> None:
         super().__init__(detail)

@@ -1,7 +1,7 @@
 """Requests of the gateway to the results service. Each names the type of its reply.
 
-Every request about a tenant's things carries `tenant_id`, and the results room filters by it in SQL:
-no handler above it can forget to.
+Every request about objects of a tenant carries `tenant_id`, and the results service filters by it in SQL,
+below the handlers.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from libs.model.tenancy import AuditEntry, Key, KeyCreated, Principal, Rate, Sco
 
 
 class CreateMonitor(TenantCommand[MonitorView], frozen=True, kw_only=True):
-    """Stores a monitor and asks for its first check at once."""
+    """Stores a monitor and publishes its first check at once."""
 
     verb = "monitors.create"
     reply = MonitorView
@@ -144,7 +144,7 @@ class ListKeys(TenantRequest[list[Key]], frozen=True, kw_only=True):
 
 
 class DeleteKey(TenantCommand[None], frozen=True, kw_only=True):
-    """Revokes a key. Every gateway is told at once on `control.keys.revoked`."""
+    """Revokes a key. Published to every gateway on `control.keys.revoked`."""
 
     verb = "keys.delete"
     reply = None
@@ -223,7 +223,7 @@ class RateGrant(msgspec.Struct, frozen=True, kw_only=True):
 class TakeTokens(TenantRequest[RateGrant], frozen=True, kw_only=True):
     """Takes up to `wanted` requests from the buckets of a key and of its tenant, after `unused` ones were put back.
 
-    A rate with 0 per second is without a limit. What is granted holds in sum, whoever asks.
+    A rate with 0 per second has no limit. Grants count for all gateways together.
     """
 
     verb = "requests.take"

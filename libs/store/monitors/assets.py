@@ -61,7 +61,7 @@ class AssetType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AssetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What tells one stored asset from all others of its type: each of the three does."""
+    """Keys of a stored asset: each of the three is unique within its type."""
 
     id: str
     number: int

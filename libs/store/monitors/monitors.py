@@ -114,7 +114,7 @@ async def replace_spec(db: Db, tenant_id: str, monitor_id: str, spec: msgspec.Ra
 
 
 async def soft_delete(db: Db, tenant_id: str, monitor_id: str, now: datetime) -> None:
-    """Makes a tombstone of the monitor: nobody sees it again, and retention removes it later."""
+    """Marks the monitor as deleted: it is no longer returned, and retention removes it later."""
     await db.run(_SOFT_DELETE, tenant_id, monitor_id, now)
 
 

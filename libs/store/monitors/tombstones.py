@@ -9,7 +9,7 @@ _PURGE = (
     "DELETE FROM rollups_hourly WHERE monitor_id = ANY($1::uuid[])",
     "DELETE FROM rollups_daily WHERE monitor_id = ANY($1::uuid[])",
     "DELETE FROM rollups_stale WHERE monitor_id = ANY($1::uuid[])",
-    # In the order in which whoever deletes their asset locks them: they go with the monitors.
+    # In the order in which a delete of their asset locks them: they are deleted with the monitors.
     "SELECT FROM asset_parts WHERE monitor_id = ANY($1::uuid[]) ORDER BY monitor_id FOR UPDATE",
     # The schedules, confirmations, states, transitions and incidents go with it.
     """DELETE FROM monitors AS m WHERE id = ANY($1::uuid[])

@@ -75,12 +75,12 @@ async def revoke(db: Db, tenant_id: str, key_id: str, now: datetime) -> None:
 
 
 async def is_operator(db: Db, key_id: str, now: datetime) -> bool:
-    """Tells whether the key works and operates the installation."""
+    """Tells whether the key is valid and has the scope `operator`."""
     return bool(await db.value(_IS_OPERATOR, key_id, now))
 
 
 async def has_other_operator(db: Db, key_id: str, now: datetime) -> bool:
-    """Tells whether another key, of whatever tenant, works and operates the installation."""
+    """Tells whether another valid key, of any tenant, has the scope `operator`."""
     return bool(await db.value(_HAS_OTHER_OPERATOR, key_id, now))
 
 

@@ -37,7 +37,7 @@ INSERT INTO token_buckets (id, tokens, at)
 SELECT id, burst, clock_timestamp() FROM unnest($1::uuid[], $2::float8[]) AS rate (id, burst) ORDER BY id
 ON CONFLICT (id) DO NOTHING
 """
-# SKIP LOCKED: a bucket that somebody takes from just now is not old, and nobody waits for two locks in another order.
+# SKIP LOCKED: a bucket in use is not old, and no transaction waits for locks in another order.
 _DELETE_IDLE = """
 DELETE FROM token_buckets WHERE id IN (SELECT id FROM token_buckets WHERE at < $1 FOR UPDATE SKIP LOCKED)
 """
@@ -62,5 +62,5 @@ async def take(db: Db, rates: Mapping[str, Rate], wanted: int, unused: int) -> R
 
 
 async def delete_idle(db: Db, untouched_since: datetime) -> int:
-    """Removes the buckets that nobody took from since then, which makes them full; returns how many."""
+    """Deletes buckets unused since then (a missing bucket is full); returns how many."""
     return await db.run(_DELETE_IDLE, untouched_since)

@@ -147,9 +147,8 @@ async def test_its_nats_listens_where_configured_and_accepts_a_key(up: UpProcess
         assert "violation" in await tenant.refusal_of_publishing("x")
     assert not await is_let_in(f"nats://vedette:{key}@{address}")
     assert up.stop() == 0
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", int(address.rpartition(":")[2])))
-        taken.listen()
+    # create_server sets SO_REUSEADDR: closed connections of the guest may still be in TIME_WAIT on this port.
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
         assert address.rpartition(":")[2] in up.start_fails("--nats-listen", address)
 
 
