@@ -1,6 +1,7 @@
 """`vedette up`: NATS, PostgreSQL and all services in one process and one data directory."""
 
 import asyncio
+import functools
 import os
 import time
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from libs.sealing import keys
 
 TENANT = "default"
 KEY_FILE = "admin.key"
+_KEY_CHECK = "admin_key"
 SEALING_FILE = "sealing.keys"
 READY_TIMEOUT_S = 60.0
 _POLL_S = 0.05
@@ -72,8 +74,13 @@ async def _serve(
     async with AsyncExitStack() as stack:
         with progress.step("services", ", ".join(service.name for service in services)):
             context = await stack.enter_async_context(running_services(services, settings))
+            # Ready means that the key in the file works: scripts wait for that. Nothing may be awaited before this line.
+            key_registered = asyncio.Event()
+            context.health.add_check(_KEY_CHECK, functools.partial(_check_key_registered, key_registered))
             await _wait_until_ready(context.health)
-        _print_summary(settings, await _ensure_admin_key(context.bus, folder / KEY_FILE), progress)
+        key = await _ensure_admin_key(context.bus, folder / KEY_FILE)
+        key_registered.set()
+        _print_summary(settings, key, progress)
         await stop.wait()
         progress.print_line("Stopping: checks in flight finish first; Ctrl-C again ends at once.")
 
@@ -99,31 +106,46 @@ async def _postgres(folder: Path, settings: Settings, progress: Progress) -> Asy
 
 async def _wait_until_ready(health: Health) -> None:
     until = time.monotonic() + READY_TIMEOUT_S
-    while not (report := await health.report()).ready:
+    while failing := [
+        f"{name}: {text}"
+        for name, text in (await health.report()).checks.items()
+        if text != "ok" and name != _KEY_CHECK
+    ]:
         if time.monotonic() > until:
-            missing = "; ".join(f"{name}: {text}" for name, text in report.checks.items() if text != "ok")
-            raise StartError(f"not ready after {READY_TIMEOUT_S:g} s: {missing}")
+            raise StartError(f"not ready after {READY_TIMEOUT_S:g} s: {'; '.join(failing)}")
         await asyncio.sleep(_POLL_S)
+
+
+async def _check_key_registered(key_registered: asyncio.Event) -> None:
+    if not key_registered.is_set():
+        raise LookupError("the first key is not registered yet")
 
 
 async def _ensure_admin_key(bus: Bus, path: Path) -> str:
     """Creates the first tenant and its key if needed; returns the line to print about it.
 
-    The key is on the disk before other users takes it, and offered again after a crash: none that works is ever lost.
+    A new key is written to a file beside `path` before it is registered, and moved to `path` afterwards: after a crash
+    in between it is registered by the next start, and a key in `path` works.
     """
-    secret, is_new = _load_or_create_key(path)
+    pending = path.with_name(f"{path.name}.pending")
+    secret = _load_key(path)
+    is_new = secret is None
+    if secret is None:
+        secret = _load_key(pending)
+    if secret is None:
+        secret = new_api_key()
+        write_private_file(pending, secret + "\n")
     works = await create_first_key(bus, TENANT, secret)
+    if works and is_new:
+        pending.replace(path)
+    else:
+        pending.unlink(missing_ok=True)
     return _describe_key(path, secret, is_new=is_new, works=works)
 
 
-def _load_or_create_key(path: Path) -> tuple[str, bool]:
-    """Returns the key that is written down, and whether that was done just now."""
-    known = path.read_text(encoding="utf-8").strip() if path.exists() else ""
-    if is_api_key(known):
-        return known, False
-    secret = new_api_key()
-    write_private_file(path, secret + "\n")
-    return secret, True
+def _load_key(path: Path) -> str | None:
+    text = path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    return text if is_api_key(text) else None
 
 
 def _describe_key(path: Path, secret: str, *, is_new: bool, works: bool) -> str:
@@ -131,9 +153,8 @@ def _describe_key(path: Path, secret: str, *, is_new: bool, works: bool) -> str:
     if works:
         return f"{secret}   (shown this once; kept in {shown})" if is_new else f"in {shown}"
     if not is_new:
-        return f"made earlier; the one in {shown} does not work any more"
-    path.unlink()
-    return "made earlier (POST /api/v2/keys makes more)"
+        return f"created earlier; the one in {shown} is no longer valid"
+    return "created earlier (POST /api/v2/keys creates more)"
 
 
 def _print_summary(settings: Settings, key: str, progress: Progress) -> None:

@@ -51,6 +51,7 @@ class Health:
             tasks = {name: group.create_task(_run_check(name, check)) for name, check in self._checks.items()}
         checks = {"process": "ok" if self._started else "starting or stopping"}
         checks |= {name: task.result() for name, task in sorted(tasks.items())}
+        checks |= dict.fromkeys(sorted(self._checks.keys() - tasks.keys()), "added meanwhile")
         return HealthReport(all(text == "ok" for text in checks.values()), checks)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

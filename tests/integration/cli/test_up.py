@@ -106,6 +106,34 @@ def test_the_key_is_printed_once_and_survives_kill_9_and_a_clean_stop(up: UpProc
     assert up.stop(signal.SIGINT) == 0
 
 
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.timeout(180)
+def test_ready_means_that_the_key_in_the_file_works(up: UpProcess):
+    for _ in range(3):
+        up._begin(())
+        up.process.wait_until(lambda: is_ready(up.port), within_s=50)
+        assert fetch_me(up.port, (up.data / "admin.key").read_text().strip())
+        assert not (up.data / "admin.key.pending").exists()
+        up.process.kill()
+
+
+@pytest.mark.timeout(180)
+def test_a_key_pending_at_a_crash_is_registered_by_the_next_start(up: UpProcess):
+    up.data.mkdir(mode=0o700)
+    (up.data / "admin.key.pending").write_text(key := new_api_key())
+    assert key in up.start()
+    assert (up.data / "admin.key").read_text().strip() == key
+    assert "admin" in fetch_me(up.port, key)["scopes"]  # type: ignore[operator]
+    assert up.stop() == 0
+
+
 @pytest.mark.timeout(180)
 def test_a_key_written_to_disk_before_it_was_stored_is_stored_at_the_next_start(up: UpProcess):
     up.data.mkdir(mode=0o700)
@@ -114,7 +142,7 @@ def test_a_key_written_to_disk_before_it_was_stored_is_stored_at_the_next_start(
     assert "admin" in fetch_me(up.port, key)["scopes"]  # type: ignore[operator]
     assert up.stop() == 0
     (up.data / "admin.key").unlink()
-    assert "made earlier" in up.start()
+    assert "created earlier" in up.start()
     assert not (up.data / "admin.key").exists()
     assert up.stop() == 0
 
