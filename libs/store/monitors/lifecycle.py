@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from libs.model.state import State, StateStatus, Transition
+from libs.model.state import State, StateStatus
 from libs.store.core.driver import Db
 
 _ADD_STATE = "INSERT INTO states (monitor_id, status, since_at, reason) VALUES ($1, 'pending', $2, $3)"
@@ -48,13 +48,6 @@ INSERT INTO gaps (monitor_id, location, revision, interval_s, phase_s, after_at,
 SELECT monitor_id, location, $3, interval_s, phase_s, greatest(schedules.since_at, ticked_at), $4
 FROM schedules LEFT JOIN confirmations USING (monitor_id, location)
 WHERE monitor_id = $1 AND active AND location = ANY($2::text[]) AND greatest(schedules.since_at, ticked_at) < $4
-"""
-_ADD_TRANSITION = """
-INSERT INTO transitions (id, monitor_id, at, old, new, reason, incident_id) VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (id) DO NOTHING
-"""
-_CLOSE_INCIDENT = """
-UPDATE incidents SET closed_at = $2, close_reason = $3 WHERE monitor_id = $1 AND closed_at IS NULL RETURNING id
 """
 
 
@@ -128,13 +121,3 @@ async def get_state_for_update(db: Db, monitor_id: str) -> State:
     return State(
         status=StateStatus(row["status"]), since_at=row["since_at"], reason=row["reason"], flapping=row["flapping"]
     )
-
-
-async def add_transition(db: Db, transition: Transition) -> None:
-    await db.run(_ADD_TRANSITION, *msgspec.structs.astuple(transition))
-
-
-async def close_incident(db: Db, monitor_id: str, now: datetime, reason: str) -> str | None:
-    """Closes the open incident, if there is one, and returns its id."""
-    found: str | None = await db.value(_CLOSE_INCIDENT, monitor_id, now, reason)
-    return found
